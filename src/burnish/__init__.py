@@ -1,0 +1,59 @@
+"""burnish: turn a general language model into a specialist, and prove it.
+
+import burnish
+run = burnish.run("recipe.toml")
+run.verdict, run.evaluation, run.adapter_path, run.report_path
+specialist = burnish.load(run)  # .generate(messages) .classify(texts) .extract(texts)
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from burnish.errors import BurnishError
+
+if TYPE_CHECKING:
+    from burnish.pipeline import Run
+    from burnish.recipe import Recipe
+    from burnish.specialist import Specialist
+
+__all__ = ["BurnishError", "Recipe", "load", "run"]
+
+
+def run(recipe: "str | Path | Recipe", *overrides: str) -> "Run":
+    """Do the whole job for a recipe (a file or a Recipe), with overrides such as "train.epochs=2".
+
+    Raises:
+        BurnishError: recipe, data, base model or disk is at fault; the text says what to do.
+    """
+    from burnish import pipeline
+    from burnish.recipe import build_recipe, load_recipe
+
+    if isinstance(recipe, str | Path):
+        return pipeline.run(load_recipe(Path(recipe), overrides))
+    return pipeline.run(build_recipe(recipe.model_dump(exclude_unset=True), overrides=overrides))
+
+
+def load(run: "Run | str | Path") -> "Specialist":
+    """The specialist of a run: the Run itself, its folder, its id, or an adapter folder.
+
+    Raises:
+        BurnishError: there is none, or it does not fit its base model.
+    """
+    from burnish.run_dir import find_run_dir
+    from burnish.specialist import load_specialist
+
+    if not isinstance(run, str | Path):
+        return load_specialist(run.adapter_path)
+    path = Path(run)
+    if (path / "adapter_config.json").is_file():
+        return load_specialist(path)
+    return load_specialist(find_run_dir(run, Path("runs")).adapter)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Recipe":  # pydantic is only imported by those who need it
+        from burnish.recipe import Recipe
+
+        return Recipe
+    raise AttributeError(f"module 'burnish' has no attribute {name!r}")

@@ -1,0 +1,307 @@
+"""The command line: thin verbs, no logic. Heavy imports are inside the verbs, so that --help answers at once."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from burnish.errors import BurnishError, Interrupted, RecipeError, StorageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from burnish.pipeline import Run
+
+app = typer.Typer(
+    name="burnish",
+    help="Turn a general language model into a specialist, and prove it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+EXIT_USER_ERROR, EXIT_GATE, EXIT_INTERRUPTED = 1, 3, 130
+
+RecipeArgument = Annotated[Path, typer.Argument(help="The recipe file.", metavar="RECIPE")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Overrides, e.g. train.epochs=2.", metavar="[KEY=VALUE]...")]
+RunArgument = Annotated[str, typer.Argument(help="A run: its id, the beginning of it, its folder, or `latest`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Folder = Annotated[Path, typer.Option("--runs", help="The folder of the run folders.")]
+RUNS = Path("runs")
+
+
+@app.command()
+def demo(
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """The main job on the built-in example: support tickets to JSON, judged. Needs no hub and no GPU."""
+    from importlib.resources import as_file, files
+
+    with as_file(files("burnish.examples") / "support_tickets") as folder:
+        result = _run(folder / "recipe.toml", overrides or [])
+    _print_run(result, as_json)
+    if not as_json:
+        name = result.dir.run_id
+        console = _console()
+        console.print("\nNext:", markup=False)
+        console.print(f"  burnish chat {name}      ask base and specialist side by side", markup=False)
+        console.print("  burnish init DATA                      write a recipe for your own file", markup=False)
+        console.print("  burnish run recipe.toml                the same job on your data", markup=False)
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(help="Your file of examples.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the recipe.")] = Path("recipe.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a recipe for a data file; says what was detected and why."""
+    import os
+
+    from burnish.data import detect_task, find_columns, read_rows
+    from burnish.errors import DataError
+    from burnish.files import write_text
+    from burnish.recipe import starter_recipe
+
+    rows, problems = read_rows(data)
+    if not rows:
+        raise DataError(problems[0].at(data))
+    task, why = detect_task(rows)
+    columns = find_columns(rows, task, {}, name=data.name)
+    notes = [f"Detected: {task.value}, because {why}; columns {columns}; {len(rows):,} rows."]
+    if output.exists() and not force:
+        raise RecipeError(f"{output}: there is a file already. Use --force to replace it, or --output OTHER.toml.")
+    relative = os.path.relpath(data.resolve(), output.resolve().parent)
+    write_text(output, starter_recipe(task=task, data=relative, base="smollm2-135m-instruct", notes=notes))
+    if as_json:
+        _print_json({"recipe": str(output), "task": task.value, "why": why, "columns": dict(columns.by_part)})
+        return
+    console = _console()
+    console.print(notes[0], markup=False)
+    console.print(f"Wrote {output}. Next: burnish check {output}, then burnish run {output}", markup=False)
+
+
+@app.command()
+def check(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    examples: Annotated[int, typer.Option("--examples", help="How many rendered examples to show.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Check the data and show what the model will learn from; exit 1 on errors."""
+    from burnish.cli.preview import print_preview
+    from burnish.pipeline import prepare
+    from burnish.recipe import load_recipe
+
+    prepared = prepare(load_recipe(recipe, overrides or []))
+    rows = {part: len(getattr(prepared.split, part)) for part in ("train", "validation", "test")}
+    findings = [{"check": f.check, "severity": f.severity.value, "message": f.message} for f in prepared.findings]
+    if as_json:
+        _print_json({"rows": rows, "findings": findings})
+    else:
+        console = _console()
+        console.print(", ".join(f"{count} {part}" for part, count in rows.items()) + " rows", markup=False)
+        for finding in findings:
+            console.print(f"{finding['severity']}: {finding['message']}", markup=False)
+        for example in prepared.rendered["train"][:examples]:
+            print_preview(console, prepared.renderer, example)
+        console.print("No errors." if not findings else "No errors; see the warnings above.", markup=False)
+    if any(finding["severity"] == "error" for finding in findings):
+        raise typer.Exit(EXIT_USER_ERROR)
+
+
+@app.command()
+def explain(
+    recipe: Annotated[Path | None, typer.Argument(help="The recipe file.", metavar="RECIPE")] = None,
+    overrides: Overrides = None,
+    keys: Annotated[bool, typer.Option("--keys", help="List every key with its meaning and stop.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema for editors and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print every resolved value of a recipe and where it comes from."""
+    from burnish.recipe import describe_keys, json_schema, load_recipe, origins_of_all
+
+    if schema:
+        typer.echo(json_schema(), nl=False)
+        return
+    if keys:
+        for key, text in describe_keys():
+            typer.echo(f"{key:32}{text}")
+        return
+    if recipe is None:
+        raise typer.BadParameter("name a recipe, or use --keys or --schema")
+    from burnish.cli.tables import print_origins
+    from burnish.pipeline import prepare
+
+    rows = origins_of_all(prepare(load_recipe(recipe, overrides or [])).loaded)
+    if as_json:
+        _print_json({key: {"value": value, "from": o.kind.value, "why": o.detail} for key, value, o in rows})
+    else:
+        print_origins(_console(), rows)
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path | None, typer.Argument(help="The recipe file.", metavar="RECIPE")] = None,
+    overrides: Overrides = None,
+    resume: Annotated[str | None, typer.Option("--resume", help="Go on with this run.", metavar="RUN")] = None,
+    runs: Folder = RUNS,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 unless the verdict is better.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The main job: check, split, baselines, training, measurement, verdict, report."""
+    if (recipe is None) == (resume is None):
+        raise typer.BadParameter("name a recipe, or a run to --resume")
+    result = _resume(resume, runs) if resume else _run(recipe or Path(), overrides or [])
+    _print_run(result, as_json)
+    if gate and result.verdict["outcome"] != "better":
+        raise typer.Exit(EXIT_GATE)
+
+
+@app.command()
+def runs(
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the index again from the run folders.")] = False,
+    folder: Folder = RUNS,
+    as_json: Json = False,
+) -> None:
+    """List the runs."""
+    from dataclasses import asdict
+
+    from burnish.cli.tables import print_runs
+    from burnish.registry import open_registry, rebuild_registry
+
+    path = folder / "registry.sqlite"
+    if rebuild:
+        rebuilt = rebuild_registry(path, folder)
+        _console(stderr=True).print(f"Indexed {rebuilt.num_runs} runs.", markup=False)
+        if rebuilt.moved_to:
+            news = f"The damaged index is kept as {rebuilt.moved_to}; the count of test openings may be incomplete."
+            _console(stderr=True).print(news, markup=False)
+    records = []
+    if path.exists():
+        with open_registry(path) as registry:
+            records = registry.list_runs()
+    if as_json:
+        _print_json([{**asdict(record), "path": str(record.path)} for record in records])
+    elif records:
+        print_runs(_console(), records)
+    else:
+        _console().print(f"No runs under {folder} yet. Start with `burnish demo`.", markup=False)
+
+
+@app.command()
+def show(run: RunArgument, runs: Folder = RUNS, as_json: Json = False) -> None:
+    """Print the result of a run."""
+    _print_run(_open(run, runs), as_json)
+
+
+@app.command()
+def report(run: RunArgument, runs: Folder = RUNS, as_json: Json = False) -> None:
+    """Write the report of a run again and print its path."""
+    from burnish.report.page import write_report
+
+    path = write_report(_open(run, runs).dir)
+    _print_json({"report": str(path)}) if as_json else typer.echo(path)
+
+
+@app.command()
+def compare(
+    first: RunArgument, second: RunArgument, runs: Folder = RUNS, as_json: Json = False
+) -> None:
+    """Compare the specialists of two runs, paired, on the test rows that both have answered."""
+    from burnish.cli.tables import print_comparison
+    from burnish.evaluate.compare import compare_runs
+
+    comparison = compare_runs(_open(first, runs).dir, _open(second, runs).dir)
+    _print_json(comparison) if as_json else print_comparison(_console(), comparison)
+
+
+@app.command()
+def chat(
+    run: RunArgument,
+    message: Annotated[str | None, typer.Option("--message", "-m", help="Ask this and stop.")] = None,
+    runs: Folder = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Ask the base model and the specialist the same thing, side by side."""
+    from burnish.cli.chat import chat_loop
+    from burnish.run_dir import find_run_dir
+    from burnish.specialist import load_specialist
+
+    adapter = find_run_dir(run, runs).adapter
+    with _console(stderr=True).status("Loading ..."):
+        specialist = load_specialist(adapter)
+    chat_loop(specialist, _console(), message=message, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command line; a user's fault is one message and an exit code, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except BurnishError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(str(StorageError(f"{error.filename or 'a file'}: {error.strerror or error}.")))
+    except Interrupted:
+        _console(stderr=True).print("Stopped; the checkpoint is kept. Go on with `burnish run --resume latest`.")
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    except KeyboardInterrupt:
+        _console(stderr=True).print("Stopped. A run that had begun goes on with `burnish run --resume latest`.")
+        raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def _run(recipe: Path, overrides: list[str]) -> "Run":
+    from burnish.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides)  # a fault in it shows before torch is imported
+    from burnish import pipeline
+    from burnish.cli.screen import TerminalScreen
+
+    return pipeline.run(loaded, TerminalScreen())
+
+
+def _resume(name: str, runs: Path) -> "Run":
+    from burnish import pipeline
+    from burnish.cli.screen import TerminalScreen
+    from burnish.run_dir import find_run_dir
+
+    return pipeline.resume(find_run_dir(name, runs), TerminalScreen())
+
+
+def _open(name: str, runs: Path) -> "Run":
+    from burnish.pipeline import open_run
+    from burnish.run_dir import find_run_dir
+
+    return open_run(find_run_dir(name, runs))
+
+
+def _print_run(result: "Run", as_json: bool) -> None:
+    if as_json:
+        _print_json({**result.evaluation, "path": str(result.dir.path), "report": str(result.report_path)})
+        return
+    from burnish.cli.tables import print_evaluation
+
+    console = _console()
+    print_evaluation(console, result.evaluation)
+    console.print(f"Report: {result.report_path}", markup=False, soft_wrap=True)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _console(*, stderr: bool = False) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def _fail(message: str) -> None:
+    sys.stdout.flush()
+    typer.echo(f"error: {message}", err=True)
+    raise SystemExit(EXIT_USER_ERROR)

@@ -1,0 +1,117 @@
+"""Results as tables for the terminal; the digits are those of the report."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from burnish.registry import RunRecord
+from burnish.report import format as fmt
+
+OUTCOMES = {"better": ("BETTER", "bold green"), "worse": ("WORSE", "bold red"), "not_shown": ("NOT SHOWN", "bold yellow")}
+
+
+def print_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
+    """Arms with intervals, the verdict with its reasons, and retention."""
+    metric = evaluation["metric"]["label"]
+    rows = fmt.format_plural(evaluation["num_test_rows"], "test row")
+    title = f"{evaluation['base_model']}, {evaluation['task']}: {metric} on {rows}"
+    confidence = evaluation["arms"][0]["score"]["confidence"]
+    table = Table(title=title, title_justify="left")
+    for name in ("arm", metric, f"{confidence:.0%} interval", "prompt tokens", "latency p50", "p95"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    for arm in evaluation["arms"]:
+        score, latency = arm["score"], arm["latency_s"]
+        table.add_row(
+            arm["title"],
+            fmt.format_score(score["value"]),
+            fmt.format_interval(score["low"], score["high"]),
+            fmt.format_count(arm["prompt_tokens"]["mean"]),
+            fmt.format_latency(latency["p50"]),
+            fmt.format_latency(latency["p95"]),
+            style="bold" if arm["name"] == "specialist" else None,
+        )
+    console.print(table)
+    _print_verdict(console, evaluation["verdict"])
+    _print_retention(console, evaluation.get("retention"))
+
+
+def print_runs(console: Console, records: Sequence[RunRecord]) -> None:
+    """One line a run, oldest first."""
+    table = Table()
+    for name in ("run", "status", "task", "base", "data", "score", "best baseline", "outcome"):
+        table.add_column(name, justify="right" if name in ("score", "best baseline") else "left")
+    for record in records:
+        table.add_row(
+            record.run_id,
+            record.status.value,
+            record.task or "",
+            record.base_model or "",
+            (record.data_train or "").rsplit("/", 1)[-1],
+            fmt.format_score(record.specialist_score) if record.specialist_score is not None else "",
+            fmt.format_score(record.best_baseline_score) if record.best_baseline_score is not None else "",
+            (record.outcome or "").replace("_", " "),
+        )
+    console.print(table)
+
+
+def print_origins(console: Console, rows: Sequence[tuple[str, Any, Any]]) -> None:
+    """Each knob with its value and where that came from."""
+    table = Table(show_lines=False)
+    for name in ("key", "value", "from"):
+        table.add_column(name, overflow="fold")
+    for key, value, origin in rows:
+        table.add_row(key, Text(_short(value)), Text(str(origin)))
+    console.print(table)
+
+
+def print_comparison(console: Console, comparison: dict[str, Any]) -> None:
+    """Two runs on the rows that both have answered."""
+    table = Table(title=f"{comparison['metric']} on {comparison['num_rows']} common test rows", title_justify="left")
+    for name in ("run", "score", "interval"):
+        table.add_column(name, justify="left" if name == "run" else "right")
+    for side in ("first", "second"):
+        score = comparison[side]["score"]
+        table.add_row(
+            comparison[side]["run_id"],
+            fmt.format_score(score["value"]),
+            fmt.format_interval(score["low"], score["high"]),
+        )
+    console.print(table)
+    gap = comparison["difference"]
+    interval = fmt.format_interval(gap["low"], gap["high"], is_signed=True)
+    console.print(
+        f"Second minus first: {fmt.format_difference(gap['value'])} points ({interval}; "
+        f"{fmt.format_p_value(comparison['p_value'])}); {comparison['num_wins']} rows better, "
+        f"{comparison['num_losses']} worse."
+    )
+
+
+def _print_verdict(console: Console, verdict: dict[str, Any]) -> None:
+    word, style = OUTCOMES[verdict["outcome"]]
+    console.print(Text.assemble("Verdict: ", (word, style), f"  {verdict['headline']}"))
+    for reason in verdict["reasons"]:
+        console.print(f"  - {reason}", markup=False)
+
+
+def _print_retention(console: Console, retention: dict[str, Any] | None) -> None:
+    if retention is None:
+        console.print("Retention: not measured.")
+        return
+    text, kl, agreement = (retention[k] for k in ("general_text_nll_change", "kl", "top1_agreement"))
+    words = {True: "inside the budget", False: "OVER the budget", None: "no budget set"}
+    budget = "" if retention["budget"] is None else f" of {fmt.format_nats(retention['budget'], is_signed=False)}"
+    console.print(
+        f"Retention: loss on general text {fmt.format_nats(text['value'])} nats per token "
+        f"({fmt.format_nats_interval(text['low'], text['high'])}), {words[retention['is_within_budget']]}{budget}; "
+        f"KL {fmt.format_nats(kl['value'], is_signed=False)}; same next token "
+        f"{fmt.format_percent(agreement['value'])} of the time.",
+        markup=False,
+    )
+
+
+def _short(value: Any, width: int = 160) -> str:
+    text = str(value) if not isinstance(value, str) else value.replace("\n", " / ")
+    return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,0 +1,47 @@
+"""Files -> Examples -> checked -> split -> rendered."""
+
+from burnish.data.check import Finding, Severity, check_examples
+from burnish.data.columns import detect_task, find_columns
+from burnish.data.example import Example, example_from_dict
+from burnish.data.load import (
+    Table,
+    TaskForm,
+    build_examples,
+    canonical_json,
+    fields_of,
+    labels_of,
+    load_table,
+    system_prompt_of,
+)
+from burnish.data.read import Row, read_rows
+from burnish.data.render import RenderedExample, Renderer, check_lengths, render_all
+from burnish.data.split import Split, count_duplicates, freeze_split, split_examples, thaw_split
+
+__all__ = [
+    "Example",
+    "Finding",
+    "RenderedExample",
+    "Renderer",
+    "Row",
+    "Severity",
+    "Split",
+    "Table",
+    "TaskForm",
+    "build_examples",
+    "canonical_json",
+    "check_examples",
+    "check_lengths",
+    "count_duplicates",
+    "detect_task",
+    "example_from_dict",
+    "fields_of",
+    "find_columns",
+    "freeze_split",
+    "labels_of",
+    "load_table",
+    "read_rows",
+    "render_all",
+    "split_examples",
+    "system_prompt_of",
+    "thaw_split",
+]

@@ -1,0 +1,159 @@
+"""Examples -> train, validation and test, once and for all: seeded, grouped, frozen with a hash."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from burnish.data.example import Example, example_from_dict
+from burnish.errors import DataError, RunError
+from burnish.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
+
+PARTS = ("train", "validation", "test")
+MIN_PART_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three parts; no two of them share a group or ask the same thing."""
+
+    train: list[Example]
+    validation: list[Example]
+    test: list[Example]
+    removed: list[str] = field(default_factory=list)
+    """Ids of training rows that were left out because validation or test ask the same."""
+
+
+def split_examples(
+    examples: Sequence[Example],
+    *,
+    validation: Sequence[Example] | None = None,
+    test: Sequence[Example] | None = None,
+    validation_share: float = 0.0,
+    test_share: float = 0.0,
+    seed: int = 0,
+    stratify: bool = False,
+) -> Split:
+    """Divide `examples`; parts that are given are taken as they are, and what they ask is taken out of the rest.
+
+    Rows that ask the same, or are of one group, stay together. The order of the hash of (seed, key) decides, so
+    the order of the rows in the file does not matter. `stratify` keeps the shares within each target.
+
+    Raises:
+        DataError: too few rows for a part.
+    """
+    clusters = _clusters(examples)
+    held = {e.duplicate_key for part in (validation, test) for e in part or ()}
+    held_groups = {e.group for part in (validation, test) for e in part or () if e.group is not None}
+    kept, removed = [], []
+    for cluster in clusters:
+        leaks = any(e.duplicate_key in held or e.group in held_groups for e in cluster)
+        (removed if leaks else kept).append(cluster)
+    kept.sort(key=lambda cluster: _rank(seed, cluster))
+    parts = _deal(kept, {"test": test_share, "validation": validation_share}, stratify=stratify)
+    split = Split(
+        train=_in_file_order(examples, parts["train"]),
+        validation=list(validation) if validation is not None else _in_file_order(examples, parts["validation"]),
+        test=list(test) if test is not None else _in_file_order(examples, parts["test"]),
+        removed=[e.id for cluster in removed for e in cluster],
+    )
+    _check_sizes(split)
+    return split
+
+
+def freeze_split(split: Split, folder: Path, details: dict[str, Any]) -> dict[str, Any]:
+    """Write the parts and `split.json` with their hashes; returns the manifest."""
+    for part in PARTS:
+        write_jsonl(folder / f"{part}.jsonl", [example.to_dict() for example in getattr(split, part)])
+    manifest = {
+        **details,
+        "rows": {part: len(getattr(split, part)) for part in PARTS},
+        "sha256": {part: sha256_of_file(folder / f"{part}.jsonl") for part in PARTS},
+        "removed_from_train": split.removed,
+    }
+    write_json(folder / "split.json", manifest)
+    return manifest
+
+
+def thaw_split(folder: Path) -> tuple[Split, dict[str, Any]]:
+    """The frozen split and its manifest.
+
+    Raises:
+        RunError: a part is not what was frozen.
+    """
+    manifest = read_json(folder / "split.json")
+    for part in PARTS:
+        path = folder / f"{part}.jsonl"
+        if not path.is_file() or sha256_of_file(path) != manifest["sha256"][part]:
+            raise RunError(f"{path}: not the rows that were frozen. Start a new run; this one's test can't be trusted.")
+    parts = {part: [example_from_dict(row) for row in read_jsonl(folder / f"{part}.jsonl")] for part in PARTS}
+    return Split(**parts, removed=manifest["removed_from_train"]), manifest
+
+
+def count_duplicates(examples: Sequence[Example]) -> int:
+    """How many examples ask what an earlier one asked."""
+    return len(examples) - len({example.duplicate_key for example in examples})
+
+
+def _clusters(examples: Sequence[Example]) -> list[list[Example]]:
+    """Examples joined by an equal duplicate key or an equal group, transitively (union-find)."""
+    parent = list(range(len(examples)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[tuple[str, str], int] = {}
+    for i, example in enumerate(examples):
+        keys = [("asks", example.duplicate_key)] + ([("group", example.group)] if example.group is not None else [])
+        for key in keys:
+            parent[root(i)] = root(first.setdefault(key, i))
+    clusters: dict[int, list[Example]] = defaultdict(list)
+    for i, example in enumerate(examples):
+        clusters[root(i)].append(example)
+    return list(clusters.values())
+
+
+def _rank(seed: int, cluster: Sequence[Example]) -> str:
+    key = min(example.duplicate_key for example in cluster)
+    return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
+
+
+def _deal(
+    clusters: Sequence[list[Example]], shares: dict[str, float], *, stratify: bool
+) -> dict[str, list[list[Example]]]:
+    """Deal clusters, in order, to the part that is furthest behind its share."""
+    strata: dict[str, list[list[Example]]] = defaultdict(list)
+    for cluster in clusters:
+        strata[cluster[0].target if stratify else ""].append(cluster)
+    parts: dict[str, list[list[Example]]] = {"train": [], "validation": [], "test": []}
+    owed = dict.fromkeys(shares, 0.0)  # carried from stratum to stratum, so that small classes add up
+    for stratum in sorted(strata):
+        for cluster in strata[stratum]:
+            for part, share in shares.items():
+                owed[part] += share * len(cluster)
+            behind = max(owed, key=lambda part: owed[part])
+            if owed[behind] >= len(cluster) / 2 and owed[behind] > 0.5:
+                owed[behind] -= len(cluster)
+                parts[behind].append(cluster)
+            else:
+                parts["train"].append(cluster)
+    return parts
+
+
+def _in_file_order(examples: Sequence[Example], clusters: Sequence[list[Example]]) -> list[Example]:
+    chosen = {example.id for cluster in clusters for example in cluster}
+    return [example for example in examples if example.id in chosen]
+
+
+def _check_sizes(split: Split) -> None:
+    for part in PARTS:
+        if (n := len(getattr(split, part))) < MIN_PART_ROWS:
+            raise DataError(
+                f"{n} rows are left for {part}; at least {MIN_PART_ROWS} are needed. Add rows, or name files for data.test "
+                "and data.validation."
+            )

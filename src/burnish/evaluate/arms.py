@@ -1,0 +1,124 @@
+"""Arms: ways to do the task, each answering the same test rows."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from burnish.conversation import Conversation, Message, Role, to_dicts
+from burnish.data import Example, Renderer
+from burnish.evaluate.metrics import row_value, score_row
+from burnish.files import read_json, read_jsonl, write_json, write_jsonl
+from burnish.generate.decode import decode_greedy
+from burnish.generate.labels import choose_labels
+from burnish.recipe import Metric
+
+
+class Arm(StrEnum):
+    """The ways that are compared."""
+
+    ZERO_SHOT = "zero_shot"
+    FEW_SHOT = "few_shot"
+    SPECIALIST = "specialist"
+
+
+ARM_TITLES = {Arm.ZERO_SHOT: "Zero-shot prompt", Arm.FEW_SHOT: "Few-shot prompt", Arm.SPECIALIST: "Specialist"}
+
+
+def choose_shots(train: Sequence[Example], num_shots: int, seed: int) -> list[Example]:
+    """Examples for the few-shot prompt: short ones first to fit, drawn so that their answers differ.
+
+    A draw of four times as many single-turn rows is thinned to rows with new answers, then to the shorter ones.
+    """
+    single = [example for example in train if len(example.prompt) <= 2]
+    pool = random.Random(seed).sample(single, min(len(single), 4 * num_shots))
+    pool.sort(key=lambda example: len(example.prompt[-1].content) + len(example.target))
+    seen: set[str] = set()
+    fresh = [example for example in pool if not (example.target in seen or seen.add(example.target))]  # type: ignore[func-returns-value]
+    rest = [example for example in pool if example not in fresh]
+    return (fresh + rest)[:num_shots]
+
+
+def arm_prompt(arm: Arm, prompt: Conversation, shots: Sequence[Example]) -> Conversation:
+    """The conversation that the arm's model answers."""
+    if arm is not Arm.FEW_SHOT:
+        return prompt
+    head = prompt[:1] if prompt[0].role is Role.SYSTEM else ()
+    demonstrations: list[Message] = []
+    for shot in shots:
+        demonstrations += [m for m in shot.messages if m.role is not Role.SYSTEM]
+    return (*head, *demonstrations, *prompt[len(head) :])
+
+
+def run_arm(
+    model: Any,
+    renderer: Renderer,
+    prompts: Sequence[Conversation],
+    *,
+    labels: Sequence[str],
+    max_new_tokens: int,
+    batch_size: int,
+    on_done: Callable[[int], None],
+) -> list[dict[str, Any]]:
+    """Answer the prompts: by the most likely label where there are labels, else by greedy decoding."""
+    prompt_ids = [renderer.prompt_ids(prompt) for prompt in prompts]
+    if labels:
+        end = min(renderer.end_of_turn_ids)
+        label_ids = [[*renderer.answer_ids(label), end] for label in labels]
+        choices = choose_labels(
+            model, prompt_ids, label_ids, pad_id=end, batch_size=batch_size, on_done=on_done
+        )
+        answers = [(labels[choice.label_index], True, choice.latency_s) for choice in choices]
+    else:
+        generations = decode_greedy(
+            model,
+            prompt_ids,
+            max_new_tokens=max_new_tokens,
+            end_ids=renderer.end_of_turn_ids,
+            batch_size=batch_size,
+            on_done=on_done,
+        )
+        answers = [(renderer.decode(g.token_ids).strip(), g.has_ended, g.latency_s) for g in generations]
+    return [
+        {"prediction": text, "has_ended": ended, "latency_s": round(latency, 4), "prompt_tokens": len(ids)}
+        for (text, ended, latency), ids in zip(answers, prompt_ids, strict=True)
+    ]
+
+
+def judge_answers(
+    answers: Sequence[dict[str, Any]], prompts: Sequence[Conversation], examples: Sequence[Example], metric: Metric
+) -> list[dict[str, Any]]:
+    """The rows of predictions/ARM.jsonl: each answer beside its target, with its score."""
+    rows = []
+    for answer, prompt, example in zip(answers, prompts, examples, strict=True):
+        numerator, denominator = score_row(metric, answer["prediction"], example.target)
+        rows.append(
+            {
+                "id": example.id,
+                "prompt": to_dicts(prompt),
+                "prediction": answer["prediction"],
+                "target": example.target,
+                "score": row_value(numerator, denominator),
+                "numerator": numerator,
+                "denominator": denominator,
+                "has_ended": answer["has_ended"],
+                "latency_s": answer["latency_s"],
+                "prompt_tokens": answer["prompt_tokens"],
+            }
+        )
+    return rows
+
+
+def cached_arm(path: Path, key: dict[str, Any], predict: Callable[[], list[dict[str, Any]]]) -> tuple[list[Any], float]:
+    """The arm's rows and the seconds that they took; predicted only if the file was not made with the same `key`."""
+    card = path.with_suffix(".meta.json")
+    if path.is_file() and card.is_file() and (found := read_json(card))["key"] == key:
+        return read_jsonl(path), float(found["elapsed_s"])
+    start = time.perf_counter()
+    rows = predict()
+    elapsed = time.perf_counter() - start
+    write_jsonl(path, rows)
+    write_json(card, {"key": key, "elapsed_s": round(elapsed, 2)})
+    return rows, elapsed

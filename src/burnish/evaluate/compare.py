@@ -1,0 +1,46 @@
+"""Two runs on the test rows that both have answered."""
+
+from typing import Any
+
+from burnish.errors import RunError
+from burnish.evaluate.arms import Arm
+from burnish.evaluate.metrics import collect_scores
+from burnish.evaluate.statistics import compare_paired, score_interval
+from burnish.files import read_json, read_jsonl
+from burnish.run_dir import RunDir
+
+
+def compare_runs(first: RunDir, second: RunDir) -> dict[str, Any]:
+    """The specialists' scores and their paired difference, second minus first.
+
+    Raises:
+        RunError: a run is not finished, or they have no test row or metric in common.
+    """
+    evaluations = [_evaluation(run) for run in (first, second)]
+    names = [evaluation["metric"]["name"] for evaluation in evaluations]
+    if names[0] != names[1]:
+        raise RunError(f"the runs are scored differently ({names[0]} and {names[1]}) and can't be compared.")
+    rows = [_rows_by_question(run) for run in (first, second)]
+    common = [question for question in rows[0] if question in rows[1]]
+    if not common:
+        raise RunError(f"{first.run_id} and {second.run_id} have no test row in common. Give both the same data.test.")
+    scores = [collect_scores([side[question] for question in common]) for side in rows]
+    comparison = compare_paired(scores[1], scores[0])
+    sides = {
+        side: {"run_id": run.run_id, "score": score_interval(score).to_dict()}
+        for side, run, score in zip(("first", "second"), (first, second), scores, strict=True)
+    }
+    return {"metric": evaluations[0]["metric"]["label"], "num_rows": len(common), **sides, **comparison.to_dict()}
+
+
+def _evaluation(run: RunDir) -> dict[str, Any]:
+    if not run.evaluation.is_file():
+        raise RunError(f"{run.path}: this run is not finished. Go on with `burnish run --resume {run.run_id}`.")
+    value: dict[str, Any] = read_json(run.evaluation)
+    return value
+
+
+def _rows_by_question(run: RunDir) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Prediction rows by id, question and target: the same id may mean different rows in different files."""
+    rows = read_jsonl(run.predictions(Arm.SPECIALIST.value))
+    return {(row["id"], row["prompt"][-1]["content"], row["target"]): row for row in rows}

@@ -1,0 +1,153 @@
+"""What the specialist forgot: the base model against the same model with the adapter, on general text.
+
+Both are read from one model, since switching the adapter off gives the base exactly. Intervals come from a
+bootstrap over prompts (or passages), whose tokens belong together.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from burnish.conversation import Role, build_conversation
+from burnish.data import RenderedExample, Renderer
+from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
+from burnish.files import read_json, sha256_of_json, write_json
+from burnish.generate.decode import decode_greedy
+from burnish.model.adapter import adapter_off
+from burnish.model.attention import packed_attention
+from burnish.model.loss import supervised_logits
+from burnish.train.pack import pack_examples
+
+
+@dataclass(frozen=True)
+class RetentionResult:
+    """Adapter against base; all per token, nats."""
+
+    num_prompts: int
+    num_tokens: int
+    kl: ConfidenceInterval
+    """KL(base || specialist) on the base's own answers."""
+    nll_change: ConfidenceInterval
+    """Rise of the loss on the base's own answers."""
+    top1_agreement: ConfidenceInterval
+    """Share of tokens where both find the same token the most likely."""
+    general_text_nll_change: ConfidenceInterval
+    """Rise of the loss on general prose."""
+
+
+def general_prompts(num_prompts: int) -> list[dict[str, str]]:
+    """The bundled prompts of the measurement half, then of the training half, spread over the domains."""
+    rows = _bundled("general_prompts.jsonl")
+    rows.sort(key=lambda row: (row["half"] != "measurement", row["id"][1:][::-1]))
+    return rows[:num_prompts]
+
+
+def general_text() -> list[dict[str, str]]:
+    """The bundled prose passages."""
+    return _bundled("general_text.jsonl")
+
+
+def base_answers(
+    model: Any,
+    renderer: Renderer,
+    prompts: Sequence[dict[str, str]],
+    *,
+    answer_tokens: int,
+    batch_size: int,
+    cache: Path,
+    fingerprint: str,
+    on_done: Callable[[int], None] = lambda count: None,
+) -> list[RenderedExample]:
+    """The prompts with the base model's own greedy answers, all of whose tokens are scored; kept in `cache`."""
+    conversations = [build_conversation(None, (Role.USER, row["prompt"])) for row in prompts]
+    prompt_ids = [renderer.prompt_ids(conversation) for conversation in conversations]
+    key = sha256_of_json([fingerprint, prompt_ids, answer_tokens])
+    path = cache / "base_answers" / f"{key}.json"
+    if path.is_file():
+        answers: list[list[int]] = read_json(path)["answers"]
+    else:
+        generations = decode_greedy(
+            model,
+            prompt_ids,
+            max_new_tokens=answer_tokens,
+            end_ids=renderer.end_of_turn_ids,
+            batch_size=batch_size,
+            on_done=on_done,
+        )
+        end = min(renderer.end_of_turn_ids)
+        answers = [[*g.token_ids, *([end] if g.has_ended else [])] for g in generations]
+        write_json(path, {"answers": answers})
+    return [
+        RenderedExample(row["id"], (*ids, *answer), (False,) * len(ids) + (True,) * len(answer), len(ids))
+        for row, ids, answer in zip(prompts, prompt_ids, answers, strict=True)
+    ]
+
+
+def text_examples(renderer: Renderer, rows: Sequence[dict[str, str]]) -> list[RenderedExample]:
+    """Prose as it stands, without a chat template; every token but the first is scored."""
+    examples = []
+    for row in rows:
+        ids = tuple(renderer.answer_ids(row["text"]))
+        examples.append(RenderedExample(row["id"], ids, (False, *(True,) * (len(ids) - 1)), 1))
+    return examples
+
+
+def measure_retention(
+    model: Any,
+    answers: Sequence[RenderedExample],
+    texts: Sequence[RenderedExample],
+    *,
+    micro_batch_tokens: int,
+    confidence: float,
+    num_resamples: int,
+) -> RetentionResult:
+    """Compare the model with and without its adapter."""
+    on_answers = _compare(model, answers, micro_batch_tokens)
+    on_texts = _compare(model, texts, micro_batch_tokens)
+
+    def interval(sums: dict[str, torch.Tensor], name: str) -> ConfidenceInterval:
+        scores = RowScores(sums[name].numpy(), sums["count"].numpy())
+        return bootstrap_interval(scores, confidence=confidence, num_resamples=num_resamples)
+
+    return RetentionResult(
+        num_prompts=len(answers),
+        num_tokens=int(on_answers["count"].sum()),
+        kl=interval(on_answers, "kl"),
+        nll_change=interval(on_answers, "nll_change"),
+        top1_agreement=interval(on_answers, "agreement"),
+        general_text_nll_change=interval(on_texts, "nll_change"),
+    )
+
+
+@torch.no_grad()
+def _compare(model: Any, examples: Sequence[RenderedExample], max_tokens: int) -> dict[str, torch.Tensor]:
+    """Sums over each example's scored tokens, in float64."""
+    sums = {name: torch.zeros(len(examples), dtype=torch.float64) for name in ("kl", "nll_change", "agreement", "count")}
+    batches = pack_examples(examples, max_tokens=min(max_tokens, 1024), device=model.device)
+    with packed_attention(model.get_base_model()):
+        for batch in batches:
+            tuned = supervised_logits(model, batch).log_softmax(-1)
+            with adapter_off(model):
+                base = supervised_logits(model, batch).log_softmax(-1)
+            targets = batch.targets_S
+            values = {
+                "kl": (base.exp() * (base - tuned)).sum(-1),
+                "nll_change": cross_entropy(tuned, targets, reduction="none")
+                - cross_entropy(base, targets, reduction="none"),
+                "agreement": (tuned.argmax(-1) == base.argmax(-1)).double(),
+                "count": torch.ones(len(targets)),
+            }
+            for name, value in values.items():
+                sums[name].index_add_(0, batch.owners_S.cpu(), value.cpu().double())
+    return sums
+
+
+def _bundled(name: str) -> list[dict[str, str]]:
+    text = (files("burnish.evaluate") / name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line]

@@ -1,0 +1,65 @@
+"""Prompts -> answers: batched greedy decoding with a key/value cache."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from burnish.generate.prompts import extend, read_prompts
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The answer to one prompt."""
+
+    token_ids: tuple[int, ...]
+    """Without the end-of-turn token."""
+    has_ended: bool
+    """Whether the model ended its turn; else the answer was cut at the limit."""
+    latency_s: float
+    """From the start of its batch to its last token."""
+
+
+@torch.no_grad()
+def decode_greedy(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    end_ids: frozenset[int],
+    batch_size: int,
+    on_done: Callable[[int], None] = lambda count: None,
+) -> list[Generation]:
+    """The most likely next token, again and again, until the end of the turn; one answer a prompt, in order."""
+    answers: list[Generation | None] = [None] * len(prompts)
+    start = time.perf_counter()
+    for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=min(end_ids)):
+        rows = list(chosen)
+        tokens: dict[int, list[int]] = {i: [] for i in chosen}
+        for _ in range(max_new_tokens):
+            next_B = filled.logits_BV.argmax(-1)
+            is_open = []
+            for row, (i, token) in enumerate(zip(rows, next_B.tolist(), strict=True)):
+                if answers[i] is not None:
+                    continue
+                if token not in end_ids:
+                    tokens[i].append(token)
+                if token in end_ids or len(tokens[i]) == max_new_tokens:
+                    elapsed = time.perf_counter() - start
+                    answers[i] = Generation(tuple(tokens[i]), token in end_ids, elapsed)
+                else:
+                    is_open.append(row)
+            if not is_open:
+                break
+            if len(is_open) <= len(rows) // 2:  # finished rows cost as much as open ones
+                kept = torch.tensor(is_open, device=next_B.device)
+                filled.keep(kept)
+                next_B, rows = next_B[kept], [rows[row] for row in is_open]
+            logits_B1V = extend(model, filled, next_B[:, None], torch.ones_like(next_B)[:, None])
+            filled.logits_BV = logits_B1V[:, -1]
+            filled.lengths_B = filled.lengths_B + 1
+        on_done(len(chosen))
+        start = time.perf_counter()
+    return [answer for answer in answers if answer is not None]

@@ -1,0 +1,109 @@
+"""Prompts -> a key/value cache of them, with their common beginning computed once.
+
+Shapes: B prompts of a batch, P common prefix, S longest rest. Rests are padded on the left, behind the prefix.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MIN_PREFIX = 8
+
+
+@dataclass
+class FilledCache:
+    """The state after a batch of prompts has been read."""
+
+    cache: Any
+    mask_BT: Tensor
+    """1 where the cache holds a token, 0 where it holds padding."""
+    lengths_B: Tensor
+    """Tokens of each prompt."""
+    logits_BV: Tensor
+    """For the token that follows each prompt, fp32."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some rows of the batch only."""
+        self.cache.batch_select_indices(rows)
+        self.mask_BT, self.lengths_B = self.mask_BT[rows], self.lengths_B[rows]
+        self.logits_BV = self.logits_BV[rows]
+
+
+def read_prompts(
+    model: Any, prompts: Sequence[Sequence[int]], *, batch_size: int, pad_id: int
+) -> Iterator[tuple[list[int], FilledCache]]:
+    """Read the prompts in batches of like length; yields the indices of the prompts and their cache."""
+    prefix_ids = _common_prefix(prompts)
+    prefix = _read_prefix(model, prefix_ids) if prefix_ids else None
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        rests = [prompts[i][len(prefix_ids) :] for i in chosen]
+        yield chosen, _read_batch(model, rests, prefix, len(prefix_ids), pad_id)
+
+
+def extend(model: Any, filled: FilledCache, ids_BN: Tensor, mask_BN: Tensor) -> Tensor:
+    """[B, N, V]: read N more tokens a row (0 in the mask: padding behind them); the cache grows by N."""
+    filled.mask_BT = torch.cat([filled.mask_BT, mask_BN], dim=1)
+    positions_BN = filled.lengths_B[:, None] + torch.arange(ids_BN.shape[1], device=ids_BN.device)
+    logits: Tensor = model(
+        input_ids=ids_BN,
+        attention_mask=filled.mask_BT,
+        position_ids=positions_BN,
+        past_key_values=filled.cache,
+        use_cache=True,
+    ).logits
+    return logits.float()
+
+
+def _common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """The longest common beginning that leaves each prompt a token of its own; short ones are not worth it."""
+    if len(prompts) < 2:
+        return []
+    limit = min(map(len, prompts)) - 1
+    first = list(prompts[0])
+    for position in range(limit):
+        if any(prompt[position] != first[position] for prompt in prompts):
+            limit = position
+            break
+    return first[:limit] if limit >= MIN_PREFIX else []
+
+
+def _read_prefix(model: Any, ids: Sequence[int]) -> Any:
+    from transformers import DynamicCache
+
+    cache = DynamicCache()  # without a config: full layers, so that it can be cropped; masks do the windows
+    model(input_ids=torch.tensor([list(ids)], device=model.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return cache
+
+
+def _read_batch(
+    model: Any, rests: Sequence[Sequence[int]], prefix: Any, prefix_length: int, pad_id: int
+) -> FilledCache:
+    from transformers import DynamicCache
+
+    num, longest, device = len(rests), max(map(len, rests)), model.device
+    ids_BS = torch.full((num, longest), pad_id)
+    mask_BS = torch.zeros(num, longest, dtype=torch.long)
+    for row, rest in enumerate(rests):
+        ids_BS[row, longest - len(rest) :] = torch.tensor(list(rest))
+        mask_BS[row, longest - len(rest) :] = 1
+    positions_BS = (prefix_length + mask_BS.cumsum(1) - 1).clamp(min=0)
+    mask_BT = torch.cat([torch.ones(num, prefix_length, dtype=torch.long), mask_BS], dim=1).to(device)
+    cache = DynamicCache()
+    if prefix is not None:
+        cache = copy.deepcopy(prefix)
+        cache.batch_repeat_interleave(num)
+    logits_B1V = model(
+        input_ids=ids_BS.to(device),
+        attention_mask=mask_BT,
+        position_ids=positions_BS.to(device),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    ).logits
+    return FilledCache(cache, mask_BT, mask_BT.sum(1), logits_B1V[:, -1].float())

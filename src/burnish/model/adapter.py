@@ -1,0 +1,128 @@
+"""LoRA adapters through peft; all peft spellings are in this file."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from burnish.errors import AdapterError
+from burnish.files import read_json, write_json
+from burnish.model.base import BaseFiles
+from burnish.model.device import seeded
+
+CARD_NAME = "burnish.json"
+
+
+@dataclass(frozen=True)
+class AdapterCard:
+    """What an adapter remembers of its making; stands beside it as burnish.json."""
+
+    run_id: str
+    base_model: str
+    base_fingerprint: str
+    template_sha256: str
+    train_sha256: str
+    scale: float
+    """Factor on alpha / rank that was chosen after training; already in the saved adapter."""
+    task: str
+    system: str
+    labels: tuple[str, ...]
+    fields: tuple[str, ...]
+    max_new_tokens: int
+
+
+def attach_adapter(
+    model: Any, *, rank: int, alpha: float, dropout: float, target_modules: str | Sequence[str], seed: int
+) -> Any:
+    """Wrap `model` with a new LoRA adapter in fp32; its B is zero, so the model's answers do not change yet.
+
+    Raises:
+        AdapterError: no layer has such a name.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    targets = target_modules if isinstance(target_modules, str) else list(target_modules)
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, bias="none", task_type="CAUSAL_LM"
+    )
+    try:
+        with seeded(seed, model.device):
+            wrapped = get_peft_model(model, config)
+    except ValueError as error:
+        raise AdapterError(f"adapter.target_modules = {target_modules!r}: {str(error).splitlines()[0]}") from None
+    return wrapped
+
+
+def adapter_parameters(model: Any) -> dict[str, Tensor]:
+    """The trained tensors by name, in a fixed order."""
+    return {name: parameter for name, parameter in sorted(model.named_parameters()) if parameter.requires_grad}
+
+
+@contextmanager
+def adapter_off(model: Any) -> Iterator[None]:
+    """Within the block the model is the base model."""
+    with model.disable_adapter():
+        yield
+
+
+def save_adapter(model: Any, folder: Path, card: AdapterCard) -> None:
+    """Write the adapter in peft's format, with its card, into an existing folder."""
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = card.base_model
+    model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+    write_json(folder / CARD_NAME, asdict(card))
+
+
+def read_card(folder: Path) -> AdapterCard:
+    """What the adapter in `folder` remembers.
+
+    Raises:
+        AdapterError: the folder holds no adapter of burnish.
+    """
+    try:
+        values = read_json(folder / CARD_NAME)
+        return AdapterCard(**{**values, "labels": tuple(values["labels"]), "fields": tuple(values["fields"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        raise AdapterError(f"{folder}: no adapter made by burnish ({CARD_NAME} is missing or damaged).") from None
+
+
+def load_adapter(model: Any, folder: Path, base: BaseFiles) -> Any:
+    """Wrap `model` with the saved adapter.
+
+    Raises:
+        AdapterError: it was trained on another base, or is damaged.
+    """
+    from peft import PeftModel
+
+    card = read_card(folder)
+    if card.base_fingerprint != base.fingerprint:
+        raise AdapterError(
+            f"{folder}: this adapter was trained on {card.base_model} (fingerprint {card.base_fingerprint[:12]}), not on "
+            f"{base.name} (fingerprint {base.fingerprint[:12]}). Load it on its own base, or train a new one."
+        )
+    try:
+        wrapped: Any = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise AdapterError(f"{folder}: the adapter cannot be read ({str(error).splitlines()[0]}).") from error
+    _check_all_loaded(wrapped, folder)
+    return wrapped.eval()
+
+
+def _check_all_loaded(model: Any, folder: Path) -> None:
+    """peft only warns of missing and unknown keys; an adapter that is partly applied is refused."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    saved = load_file(folder / "adapter_model.safetensors")
+    loaded = get_peft_model_state_dict(model, save_embedding_layers=False)
+    if saved.keys() != loaded.keys():
+        strange = sorted(saved.keys() ^ loaded.keys())[0]
+        raise AdapterError(f"{folder}: the adapter does not fit the base model ({strange}). Was a file exchanged?")
+    for name, tensor in saved.items():
+        if not torch.equal(tensor, loaded[name].to(tensor).cpu()):
+            raise AdapterError(f"{folder}: {name} was not loaded as saved. Was a file exchanged?")

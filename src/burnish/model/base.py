@@ -1,0 +1,123 @@
+"""The base model: its tokenizer, its weights, and the fingerprint that an adapter remembers."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from burnish.errors import BaseModelError
+from burnish.files import cache_dir, read_json, sha256_of_file, sha256_of_json, write_json
+from burnish.model.catalog import CATALOG, BaseKind
+from burnish.model.fetch import Say, find_base_folder
+
+if TYPE_CHECKING:
+    import torch
+
+# Keys of config.json that change with the library or the place, not with the model.
+VOLATILE_CONFIG = ("transformers_version", "_name_or_path", "dtype", "torch_dtype")
+
+
+@dataclass(frozen=True)
+class BaseFiles:
+    """Where a base model lies and who it is."""
+
+    name: str
+    folder: Path
+    fingerprint: str
+    template_sha256: str
+
+
+def find_base(name: str, say: Say = lambda _: None) -> BaseFiles:
+    """Locate (and, if need be, fetch) a base model that can generate.
+
+    Raises:
+        BaseModelError: it cannot be had, or is an encoder.
+    """
+    if name in CATALOG and CATALOG[name].kind is BaseKind.ENCODER:
+        chat = ", ".join(entry.name for entry in CATALOG.values() if entry.kind is BaseKind.CHAT)
+        raise BaseModelError(f"{name}: this is an encoder; it cannot write answers. Set model.base to e.g. {chat}.")
+    folder = find_base_folder(name, say)
+    return BaseFiles(name, folder, fingerprint(folder), _template_sha256(folder))
+
+
+def load_tokenizer(base: BaseFiles) -> tuple[Any, frozenset[int]]:
+    """The tokenizer with the base's own chat template, and the ids that end a turn."""
+    from transformers import AutoTokenizer
+
+    quiet_transformers()
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(base.folder)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise BaseModelError(f"{base.folder}: the tokenizer cannot be read ({reason}). Is the folder complete?") from error
+    ends = _end_ids(base.folder) | ({tokenizer.eos_token_id} if tokenizer.eos_token_id is not None else set())
+    if not ends:
+        raise BaseModelError(f"{base.folder}: the model names no end-of-turn token (eos_token_id). Add it to its config.")
+    return tokenizer, frozenset(ends)
+
+
+def load_model(base: BaseFiles, *, dtype: "torch.dtype", device: "torch.device") -> Any:
+    """The causal language model, frozen, in `eval` mode."""
+    from transformers import AutoModelForCausalLM
+
+    quiet_transformers()
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(base.folder, dtype=dtype, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise BaseModelError(f"{base.folder}: the model cannot be read ({reason}). Is the folder complete?") from error
+    model.requires_grad_(False)
+    return model.to(device).eval()
+
+
+def context_length(base: BaseFiles) -> int:
+    """The longest sequence that the base was made for, in tokens."""
+    config = read_json(base.folder / "config.json")
+    return int(config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings") or 2048)
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over config, tokenizer, chat template and weights; remembered by size and time of the files."""
+    weights = sorted(folder.glob("*.safetensors"))
+    stamp = {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in (*weights, *_identity_files(folder))}
+    key = sha256_of_json([str(folder.resolve()), stamp])
+    memo = cache_dir() / "fingerprints" / f"{key}.json"
+    if memo.is_file():
+        return str(read_json(memo)["fingerprint"])
+    config = {k: v for k, v in read_json(folder / "config.json").items() if k not in VOLATILE_CONFIG}
+    parts = {p.name: sha256_of_file(p) for p in (*weights, *_identity_files(folder)) if p.name != "config.json"}
+    value = sha256_of_json({"config": config, "files": parts})
+    write_json(memo, {"fingerprint": value})
+    return value
+
+
+def quiet_transformers() -> None:
+    """Leave progress bars and hints to burnish."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _identity_files(folder: Path) -> list[Path]:
+    names = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja")
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def _template_sha256(folder: Path) -> str:
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        return sha256_of_file(own)
+    config = folder / "tokenizer_config.json"
+    template = read_json(config).get("chat_template") if config.is_file() else None
+    return sha256_of_json(template)
+
+
+def _end_ids(folder: Path) -> set[int]:
+    ids: set[int] = set()
+    for name in ("generation_config.json", "config.json"):
+        path = folder / name
+        if path.is_file():
+            value = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+            ids |= set(value if isinstance(value, list) else [] if value is None else [value])
+    return ids

@@ -1,0 +1,136 @@
+"""Recipe with `auto` values + facts about data and base -> Recipe without, and the reason for each choice."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.conversation import Task
+from burnish.recipe.load import LoadedRecipe, all_keys
+from burnish.recipe.origin import Origin, OriginKind
+from burnish.recipe.schema import AUTO, Metric, Precision, Recipe
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """What the rows of the training file tell before they are divided."""
+
+    num_rows: int
+    labels: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    system: str = ""
+    median_target_words: float = 0.0
+
+
+@dataclass(frozen=True)
+class TokenFacts:
+    """What the split and its rendering tell."""
+
+    num_train_rows: int
+    longest_example: int
+    longest_target: int
+    context_length: int
+    bf16_speedup: float
+
+
+def resolve_rows(loaded: LoadedRecipe, facts: RowFacts) -> LoadedRecipe:
+    """Settle what depends on the rows alone: the split, the prompt and the metric."""
+    recipe, n = loaded.recipe, facts.num_rows
+    test_rows = min(1000, max(50, round(0.2 * n)))
+    validation_rows = min(200, max(20, round(0.1 * n)))
+    metric, why_metric = _choose_metric(recipe.task, facts)
+    return _settle(
+        loaded,
+        {
+            "data.test_share": (
+                0.0 if recipe.data.test else round(min(0.5, test_rows / n), 4),
+                "a test file is given" if recipe.data.test else "a fifth of the rows, 50 to 1,000 of them",
+            ),
+            "data.validation_share": (
+                0.0 if recipe.data.validation else round(min(0.25, validation_rows / n), 4),
+                "a validation file is given"
+                if recipe.data.validation
+                else "a tenth of the rows, 20 to 200 of them",
+            ),
+            "prompt.labels": (facts.labels, "the labels in the training file"),
+            "prompt.fields": (facts.fields, "the keys of the targets, in order of appearance"),
+            "prompt.system": (facts.system, "written from the task's labels or fields" if facts.system else "none"),
+            "evaluate.metric": (metric, why_metric),
+        },
+    )
+
+
+def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
+    """Settle what depends on tokens, on the number of training rows, or on the device."""
+    n = facts.num_train_rows
+    recipe = loaded.recipe
+    batch_size = recipe.train.batch_size if recipe.train.batch_size != AUTO else (4 if n < 200 else 8)
+    epochs = recipe.train.epochs if recipe.train.epochs != AUTO else (6 if n < 200 else 3)
+    steps = epochs * -(-n // batch_size)
+    use_bf16 = facts.bf16_speedup >= 1.3
+    return _settle(
+        loaded,
+        {
+            "data.max_length": (
+                min(facts.context_length, 2048),
+                "2,048, or the base model's context length if shorter",
+            ),
+            "adapter.rank": (16 if n < 1000 else 32, "16 below 1,000 training rows, 32 above"),
+            "train.batch_size": (batch_size, "4 below 200 training rows, 8 above"),
+            "train.epochs": (epochs, "6 below 200 training rows, 3 above; validation stops it earlier"),
+            "train.learning_rate": (
+                5e-4 if steps < 300 else 1e-3,
+                f"{steps} steps: 5e-4 below 300 steps, 1e-3 above",
+            ),
+            "train.micro_batch_tokens": (
+                max(2048, facts.longest_example),
+                "2,048, or the longest example",
+            ),
+            "train.precision": (
+                Precision.BF16 if use_bf16 else Precision.FP32,
+                f"bf16 matrix products measured {facts.bf16_speedup:.2f} times as fast as fp32; bf16 from 1.3",
+            ),
+            "evaluate.num_shots": (
+                8 if recipe.task is Task.CLASSIFICATION else 4,
+                "8 for classification, 4 else",
+            ),
+            "evaluate.max_new_tokens": (
+                min(256, int(1.5 * facts.longest_target) + 8),
+                "1.5 times the longest target, at most 256",
+            ),
+        },
+    )
+
+
+def origins_of_all(loaded: LoadedRecipe) -> list[tuple[str, Any, Origin]]:
+    """Every key with its value and where it came from."""
+    values = loaded.recipe.model_dump(mode="json")
+    default = Origin(OriginKind.DEFAULT)
+    return [(key, _get(values, key), loaded.origins.get(key, default)) for key in all_keys()]
+
+
+def _choose_metric(task: Task, facts: RowFacts) -> tuple[Metric, str]:
+    if task is Task.CLASSIFICATION:
+        return Metric.ACCURACY, "the task is classification"
+    if task is Task.EXTRACTION:
+        return Metric.FIELD_F1, "the task is extraction"
+    words = facts.median_target_words
+    if words <= 8:
+        return Metric.EXACT_MATCH, f"half of the answers have at most {words:.0f} words"
+    return Metric.CHRF, f"answers are free text: half of them have {words:.0f} words or more"
+
+
+def _settle(loaded: LoadedRecipe, choices: Mapping[str, tuple[Any, str]]) -> LoadedRecipe:
+    values = loaded.recipe.model_dump()
+    origins = dict(loaded.origins)
+    for key, (value, reason) in choices.items():
+        section, name = key.split(".")
+        if values[section][name] == AUTO:
+            values[section][name] = value
+            origins[key] = Origin(OriginKind.AUTO, reason)
+    return LoadedRecipe(Recipe.model_validate(values), origins)
+
+
+def _get(values: Mapping[str, Any], key: str) -> Any:
+    for part in key.split("."):
+        values = values[part]
+    return values

@@ -1,0 +1,178 @@
+"""The recipe: every knob of a run, declared once, with its unit, its default and what it is for.
+
+`AUTO` stands for a value that `resolve` chooses from the data and the base model; a resolved recipe has none left.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from burnish.conversation import Task
+
+AUTO: Literal["auto"] = "auto"
+Auto = Literal["auto"]
+
+
+class Section(BaseModel):
+    """A frozen table of the recipe; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Supervise(StrEnum):
+    """Which of the assistant's turns are learned."""
+
+    ALL = "all"
+    LAST = "last"
+
+
+class Precision(StrEnum):
+    """The number format of the frozen weights and activations; the adapter itself is always fp32."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+class Schedule(StrEnum):
+    """How the learning rate moves after warm-up."""
+
+    LINEAR = "linear"
+    COSINE = "cosine"
+    CONSTANT = "constant"
+
+
+class Baseline(StrEnum):
+    """A way to do the task without training."""
+
+    ZERO_SHOT = "zero_shot"
+    FEW_SHOT = "few_shot"
+
+
+class Metric(StrEnum):
+    """The score that decides the verdict."""
+
+    ACCURACY = "accuracy"
+    FIELD_F1 = "field_f1"
+    EXACT_MATCH = "exact_match"
+    CHRF = "chrf"
+
+
+def _refuse_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a number, found true or false")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=1)]
+Seed = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0)]
+Share = Annotated[float, BeforeValidator(_refuse_bool), Field(ge=0.0, lt=1.0)]
+Positive = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0.0)]
+
+
+class DataSection(Section):
+    """Where the examples come from and how they are divided."""
+
+    train: str = Field(description="the file of examples: .jsonl, .json, .csv, .tsv or .parquet", min_length=1)
+    validation: str | None = Field(None, description="a file for validation; else a part of train")
+    test: str | None = Field(None, description="a file for the final test; else a part of train")
+    columns: dict[str, str] = Field(
+        {}, description='which column holds what, e.g. {text = "body", label = "queue"}; else detected'
+    )
+    group_by: str | None = Field(None, description="a column whose equal values must stay on one side of the split")
+    max_rows: Count | None = Field(None, description="use only the first N rows of train")
+    max_test_rows: Count | None = Field(None, description="use only the first N rows of test")
+    validation_share: Share | Auto = Field(AUTO, description="share of train that is held out for every choice")
+    test_share: Share | Auto = Field(AUTO, description="share of train that is held out for the verdict")
+    split_seed: Seed = Field(0, description="seed of the split")
+    max_length: Count | Auto = Field(AUTO, description="longest example that is accepted, in tokens")
+    supervise: Supervise = Field(Supervise.ALL, description="which assistant turns of a conversation are learned")
+
+
+class PromptSection(Section):
+    """What the model is told; base and specialist see the same."""
+
+    system: str | Auto = Field(AUTO, description='the system message; "" for none; chat rows keep their own')
+    labels: tuple[str, ...] | Auto = Field(AUTO, description="classification: the allowed labels")
+    fields: tuple[str, ...] | Auto = Field(AUTO, description="extraction: the keys of the JSON object, in order")
+
+
+class ModelSection(Section):
+    """The general model to start from."""
+
+    base: str = Field("smollm2-135m-instruct", description="catalog name, folder, or hub id", min_length=1)
+
+
+class AdapterSection(Section):
+    """The LoRA adapter."""
+
+    rank: Count | Auto = Field(AUTO, description="rank of the two factors")
+    alpha: Positive = Field(32.0, description="scale: the update is alpha / rank * B A")
+    dropout: Share = Field(0.0, description="dropout on the adapter's input")
+    target_modules: str | tuple[str, ...] = Field(
+        "all-linear", description='"all-linear", or the names of the linear layers that are adapted'
+    )
+
+
+class TrainSection(Section):
+    """The optimization."""
+
+    seed: Seed = Field(0, description="seed of the adapter's start and of the order of the examples")
+    epochs: Count | Auto = Field(AUTO, description="passes over the training rows, at most")
+    batch_size: Count | Auto = Field(AUTO, description="examples in one optimizer step")
+    learning_rate: Positive | Auto = Field(AUTO, description="peak learning rate of AdamW")
+    schedule: Schedule = Field(Schedule.LINEAR, description="decay of the learning rate to zero")
+    warmup_share: Share = Field(0.05, description="share of the steps with a rising learning rate")
+    weight_decay: float = Field(0.0, description="decoupled weight decay of AdamW", ge=0.0)
+    max_grad_norm: Positive = Field(1.0, description="gradients are scaled down to this norm")
+    micro_batch_tokens: Count | Auto = Field(AUTO, description="tokens in one forward pass, at most")
+    shared_prefix: bool = Field(True, description="compute the prompt that all examples share once a micro-batch")
+    precision: Precision | Auto = Field(AUTO, description="number format of the frozen weights")
+    validations_per_epoch: Count = Field(1, description="how often the validation loss is taken")
+    patience: Count = Field(2, description="validations without a better loss before training stops")
+    checkpoint_minutes: float = Field(5.0, description="time between two resumable checkpoints, minutes", ge=0.0)
+
+
+class RetentionSection(Section):
+    """How much of the base model's behaviour must be kept."""
+
+    measure: bool = Field(True, description="measure what the specialist forgot")
+    num_prompts: Count = Field(80, description="bundled general prompts that are asked")
+    answer_tokens: Count = Field(48, description="tokens of the base model's own answer to each prompt")
+    budget: Positive | Literal["off"] = Field(
+        0.02, description="rise of the loss on general text that is accepted, nats per token (upper bound)"
+    )
+
+
+class EvaluateSection(Section):
+    """The proof."""
+
+    arms: tuple[Baseline, ...] = Field(
+        (Baseline.ZERO_SHOT, Baseline.FEW_SHOT), description="baselines that the specialist must beat"
+    )
+    metric: Metric | Auto = Field(AUTO, description="the score that decides")
+    num_shots: Count | Auto = Field(AUTO, description="examples in the few-shot prompt")
+    max_new_tokens: Count | Auto = Field(AUTO, description="longest answer, in tokens")
+    batch_size: Count = Field(32, description="prompts answered at a time")
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of every interval")
+    num_resamples: Count = Field(10_000, description="bootstrap resamples")
+
+
+class OutputSection(Section):
+    """Where the run is kept."""
+
+    folder: str = Field("runs", description="the folder of the run folders", min_length=1)
+
+
+class Recipe(Section):
+    """One run, wholly described."""
+
+    task: Task = Field(description="what the specialist is for")
+    data: DataSection
+    prompt: PromptSection = PromptSection()
+    model: ModelSection = ModelSection()
+    adapter: AdapterSection = AdapterSection()
+    train: TrainSection = TrainSection()
+    retention: RetentionSection = RetentionSection()
+    evaluate: EvaluateSection = EvaluateSection()
+    output: OutputSection = OutputSection()

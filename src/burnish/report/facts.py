@@ -1,0 +1,138 @@
+"""Names with their values: the top of the page, training, environment, fingerprints, and commands to type."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.report.format import (
+    NOT_MEASURED,
+    format_bytes,
+    format_count,
+    format_difference,
+    format_duration,
+    format_time,
+)
+from burnish.report.questions import best_prompt, main_comparison, specialist_arm
+from burnish.report.record import ADAPTER_WEIGHTS, RunRecord, dig, items
+from burnish.report.tables import has_share_metric, spell_interval, spell_score
+
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the large figures under the verdict."""
+
+    label: str
+    value: str
+    note: str
+    role: str  # specialist | baseline | difference
+
+
+def header_facts(record: RunRecord) -> Facts:
+    """What the page is about, in its top line."""
+    evaluation = record.evaluation
+    return (
+        ("Task", str(dig(evaluation, "task") or NOT_MEASURED)),
+        ("Base model", str(dig(evaluation, "base_model") or NOT_MEASURED)),
+        ("Data", str(dig(evaluation, "data", "train") or NOT_MEASURED)),
+        ("Finished", format_time(dig(evaluation, "finished_at"))),
+        ("Run", record.run_id),
+    )
+
+
+def figures(record: RunRecord) -> tuple[Figure, ...]:
+    """The scores of the specialist and of the best prompt, and their paired difference."""
+    evaluation, is_share = record.evaluation, has_share_metric(record.evaluation)
+    prompt = best_prompt(evaluation)
+    arms = (
+        ("Specialist", dig(specialist_arm(evaluation), "score"), "specialist"),
+        (f"Best prompt: {dig(prompt, 'title') or dig(prompt, 'name')}", dig(prompt, "score"), "baseline"),
+    )
+    found = [
+        Figure(title, spell_score(score, is_share), spell_interval(score, is_share), role)
+        for title, score, role in arms
+        if dig(score, "value") is not None
+    ]
+    if difference := dig(main_comparison(evaluation), "difference"):
+        value = format_difference(dig(difference, "value"), is_share=is_share)
+        interval = spell_interval(difference, is_share, is_signed=True)
+        found.append(Figure("Difference, paired", value, interval, "difference"))
+    return tuple(found)
+
+
+def training_facts(training: Any) -> Facts:
+    """What the training took."""
+    stopped = {True: "yes", False: "no", None: NOT_MEASURED}[dig(training, "stopped_early")]
+    num_tokens, elapsed_s = dig(training, "num_tokens"), dig(training, "elapsed_s")
+    speed = format_count(num_tokens / elapsed_s) if num_tokens and elapsed_s else NOT_MEASURED
+    return (
+        ("Training rows", format_count(dig(training, "num_train_rows"))),
+        ("Validation rows", format_count(dig(training, "num_validation_rows"))),
+        ("Optimizer steps", format_count(dig(training, "num_steps"))),
+        ("Chosen step", format_count(dig(training, "best_step"))),
+        ("Stopped early", stopped),
+        ("Tokens", format_count(num_tokens)),
+        ("Tokens a second", speed),
+        ("Time", format_duration(elapsed_s)),
+        ("Peak memory", format_bytes(dig(training, "peak_memory_bytes"))),
+    )
+
+
+def retention_counts(retention: Any) -> str:
+    """What retention was measured on."""
+    prompts, tokens = (format_count(dig(retention, key)) for key in ("num_prompts", "num_tokens"))
+    return f"{prompts} general prompts, {tokens} tokens"
+
+
+def environment_facts(record: RunRecord) -> Facts:
+    """Where and how the run was made."""
+    environment = record.environment
+    names = ("burnish", "python", "platform", "device", "seed", "base_model")
+    labels = ("burnish", "Python", "Platform", "Device", "Seed", "Base model")
+    values = (dig(environment, name) for name in names)
+    texts = (NOT_MEASURED if value is None else str(value) for value in values)
+    command = items(environment, "command")
+    return (
+        *zip(labels, texts, strict=True),
+        ("Command", shlex.join(map(str, command)) if command else NOT_MEASURED),
+        ("Started", format_time(dig(environment, "started_at"))),
+    )
+
+
+def fingerprints(record: RunRecord) -> Facts:
+    """The hashes that tie the adapter to its base and its data."""
+    environment = record.environment
+    data = dig(environment, "data_sha256") or {}
+    return (
+        ("Base model", str(dig(environment, "base_fingerprint") or NOT_MEASURED)),
+        ("Adapter weights, SHA-256", record.adapter_sha256 or NOT_MEASURED),
+        ("Frozen test rows, SHA-256", str(dig(record.evaluation, "data", "test_sha256") or NOT_MEASURED)),
+        *((f"{name}, SHA-256", str(value)) for name, value in sorted(data.items())),
+    )
+
+
+def next_commands(record: RunRecord) -> Facts:
+    """What to do with the specialist now, with the command."""
+    run = shlex.quote(record.run_id)
+    if dig(record.evaluation, "verdict", "outcome") == "better":
+        first = ("Talk to base and specialist side by side", f"burnish chat {run}")
+    else:
+        recipe = shlex.quote(f"{record.folder}/recipe.toml")
+        first = ("See each setting, where it came from and why", f"burnish explain {recipe}")
+    return (
+        first,
+        ("Serve it behind an OpenAI-compatible API", "burnish serve"),
+        ("Export it, checked against the adapter", f"burnish export {run} --to gguf"),
+        ("Compare it with another run", f"burnish compare {run} OTHER_RUN"),
+    )
+
+
+def verify_commands(record: RunRecord) -> Facts:
+    """How to see for oneself that the files and the figures are these."""
+    recipe = shlex.quote(f"{record.folder}/recipe.toml")
+    again = ("Make the run again from its resolved recipe", f"burnish run {recipe}")
+    if not record.adapter_sha256:
+        return (again,)
+    weights = shlex.quote(f"{record.folder}/adapter/{ADAPTER_WEIGHTS}")
+    return (("Compare the adapter's weights", f"sha256sum {weights}"), again)

@@ -1,0 +1,102 @@
+"""A matplotlib drawing as inline SVG that takes its colours and its font from the page around it."""
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Colours to draw with: each stands for a CSS variable of report.css, so that a plot follows light and dark.
+INK, MUTED, GRID, SURFACE = "#a1b201", "#a1b202", "#a1b203", "#a1b204"
+GOOD, BAD = "#a1b205", "#a1b206"
+ARM_COLOURS = ("#a1b210", "#a1b211", "#a1b212", "#a1b213", "#a1b214")  # the specialist, then the others
+ARM_MARKERS = ("o", "s", "D", "^", "v")
+VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface", GOOD: "good", BAD: "bad"} | {
+    colour: f"arm-{i}" for i, colour in enumerate(ARM_COLOURS)
+}
+WIDE_IN, NARROW_IN = 9.6, 4.0
+
+Draw = Callable[[Axes, bool], None]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One drawing in two widths, of which the page shows the one that fits, and its description in words."""
+
+    wide: Markup
+    narrow: Markup
+    description: str
+
+
+def build_plot(name: str, description: str, draw: Draw, *, height_in: float, narrow_height_in: float) -> Plot:
+    """Call `draw(axes, is_wide)` for both widths; equal input gives equal bytes."""
+
+    def render(is_wide: bool) -> Markup:
+        size = (WIDE_IN, height_in) if is_wide else (NARROW_IN, narrow_height_in)
+        svg = _draw_svg(draw, size, is_wide)
+        return _adapt_to_page(svg, f"{name}-{'wide' if is_wide else 'narrow'}", description)
+
+    return Plot(wide=render(True), narrow=render(False), description=description)
+
+
+def _draw_svg(draw: Draw, size: tuple[float, float], is_wide: bool) -> str:
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's matplotlibrc must not change the page
+        matplotlib.rcParams.update(_look())
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.subplots(), is_wide)
+        stream = io.StringIO()
+        no_metadata = dict.fromkeys(["Creator", "Date", "Format", "Type"])
+        figure.savefig(stream, format="svg", transparent=True, metadata=no_metadata)
+    return stream.getvalue()
+
+
+def _look() -> Any:  # the stubs of matplotlib name every key
+    return {
+        "text.parse_math": False,  # a "$" in a title is a dollar
+        "svg.fonttype": "none",
+        "svg.hashsalt": "burnish",
+        "font.size": 10.5,
+        "text.color": INK,
+        "axes.labelcolor": MUTED,
+        "axes.edgecolor": GRID,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "axes.axisbelow": True,
+        "axes.unicode_minus": True,
+        "grid.color": GRID,
+        "grid.linewidth": 0.8,
+        "xtick.color": GRID,
+        "ytick.color": GRID,
+        "xtick.labelcolor": MUTED,
+        "ytick.labelcolor": INK,
+        "ytick.major.size": 0,
+        "xtick.major.size": 0,
+        "xtick.major.pad": 6,
+        "ytick.major.pad": 8,
+        "legend.frameon": False,
+        "lines.solid_capstyle": "round",
+    }
+
+
+def _adapt_to_page(svg: str, prefix: str, description: str) -> Markup:
+    svg = svg[svg.index("<svg") :]  # no XML prolog and no DOCTYPE inside HTML
+    view_box = re.search(r'viewBox="[^"]*"', svg)
+    assert view_box is not None, "matplotlib always writes a viewBox"
+    svg = re.sub(r"<svg[^>]*>", f"<svg {view_box[0]} ROLE>", svg, count=1)
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = svg.replace("xlink:href", "href")
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", svg)
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    svg = re.sub(r"\n\s*", "\n", svg)
+    # The description is not matplotlib's text, so it comes in last and escaped.
+    return Markup(svg.replace("ROLE", f'role="img" aria-label="{escape(description)}"', 1))

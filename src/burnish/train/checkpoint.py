@@ -1,0 +1,95 @@
+"""Checkpoints: everything that moves, in safetensors and JSON, whole or absent; a resumed run goes on bit for bit."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from burnish.errors import RunError
+from burnish.files import new_folder, read_json, write_json
+from burnish.train.loop import TrainState
+
+KEPT = 2
+
+
+@dataclass
+class Progress:
+    """What the caller of the loop has learned so far: the validations and the best of them."""
+
+    validations: list[tuple[int, float]] = field(default_factory=list)
+    """(step, loss per token)"""
+    best_step: int = 0
+    best_loss: float = float("inf")
+    num_worse: int = 0
+    """Validations in a row without a better loss."""
+    elapsed_s: float = 0.0
+
+    def add(self, step: int, loss: float) -> bool:
+        """Note a validation; true if it is the best so far."""
+        self.validations.append((step, loss))
+        is_best = loss < self.best_loss
+        if is_best:
+            self.best_step, self.best_loss, self.num_worse = step, loss, 0
+        else:
+            self.num_worse += 1
+        return is_best
+
+
+def save_checkpoint(state: TrainState, progress: Progress, best: dict[str, Tensor], folder: Path) -> None:
+    """Write `folder/step-N` in one step and remove all but the newest two."""
+    with new_folder(folder / f"step-{state.step:06d}") as draft:
+        tensors = {f"adapter/{name}": p.detach().cpu().contiguous() for name, p in state.parameters.items()}
+        for name, parameter in state.parameters.items():
+            for key, value in state.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer/{name}/{key}"] = value.detach().cpu().contiguous()
+        tensors |= {f"best/{name}": value for name, value in best.items()}
+        tensors["random/cpu"] = torch.get_rng_state()
+        save_file(tensors, draft / "state.safetensors")
+        write_json(draft / "progress.json", {"step": state.step, **_finite(asdict(progress))})
+    for old in list_checkpoints(folder)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def list_checkpoints(folder: Path) -> Sequence[Path]:
+    """The whole checkpoints, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if (path / "progress.json").is_file())
+
+
+def load_checkpoint(state: TrainState, folder: Path) -> tuple[Progress, dict[str, Tensor]]:
+    """Put the newest checkpoint into `state`; returns its progress and the best adapter so far.
+
+    Raises:
+        RunError: the checkpoint does not fit the model or is damaged.
+    """
+    newest = list_checkpoints(folder)[-1]
+    try:
+        tensors = load_file(newest / "state.safetensors")
+        values = read_json(newest / "progress.json")
+        with torch.no_grad():
+            for name, parameter in state.parameters.items():
+                parameter.copy_(tensors.pop(f"adapter/{name}"))
+                prefix = f"optimizer/{name}/"
+                moments = {key[len(prefix) :]: tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
+                state.optimizer.state[parameter] = {
+                    key: value if key == "step" else value.to(parameter.device) for key, value in moments.items()
+                }
+        torch.set_rng_state(tensors.pop("random/cpu"))
+        best = {key.removeprefix("best/"): tensors.pop(key) for key in list(tensors)}
+        if not best.keys() <= state.parameters.keys():
+            raise ValueError(f"unknown tensor {sorted(best.keys() - state.parameters.keys())[0]}")
+    except (OSError, KeyError, ValueError, RuntimeError, json.JSONDecodeError) as error:
+        raise RunError(f"{newest}: this checkpoint cannot be used ({error}). Remove it and resume again.") from error
+    state.step = values.pop("step")
+    progress = Progress(**{k: v for k, v in values.items() if v is not None})
+    progress.validations = [(step, loss) for step, loss in progress.validations]
+    return progress, best
+
+
+def _finite(values: dict[str, object]) -> dict[str, object]:
+    """JSON knows no infinity; a best loss that is not there yet is null."""
+    return {key: None if value == float("inf") else value for key, value in values.items()}

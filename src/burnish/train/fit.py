@@ -1,0 +1,139 @@
+"""Training from start to best adapter: logs each step, validates, keeps the best, stops early, can be resumed."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from burnish.data.render import RenderedExample
+from burnish.errors import Interrupted
+from burnish.files import storage_errors, write_jsonl
+from burnish.train.checkpoint import Progress, list_checkpoints, load_checkpoint, save_checkpoint
+from burnish.train.loop import TrainOptions, TrainState, count_steps, loss_per_token, start_training, train
+from burnish.train.schedule import steps_per_epoch
+from burnish.train.step import StepMetrics
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """When to validate, stop and save."""
+
+    validations_per_epoch: int
+    patience: int
+    checkpoint_s: float
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How training went; the model holds the best adapter."""
+
+    num_steps: int
+    best_step: int
+    best_loss: float
+    stopped_early: bool
+    validations: list[tuple[int, float]]
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class FitEvents:
+    """What the caller is told as it happens, and how it asks for a stop."""
+
+    on_step: Callable[[StepMetrics, int], None] = lambda metrics, num_steps: None
+    on_validation: Callable[[int, float], None] = lambda step, loss: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+def fit(
+    model: Any,
+    train_examples: Sequence[RenderedExample],
+    validation_examples: Sequence[RenderedExample],
+    *,
+    options: TrainOptions,
+    fit_options: FitOptions,
+    checkpoints: Path,
+    metrics_path: Path,
+    events: FitEvents,
+) -> FitResult:
+    """Train the adapter of `model` and leave the best one, by validation loss, in it.
+
+    Goes on from the newest checkpoint if there is one; on the CPU the end is then the same, bit for bit.
+
+    Raises:
+        Interrupted: `should_stop` said so; a checkpoint of the last whole step was kept.
+    """
+    torch.manual_seed(options.seed)
+    state = start_training(model, options)
+    progress, best = Progress(), dict[str, Tensor]()
+    if list_checkpoints(checkpoints):
+        progress, best = load_checkpoint(state, checkpoints)
+    _cut_metrics(metrics_path, state.step)
+    num_steps = count_steps(len(train_examples), options)
+    per_epoch = steps_per_epoch(len(train_examples), options.batch_size)
+    validate_at = _validation_steps(num_steps, per_epoch, fit_options.validations_per_epoch)
+    started, saved_at = time.monotonic() - progress.elapsed_s, time.monotonic()
+
+    def save() -> None:
+        progress.elapsed_s = time.monotonic() - started
+        save_checkpoint(state, progress, best, checkpoints)
+
+    if not list_checkpoints(checkpoints):
+        save()  # so that the very first minutes can be resumed, and an unwritable disk shows at once
+    if progress.num_worse < fit_options.patience:
+        for metrics in train(state, train_examples, options):
+            _log(metrics_path, metrics)
+            events.on_step(metrics, num_steps)
+            if metrics.step in validate_at:
+                loss = loss_per_token(model, validation_examples, micro_batch_tokens=options.micro_batch_tokens)
+                if progress.add(metrics.step, loss):
+                    best = {name: p.detach().cpu().clone() for name, p in state.parameters.items()}
+                events.on_validation(metrics.step, loss)
+                if progress.num_worse >= fit_options.patience:
+                    break
+            if events.should_stop():
+                save()
+                raise Interrupted
+            if time.monotonic() - saved_at >= fit_options.checkpoint_s:
+                save()
+                saved_at = time.monotonic()
+    save()
+    _put(state, best)
+    return FitResult(
+        num_steps=state.step,
+        best_step=progress.best_step,
+        best_loss=progress.best_loss,
+        stopped_early=state.step < num_steps,
+        validations=progress.validations,
+        elapsed_s=time.monotonic() - started,
+    )
+
+
+def _validation_steps(num_steps: int, per_epoch: int, times: int) -> set[int]:
+    every = max(1, per_epoch // times)
+    return {*range(every, num_steps, every), num_steps}
+
+
+def _put(state: TrainState, tensors: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            state.parameters[name].copy_(tensor)
+
+
+def _log(path: Path, metrics: StepMetrics) -> None:
+    with storage_errors(path), open(path, "a", encoding="utf-8") as stream:
+        stream.write(json.dumps(asdict(metrics)) + "\n")
+
+
+def _cut_metrics(path: Path, step: int) -> None:
+    """Drop the rows of steps that are done again after a checkpoint, and a row that a crash cut off."""
+    if not path.is_file():
+        return
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    rows = [json.loads(line) for line in whole.split("\n") if line]
+    write_jsonl(path, [row for row in rows if row["step"] <= step])

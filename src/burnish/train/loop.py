@@ -1,0 +1,117 @@
+"""The training loop: an iterator of StepMetrics. Its caller decides when to log, validate, save or stop."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from burnish.data.render import RenderedExample
+from burnish.model.adapter import adapter_parameters
+from burnish.model.attention import packed_attention
+from burnish.model.loss import token_losses
+from burnish.train.pack import pack_examples
+from burnish.recipe import Schedule
+from burnish.train.schedule import examples_of_step, learning_rate_at, steps_per_epoch
+from burnish.train.step import StepMetrics, train_step
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the loop needs to know."""
+
+    seed: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: Schedule
+    warmup_share: float
+    weight_decay: float
+    max_grad_norm: float
+    micro_batch_tokens: int
+    shared_prefix: bool
+
+
+@dataclass
+class TrainState:
+    """Everything that moves during training."""
+
+    model: Any
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    """Steps that are done."""
+    parameters: dict[str, Tensor] = field(default_factory=dict)
+
+
+def start_training(model: Any, options: TrainOptions) -> TrainState:
+    """AdamW over the adapter alone."""
+    parameters = adapter_parameters(model)
+    optimizer = torch.optim.AdamW(
+        list(parameters.values()), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+    )
+    return TrainState(model, optimizer, parameters=parameters)
+
+
+def count_steps(num_examples: int, options: TrainOptions) -> int:
+    """Optimizer steps of a whole run."""
+    return options.epochs * steps_per_epoch(num_examples, options.batch_size)
+
+
+def train(state: TrainState, examples: Sequence[RenderedExample], options: TrainOptions) -> Iterator[StepMetrics]:
+    """Go on from `state.step` to the last step; `state` is whole whenever a step has been yielded."""
+    num_steps = count_steps(len(examples), options)
+    per_epoch = steps_per_epoch(len(examples), options.batch_size)
+    device = state.model.device
+    while state.step < num_steps:
+        chosen = [
+            examples[i] for i in examples_of_step(state.step, len(examples), options.batch_size, options.seed)
+        ]
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate_at(
+                state.step,
+                num_steps,
+                peak=options.learning_rate,
+                warmup_share=options.warmup_share,
+                schedule=options.schedule,
+            )
+        batches = pack_examples(
+            chosen, max_tokens=options.micro_batch_tokens, device=device, shared_prefix=options.shared_prefix
+        )
+        state.model.train()
+        with packed_attention(state.model.get_base_model()):
+            metrics = train_step(
+                state.model,
+                list(state.parameters.values()),
+                state.optimizer,
+                batches,
+                num_supervised=sum(example.num_supervised for example in chosen),
+                max_grad_norm=options.max_grad_norm,
+                step=state.step + 1,
+                epoch=(state.step + 1) / per_epoch,
+            )
+        state.step += 1
+        state.model.eval()
+        yield metrics
+
+
+@torch.no_grad()
+def example_losses(
+    model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int, shared_prefix: bool = True
+) -> Tensor:
+    """[examples]: the sum of the negative log-likelihood of each example's supervised tokens, nats."""
+    sums = torch.zeros(len(examples), dtype=torch.float64)
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    with packed_attention(base):
+        for batch in pack_examples(
+            examples, max_tokens=micro_batch_tokens, device=model.device, shared_prefix=shared_prefix
+        ):
+            losses = token_losses(model, batch)
+            sums.index_add_(0, batch.owners_S.cpu(), losses.cpu().double())
+    return sums
+
+
+def loss_per_token(model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int) -> float:
+    """The mean negative log-likelihood over all supervised tokens, nats."""
+    sums = example_losses(model, examples, micro_batch_tokens=micro_batch_tokens)
+    return float(sums.sum() / sum(example.num_supervised for example in examples))

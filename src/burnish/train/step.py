@@ -1,0 +1,76 @@
+"""One optimizer step: the loss of its examples, normalized by all their supervised tokens."""
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from burnish.errors import TrainingError
+from burnish.model.loss import Batch, token_losses
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """A row of metrics.jsonl."""
+
+    step: int
+    epoch: float
+    loss_per_token: float
+    """Mean over the supervised tokens of the whole step, nats."""
+    learning_rate: float
+    grad_norm: float
+    """Before clipping."""
+    tokens: int
+    """Tokens that were fed."""
+    supervised_tokens: int
+    seconds: float
+
+
+def train_step(
+    model: Any,
+    parameters: Sequence[Tensor],
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    *,
+    num_supervised: int,
+    max_grad_norm: float,
+    step: int,
+    epoch: float,
+) -> StepMetrics:
+    """Accumulate the gradients of `batches` and move the parameters once.
+
+    The loss is a sum over supervised tokens divided by `num_supervised`, the count of the whole step, so that
+    the step does not depend on how it is cut into batches.
+
+    Raises:
+        TrainingError: loss or gradient is not finite; the parameters have not been moved.
+    """
+    start = time.perf_counter()
+    loss_sum, tokens = 0.0, 0
+    optimizer.zero_grad(set_to_none=True)
+    for batch in batches:
+        loss = token_losses(model, batch).sum()
+        (loss / num_supervised).backward()
+        loss_sum += loss.item()
+        tokens += batch.num_tokens
+    grad_norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm).item()
+    if not (math.isfinite(loss_sum) and math.isfinite(grad_norm)):
+        raise TrainingError(
+            f"step {step}: the loss ({loss_sum / num_supervised:.3g}) or its gradient ({grad_norm:.3g}) is not finite. "
+            "Lower train.learning_rate, or set train.precision=fp32; the last checkpoint is sound."
+        )
+    optimizer.step()
+    return StepMetrics(
+        step=step,
+        epoch=epoch,
+        loss_per_token=loss_sum / num_supervised,
+        learning_rate=optimizer.param_groups[0]["lr"],
+        grad_norm=grad_norm,
+        tokens=tokens,
+        supervised_tokens=num_supervised,
+        seconds=time.perf_counter() - start,
+    )

@@ -1,0 +1,282 @@
+"""A small finished run folder with invented figures, for tests of the report only."""
+
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+from burnish.files import write_json, write_jsonl, write_text
+from burnish.run_dir import RunDir
+
+from .sample_tickets import TICKETS
+
+Json = dict[str, Any]
+RUN_ID = "20261121-030800-a1b2c3"
+BASE_SHA256 = "sha256:" + "5f3c9a0e7d12b486" * 4
+TEST_SHA256 = "c2b1e98a4d7760f3" * 4
+ARMS = {"zero_shot": "Zero-shot prompt", "few_shot": "Few-shot prompt", "specialist": "Specialist"}
+
+FIELDS = ("category", "urgency", "sentiment", "product", "order_id", "wants_refund")
+WRONG = {"category": "delivery/parts", "urgency": "urgent", "sentiment": "angry", "product": "appliance"}
+SKILL = {"zero_shot": 0.55, "few_shot": 0.72, "specialist": 0.94}
+
+
+def build_sample_run(parent: Path, task: str = "extraction", num_rows: int = 48) -> RunDir:
+    """A finished run under `parent` of the given task, equal for equal arguments."""
+    run = RunDir(parent / "runs" / RUN_ID)
+    rows = {arm: _predictions(arm, task, num_rows) for arm in ARMS}
+    for arm, predictions in rows.items():
+        write_jsonl(run.predictions(arm), predictions)
+    write_json(run.evaluation, _evaluation(task, rows))
+    write_jsonl(run.metrics, _metrics())
+    write_json(run.environment, _environment())
+    write_text(run.recipe, RECIPE.replace("TASK", task))
+    write_text(run.adapter / "adapter_model.safetensors", "not weights, but a file with a hash")
+    return run
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    """Set top-level keys of a JSON file; the value `...` takes a key away."""
+    value = json.loads(path.read_text(encoding="utf-8")) | changes
+    write_json(path, {key: item for key, item in value.items() if item is not ...})
+
+
+def _predictions(arm: str, task: str, num_rows: int) -> list[Json]:
+    rng = random.Random(f"{arm} {task}")
+    return [_prediction(arm, task, i, rng) for i in range(num_rows)]
+
+
+def _prediction(arm: str, task: str, i: int, rng: random.Random) -> Json:
+    text, values = TICKETS[i % len(TICKETS)]
+    fields = dict(zip(FIELDS, values, strict=True))
+    prediction, target, num_right, num_parts = _answer(task, fields, SKILL[arm], rng)
+    return {
+        "id": f"tickets.jsonl:{14 + 3 * i}",
+        "prompt": [
+            {
+                "role": "system",
+                "content": "You read messages that customers sent to a shop for household appliances.",
+            },
+            {"role": "user", "content": text},
+        ],
+        "prediction": prediction,
+        "target": target,
+        "score": num_right / num_parts,
+        "numerator": num_right,
+        "denominator": num_parts,
+        "latency_s": 0.4 + 0.1 * rng.random(),
+        "prompt_tokens": 180 + len(text) // 4,
+    }
+
+
+def _answer(task: str, fields: Json, skill: float, rng: random.Random) -> tuple[str, str, float, float]:
+    """Prediction, target, numerator and denominator."""
+    if task == "classification":
+        is_right = rng.random() < skill
+        return (fields["category"] if is_right else "advise"), fields["category"], float(is_right), 1
+    if task in ("chat", "completion"):
+        target = f"Thank you for your message. We will look into the {fields['product'] or 'matter'} today."
+        share = round(min(1.0, max(0.0, rng.gauss(skill - 0.2, 0.12))), 4)
+        return target[: int(len(target) * share)] + " <br> Kind regards", target, share, 1
+    guessed = {k: v if rng.random() < skill**0.5 else WRONG.get(k) for k, v in fields.items()}
+    num_right = sum(guessed[k] == v for k, v in fields.items())
+    text = json.dumps(guessed, ensure_ascii=False)
+    if skill < 0.6 and rng.random() < 0.1:
+        return f"Sure! The category is {fields['category']}.", json.dumps(fields, ensure_ascii=False), 0, 6
+    return text, json.dumps(fields, ensure_ascii=False), num_right, 6
+
+
+def _evaluation(task: str, rows: dict[str, list[Json]]) -> Json:
+    metric = {"extraction": ("field_f1", "field F1"), "classification": ("accuracy", "accuracy")}.get(
+        task, ("chrf", "chrF")
+    )
+    means = {arm: sum(row["score"] for row in r) / len(r) for arm, r in rows.items()}
+    num_rows = len(rows["specialist"])
+    prompt, gain = 100 * means["few_shot"], means["specialist"] - means["few_shot"]
+    return {
+        "schema_version": 1,
+        "run_id": RUN_ID,
+        "task": task,
+        "base_model": "smollm2-135m-instruct",
+        "finished_at": "2026-11-21T03:41:27+00:00",
+        "metric": {
+            "name": metric[0],
+            "label": metric[1],
+            "explanation": "The share of the fields that a careful clerk "
+            "would have written down in the same way, weighed by how often each is filled in.",
+            "is_share": True,
+        },
+        "num_test_rows": num_rows,
+        "minimum_detectable_difference": 0.081,
+        "arms": [_arm(name, task, means[name], num_rows) for name in rows],
+        "comparisons": [_comparison(base, means, rows) for base in ("zero_shot", "few_shot")],
+        "retention": _retention(),
+        "verdict": {
+            "outcome": "better",
+            "headline": f"The specialist is better: {100 * means['specialist']:.1f} {metric[1]} against "
+            f"{prompt:.1f} for the best prompt.",
+            "reasons": [
+                f"Against the best prompt it gains {100 * gain:.1f} points; zero is outside the interval.",
+                "The adjusted p-value is below 0.05.",
+                "On general text it stays inside the retention budget.",
+            ],
+            "rows_needed": None,
+        },
+        "training": {
+            "num_train_rows": 840,
+            "num_validation_rows": 120,
+            "num_steps": 318,
+            "best_step": 212,
+            "stopped_early": True,
+            "num_tokens": 412345,
+            "elapsed_s": 792.4,
+            "peak_memory_bytes": 1931000000,
+            "validation": [
+                {
+                    "step": s,
+                    "loss_per_token": round(0.36 + 1.1 * math.exp(-s / 55) + max(0, s - 212) / 1400, 4),
+                }
+                for s in range(0, 319, 53)
+            ],
+        },
+        "data": {
+            "train": "tickets.jsonl",
+            "num_rows": 1021,
+            "split": {"train": 840, "validation": 120, "test": num_rows},
+            "test_sha256": TEST_SHA256,
+            "num_duplicates": 13,
+            "warnings": ["13 rows are near-duplicates; each group was kept on one side of the split."],
+        },
+    }
+
+
+def _arm(name: str, task: str, mean: float, num_rows: int) -> Json:
+    parts = {
+        "extraction": FIELDS,
+        "classification": ("delivery", "repair", "billing", "return", "advice"),
+    }.get(task, ())
+    details = {
+        "extraction": {"json_validity": SKILL[name] ** 0.1, "exact_match": mean**3},
+        "classification": {"macro_f1": mean - 0.02},
+    }
+    return {
+        "name": name,
+        "title": ARMS[name],
+        "score": _estimate(mean, 0.04),
+        "num_rows": num_rows,
+        "prompt_tokens": {"mean": 1184.3, "max": 1460} if name == "few_shot" else {"mean": 231.7, "max": 402},
+        "latency_s": {"p50": 1.31, "p95": 2.04} if name == "few_shot" else {"p50": 0.447, "p95": 0.712},
+        "elapsed_s": 63.0,
+        "details": details.get(task, {"mean_answer_tokens": 38.25}),
+        "breakdown": [
+            {
+                "name": p,
+                "score": max(0.0, min(1.0, mean + 0.03 * ((7 * i) % 5 - 2))),
+                "num_rows": num_rows - 2 * i,
+            }
+            for i, p in enumerate(parts)
+        ],
+    }
+
+
+def _comparison(baseline: str, means: dict[str, float], rows: dict[str, list[Json]]) -> Json:
+    pairs = list(zip(rows["specialist"], rows[baseline], strict=True))
+    return {
+        "candidate": "specialist",
+        "baseline": baseline,
+        "difference": _estimate(means["specialist"] - means[baseline], 0.05),
+        "p_value": 0.00007 if baseline == "zero_shot" else 0.0031,
+        "p_value_adjusted": 0.00014 if baseline == "zero_shot" else 0.0031,
+        "method": "paired bootstrap, Holm over the family",
+        "num_wins": sum(a["score"] > b["score"] for a, b in pairs),
+        "num_losses": sum(a["score"] < b["score"] for a, b in pairs),
+        "num_ties": sum(a["score"] == b["score"] for a, b in pairs),
+    }
+
+
+def _retention() -> Json:
+    return {
+        "num_prompts": 64,
+        "num_tokens": 9421,
+        "kl": _estimate(0.0134, 0.0021),
+        "nll_change": _estimate(0.0087, 0.0043),
+        "top1_agreement": _estimate(0.9614, 0.006),
+        "general_text_nll_change": _estimate(0.0112, 0.0031),
+        "budget": 0.02,
+        "is_within_budget": True,
+    }
+
+
+def _estimate(value: float, margin: float) -> Json:
+    return {
+        "value": value,
+        "low": value - margin,
+        "high": min(1.0, value + margin),
+        "confidence": 0.95,
+        "method": "bootstrap",
+    }
+
+
+def _metrics() -> list[Json]:
+    rng = random.Random(7)
+    losses = [0.3 + 1.3 * math.exp(-step / 50) + rng.gauss(0, 0.06) for step in range(1, 319)]
+    return [
+        {
+            "step": step,
+            "epoch": step / 106,
+            "loss_per_token": max(0.05, loss),
+            "learning_rate": 2e-4,
+            "grad_norm": 0.8,
+            "tokens": 1297 * step,
+            "supervised_tokens": 310 * step,
+            "seconds": 2.49 * step,
+        }
+        for step, loss in enumerate(losses, start=1)
+    ]
+
+
+def _environment() -> Json:
+    return {
+        "burnish": "0.1.0",
+        "python": "3.11.7",
+        "platform": "Linux-6.1.0-x86_64-with-glibc2.36",
+        "device": "cpu (2 threads)",
+        "packages": {
+            "torch": "2.11.0",
+            "transformers": "5.17.1",
+            "peft": "0.19.0",
+            "safetensors": "0.6.2",
+            "numpy": "2.4.6",
+        },
+        "seed": 17,
+        "base_model": "smollm2-135m-instruct",
+        "base_fingerprint": BASE_SHA256,
+        "data_sha256": {"tickets.jsonl": "9d01e44b7c5a2f68" * 4},
+        "command": ["burnish", "run", "my tickets.toml"],
+        "started_at": "2026-11-21T03:08:00Z",
+    }
+
+
+RECIPE = """task = "TASK"
+
+[data]
+train = "tickets.jsonl"
+test = 0.2
+
+[model]
+base = "smollm2-135m-instruct"
+
+[adapter]
+rank = 16
+alpha = 32
+
+[train]
+learning_rate = 2e-4
+epochs = 3
+examples_per_step = 8
+seed = 17
+
+[retention]
+budget = 0.02
+"""

@@ -1,0 +1,243 @@
+"""The page as a whole: well-formed, self-contained, escaped, deterministic, readable."""
+
+import base64
+import hashlib
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pytest
+
+from burnish.errors import RunError
+from burnish.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from burnish.report import svg
+from burnish.report.page import write_report
+from burnish.run_dir import RunDir
+
+from .reading import Page, read_page
+from .sample_run import build_sample_run, change_json
+
+ATTACK = "--></style></script><script>alert('$x$')</script><img src=x onerror=alert(1)>\" onload=\"x&amp;"
+
+
+def read_report(run: RunDir) -> Page:
+    return read_page(write_report(run).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_report(build_sample_run(tmp_path_factory.mktemp("page"))).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return read_page(html)
+
+
+@pytest.mark.parametrize("task", ["extraction", "classification", "chat", "completion"])
+def test_every_task_gives_a_well_formed_page(tmp_path: Path, task: str) -> None:
+    page = read_report(build_sample_run(tmp_path, task))
+    assert f"Task {task}" in page.text
+    assert "Ten examples, side by side" in page.text
+    assert "not measured" not in page.text
+
+
+def test_ids_are_unique_and_every_reference_is_met(html: str, page: Page) -> None:
+    ids = page.attributes("id")
+    assert len(ids) == len(set(ids))
+    wanted = {ref[1:] for ref in page.attributes("href")} | set(page.attributes("aria-labelledby"))
+    wanted |= set(re.findall(r"url\(#([^)]+)\)", html))
+    assert wanted and wanted <= set(ids)
+
+
+def test_the_page_needs_nothing_but_itself(html: str, page: Page) -> None:
+    assert not re.search(r"https?://|@import|xmlns|<\?xml|<!DOCTYPE svg", html)
+    assert not page.attributes("src") and not page.count("link")
+    assert all(ref.startswith("#") for ref in page.attributes("href"))
+    assert all(target.startswith("#") for target in re.findall(r"url\((.)", html))
+
+
+def test_the_policy_admits_the_one_script(html: str, page: Page) -> None:
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    policy = next(text for text in page.attributes("content") if "default-src" in text)
+    assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+
+
+def test_headings_go_down_one_level_at_a_time(page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1 and levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_plots_speak_and_follow_the_scheme(html: str, page: Page) -> None:
+    plots = [found for tag, found in page.tags if tag == "svg" and found.get("role") == "img"]
+    assert len(plots) == 6  # arms, loss, retention; each wide and narrow
+    assert all(found["aria-label"] for found in plots)
+    for plot in re.findall(r'<svg viewBox[^>]*role="img".*?</svg>', html, re.DOTALL):
+        assert not re.search(r"#[0-9a-f]{6}\b", plot)
+        assert "<text" in plot and "var(--ink)" in plot
+    used = set(re.findall(r"var\((--[a-z0-9-]+)\)", html))
+    assert used <= set(re.findall(r"(--[a-z0-9-]+):", html))
+
+
+def test_the_numbers_are_those_of_the_evaluation(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    page, evaluation = read_report(run), read_json(run.evaluation)
+    for arm in evaluation["arms"]:
+        score = {key: 100 * arm["score"][key] for key in ("value", "low", "high")}
+        text = "{title} {value:.1f} {low:.1f} – {high:.1f}".format(title=arm["title"], **score)
+        assert text in page.text
+        assert f"{arm['prompt_tokens']['mean']:,.0f} max {arm['prompt_tokens']['max']:,}" in page.text
+        assert f"{100 * arm['details']['json_validity']:.1f} %" in page.text
+    for comparison in evaluation["comparisons"]:
+        wins, ties, losses = (comparison[key] for key in ("num_wins", "num_ties", "num_losses"))
+        assert f"+{100 * comparison['difference']['value']:.1f}" in page.text
+        assert f"{wins} / {ties} / {losses}" in page.text
+    assert "p < 0.001" in page.text and "p = 0.003" in page.text
+    assert "+0.009 (+0.004 – +0.013)" in page.text and "Budget 0.020" in page.text
+    assert "13 min 12 s" in page.text and "412,345" in page.text and "1.8 GiB" in page.text
+    assert evaluation["verdict"]["headline"] in page.text
+    assert hashlib.sha256((run.adapter / "adapter_model.safetensors").read_bytes()).hexdigest() in page.text
+
+
+def test_every_text_from_outside_is_escaped(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    num_tags = len(read_report(run).tags)
+    for path in (run.evaluation, run.environment):
+        write_json(path, _poison(read_json(path)))
+    for arm in ("zero_shot", "few_shot", "specialist"):
+        rows = read_jsonl(run.predictions(arm))
+        write_jsonl(run.predictions(arm), [{**_poison(row), "id": row["id"] + ATTACK} for row in rows])
+    write_text(run.recipe, ATTACK)
+    html = write_report(run).read_text(encoding="utf-8")
+    page = read_page(html)
+    assert html.count("<script") == 1 and page.count("script") == 1
+    assert page.count("img") == 0 and not page.attributes("onerror") and not page.attributes("onload")
+    assert page.text.count(ATTACK) > 100  # it is there, as text
+    assert len(page.tags) < num_tags + 40
+
+
+def _poison(value: Any, key: str = "") -> Any:
+    """`value` with the attack behind every text, save for those that burnish itself reads."""
+    if isinstance(value, dict):
+        return {name: _poison(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_poison(item) for item in value]
+    own = {"outcome", "candidate", "baseline", "task", "role"}
+    is_arm_name = value in ("zero_shot", "few_shot", "specialist")
+    return value + ATTACK if isinstance(value, str) and key not in own and not is_arm_name else value
+
+
+def test_what_is_absent_reads_not_measured(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    write_json(run.evaluation, {"schema_version": 1, "arms": []})
+    for path in (run.metrics, run.environment, run.recipe, run.adapter / "adapter_model.safetensors"):
+        path.unlink()
+    page = read_report(run)
+    assert "The verdict was not measured." in page.text
+    for text in ("Retention", "Predictions", "Recipe", "Comparisons", "Packages"):
+        assert f"{text}: not measured." in page.text
+    assert not re.search(r"\d\.\d|None|Undefined|nan", page.text)
+
+
+def test_a_run_without_retention_names_the_gap_in_both_places(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    change_json(run.evaluation, retention=None)
+    text = read_report(run).text
+    assert "What was forgotten? Not measured" in text and "Retention: not measured." in text
+
+
+@pytest.mark.parametrize("arm", ["zero_shot", "specialist"])
+def test_a_run_with_one_arm_still_makes_a_page(tmp_path: Path, arm: str) -> None:
+    run = build_sample_run(tmp_path)
+    arms = [found for found in read_json(run.evaluation)["arms"] if found["name"] == arm]
+    change_json(run.evaluation, arms=arms, comparisons=[], verdict=None)
+    text = read_report(run).text
+    assert "Did it help, or is it noise? Not measured" in text
+    assert "scores higher than" not in text
+
+
+def test_null_in_place_of_any_value_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(svg, "_draw_svg", lambda *_: '<svg viewBox="0 0 1 1"></svg>')  # for speed
+    run = build_sample_run(tmp_path)
+    whole = read_json(run.evaluation)
+    parts = ("retention", "training", "data", "verdict", "metric")
+    for path in [(key,) for key in whole] + [(part, key) for part in parts for key in whole[part]]:
+        copy = json.loads(json.dumps(whole))
+        (copy if len(path) == 1 else copy[path[0]])[path[-1]] = None
+        write_json(run.evaluation, copy)
+        assert "None" not in read_report(run).text, path
+
+
+def test_an_estimate_without_an_interval_is_drawn_and_shown(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    evaluation = read_json(run.evaluation)
+    for estimate in (*(arm["score"] for arm in evaluation["arms"]), evaluation["retention"]["kl"]):
+        estimate |= {"low": None, "high": None, "confidence": None}
+    evaluation["retention"]["budget"] = None
+    write_json(run.evaluation, evaluation)
+    text = read_report(run).text
+    assert "0.013 nats not measured" in text
+    assert "Budget none set" in text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "badge", "second", "third"),
+    [
+        ("better", "Better", "No: the best prompt falls short.", "It helped, by more than noise."),
+        ("worse", "Worse", "Yes: use the prompt.", "It did harm, by more than noise."),
+        ("not_shown", "Not shown", "Perhaps: no difference was shown.", "Cannot tell it from noise."),
+    ],
+)
+def test_the_answers_follow_the_verdict(
+    tmp_path: Path, outcome: str, badge: str, second: str, third: str
+) -> None:
+    run = build_sample_run(tmp_path)
+    verdict = {"outcome": outcome, "headline": "A headline.", "reasons": [], "rows_needed": 1240}
+    change_json(run.evaluation, verdict=verdict)
+    text = read_report(run).text
+    assert f"{badge} A headline." in text and second in text and third in text
+    assert "Test rows that would show it 1,240" in text
+
+
+def test_equal_files_give_equal_bytes_whatever_the_users_matplotlib_says(tmp_path: Path) -> None:
+    first = write_report(build_sample_run(tmp_path / "a")).read_bytes()
+    with matplotlib.rc_context({"axes.grid": True, "legend.fontsize": 30, "lines.markeredgewidth": 9}):
+        second = write_report(build_sample_run(tmp_path / "b")).read_bytes()
+    assert first == second
+
+
+def test_a_dollar_in_a_title_is_a_dollar(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    arms = read_json(run.evaluation)["arms"]
+    arms[0]["title"] = r"$a_b$ or $\x$"
+    change_json(run.evaluation, arms=arms)
+    plots = re.findall(r"<text[^>]*>([^<]*)</text>", write_report(run).read_text(encoding="utf-8"))
+    assert r"$a_b$ or $\x$" in plots
+
+
+def test_many_steps_are_thinned_out_and_say_so(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    write_jsonl(run.metrics, [{"step": step, "loss_per_token": 1 / step} for step in range(1, 5001)])
+    html = write_report(run).read_text(encoding="utf-8")
+    assert "training, mean of 21 steps" in html and len(html) < 400_000
+
+
+def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    run.evaluation.unlink()
+    with pytest.raises(RunError, match=r"not finished. Go on with `burnish run --resume"):
+        write_report(run)
+    assert not run.report.exists()
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    run.metrics.write_text('{"step": 1}\n{"step"', encoding="utf-8")
+    with pytest.raises(RunError, match=r"metrics.jsonl.*: this is not JSON. The file is damaged"):
+        write_report(run)
