@@ -219,7 +219,9 @@ def _prepare_again(run_dir: RunDir, screen: Screen) -> Prepared:
     if run_dir.environment.is_file():
         before = read_json(run_dir.environment)["base_fingerprint"]
         if before != prepared.base.fingerprint:
-            raise RunError(f"{run_dir.path}: the base model {prepared.base.name} is not the one that this run began with.")
+            raise RunError(
+                f"{run_dir.path}: the base model {prepared.base.name} is not the one that this run began with."
+            )
     return prepared
 
 

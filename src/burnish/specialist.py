@@ -8,7 +8,7 @@ from typing import Any
 from burnish.conversation import Conversation, Message, Role, Task, build_conversation
 from burnish.data import Renderer
 from burnish.errors import AdapterError
-from burnish.evaluate.fields import parse_object
+from burnish.evaluate.fields import find_object
 from burnish.generate.decode import decode_greedy
 from burnish.generate.labels import choose_labels
 from burnish.model.adapter import AdapterCard, adapter_off, load_adapter, read_card
@@ -41,13 +41,13 @@ class Specialist:
         return self._answers([self._ask(text) for text in texts], use_adapter=True)
 
     def extract(self, texts: Iterable[str]) -> list[dict[str, Any] | None]:
-        """The fields of each text; None where the answer is not a JSON object.
+        """The fields of each text; None where the answer holds no JSON object.
 
         Raises:
             AdapterError: the specialist does not extract.
         """
         self._check_task(Task.EXTRACTION)
-        return [parse_object(answer) for answer in self._answers([self._ask(text) for text in texts], use_adapter=True)]
+        return [find_object(answer) for answer in self._answers([self._ask(text) for text in texts], use_adapter=True)]
 
     def _answers(self, conversations: list[Conversation], use_adapter: bool) -> list[str]:
         if not use_adapter:

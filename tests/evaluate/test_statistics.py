@@ -93,9 +93,7 @@ class TestRowScores:
 
 
 class TestWilson:
-    @pytest.mark.parametrize(
-        ("successes", "total"), [(0, 7), (7, 7), (1, 1), (81, 263), (15, 148), (3, 3080)]
-    )
+    @pytest.mark.parametrize(("successes", "total"), [(0, 7), (7, 7), (1, 1), (81, 263), (15, 148), (3, 3080)])
     @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
     def test_equals_statsmodels(self, successes: int, total: int, confidence: float) -> None:
         interval = wilson_interval(successes, total, confidence)
@@ -152,9 +150,7 @@ class TestBootstrap:
         values = np.random.default_rng(4).exponential(size=25)
         ours = bootstrap_interval(means(values))
         percentile, bca = (
-            stats.bootstrap(
-                (values,), np.mean, method=method, rng=np.random.default_rng(0)
-            ).confidence_interval
+            stats.bootstrap((values,), np.mean, method=method, rng=np.random.default_rng(0)).confidence_interval
             for method in ("percentile", "BCa")
         )
         assert abs(ours.high - bca.high) < 0.03 < abs(ours.high - percentile.high)
@@ -215,9 +211,7 @@ class TestBootstrap:
     def test_covers_the_truth(self) -> None:
         generator = np.random.default_rng(5)
         truth = f1_rows(generator, 1_000_000, 0.8).value
-        intervals = [
-            bootstrap_interval(f1_rows(generator, 60, 0.8), num_resamples=1000, seed=i) for i in range(400)
-        ]
+        intervals = [bootstrap_interval(f1_rows(generator, 60, 0.8), num_resamples=1000, seed=i) for i in range(400)]
         coverage = np.mean([interval.low <= truth <= interval.high for interval in intervals])
         assert 0.91 <= coverage <= 0.98  # 0.95, give or take three standard errors and small-sample bias
 
@@ -332,9 +326,7 @@ class TestComparePairedGraded:
         assert drawn.p_value == pytest.approx(exact.p_value, abs=4 * math.sqrt(exact.p_value / 10_000))
 
     def test_drawn_p_is_never_zero(self) -> None:
-        comparison = compare_paired(
-            means(np.full(40, 0.9)), means(np.linspace(0, 0.5, 40)), num_resamples=999
-        )
+        comparison = compare_paired(means(np.full(40, 0.9)), means(np.linspace(0, 0.5, 40)), num_resamples=999)
         assert comparison.p_value == 1 / 1000
 
     def test_interval_equals_scipy(self) -> None:
@@ -391,9 +383,7 @@ class TestComparePairedGraded:
         assert comparison.p_value == 1
 
     def test_an_arm_without_any_denominator_proves_nothing(self) -> None:
-        comparison = compare_paired(
-            RowScores(np.zeros(2), np.zeros(2)), RowScores(np.ones(2), np.full(2, 2.0))
-        )
+        comparison = compare_paired(RowScores(np.zeros(2), np.zeros(2)), RowScores(np.ones(2), np.full(2, 2.0)))
         assert comparison.p_value == 1 and math.isnan(comparison.difference.value)
         assert "not defined" in comparison.method and "not defined" in comparison.difference.method
         assert comparison.to_dict()["difference"]["value"] is None
@@ -494,9 +484,7 @@ class TestPower:
         needed = rows_needed(difference, math.sqrt(discordance - difference**2))
         assert needed is not None and 0.9 * asymptotic < needed <= asymptotic
 
-    @pytest.mark.parametrize(
-        ("difference", "sd"), [(0.0, 0.3), (math.nan, 0.3), (0.1, math.nan), (5e-324, 1.0)]
-    )
+    @pytest.mark.parametrize(("difference", "sd"), [(0.0, 0.3), (math.nan, 0.3), (0.1, math.nan), (5e-324, 1.0)])
     def test_rows_needed_of_nothing(self, difference: float, sd: float) -> None:
         assert rows_needed(difference, sd) is None
 

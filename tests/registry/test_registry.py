@@ -116,9 +116,7 @@ class TestRecord:
             ),
         ],
     )
-    def test_a_damaged_folder_is_listed_with_a_note(
-        self, path: Path, recipe: str, evaluation: Any, note: str
-    ) -> None:
+    def test_a_damaged_folder_is_listed_with_a_note(self, path: Path, recipe: str, evaluation: Any, note: str) -> None:
         run = make_run(path.parent, "r1", evaluation, recipe)
         with open_registry(path) as registry:
             registry.record(run)
@@ -213,9 +211,7 @@ class TestOpenings:
         with open_registry(path) as registry:
             assert registry.count_test_opening("other", "one", "b") == 4
 
-    @pytest.mark.parametrize(
-        "statement", ["DELETE FROM test_opening", "UPDATE test_opening SET test_hash = 'x'"]
-    )
+    @pytest.mark.parametrize("statement", ["DELETE FROM test_opening", "UPDATE test_opening SET test_hash = 'x'"])
     def test_cannot_be_taken_back(self, path: Path, statement: str) -> None:
         with open_registry(path) as registry:
             registry.count_test_opening("r", "test", "a")
@@ -233,14 +229,10 @@ class TestMigration:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {old}")
             if old >= 1:
-                connection.execute(
-                    "INSERT INTO run (run_id, path, status) VALUES ('r0', '/r0', 'unfinished')"
-                )
+                connection.execute("INSERT INTO run (run_id, path, status) VALUES ('r0', '/r0', 'unfinished')")
             if old >= 2:
                 values = "('r0', 'test', 'adapter')"
-                connection.execute(
-                    f"INSERT INTO test_opening (run_id, test_hash, adapter_hash) VALUES {values}"
-                )
+                connection.execute(f"INSERT INTO test_opening (run_id, test_hash, adapter_hash) VALUES {values}")
         with open_registry(path) as registry:
             assert [record.run_id for record in registry.list_runs()] == (["r0"] if old >= 1 else [])
             assert registry.count_test_opening("r1", "test", "adapter") == (2 if old >= 2 else 1)
@@ -248,9 +240,7 @@ class TestMigration:
         with closing(sqlite3.connect(path)) as connection:
             assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
-    def test_a_step_that_fails_leaves_the_step_before(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_step_that_fails_leaves_the_step_before(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         broken = (*MIGRATIONS[:2], "CREATE TABLE run (again)")
         monkeypatch.setattr("burnish.registry.migrations.MIGRATIONS", broken)
         with pytest.raises(RunError, match="table run already exists"):
@@ -265,9 +255,7 @@ class TestMigration:
         open_registry(path).close()
         with closing(sqlite3.connect(path)) as connection:
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-        with pytest.raises(
-            RunError, match=r"registry\.sqlite: written by a newer burnish .*\. Update burnish"
-        ):
+        with pytest.raises(RunError, match=r"registry\.sqlite: written by a newer burnish .*\. Update burnish"):
             open_registry(path)
         with pytest.raises(RunError, match="Update burnish"):
             rebuild_registry(path, path.parent)
@@ -352,10 +340,7 @@ def test_two_processes_write_at_once(path: Path) -> None:
     path.parent.mkdir()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", WRITER, str(path)]
-    writers = [
-        subprocess.Popen([*command, name], stdout=subprocess.PIPE, env=environment, text=True)
-        for name in "ab"
-    ]
+    writers = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, env=environment, text=True) for name in "ab"]
     while len(list(path.parent.glob("ready-*"))) < 2:
         assert all(writer.poll() is None for writer in writers)
     (path.parent / "go").touch()  # both now make the file and its tables at the same time

@@ -194,9 +194,7 @@ def test_an_estimate_without_an_interval_is_drawn_and_shown(tmp_path: Path) -> N
         ("not_shown", "Not shown", "Perhaps: no difference was shown.", "Cannot tell it from noise."),
     ],
 )
-def test_the_answers_follow_the_verdict(
-    tmp_path: Path, outcome: str, badge: str, second: str, third: str
-) -> None:
+def test_the_answers_follow_the_verdict(tmp_path: Path, outcome: str, badge: str, second: str, third: str) -> None:
     run = build_sample_run(tmp_path)
     verdict = {"outcome": outcome, "headline": "A headline.", "reasons": [], "rows_needed": 1240}
     change_json(run.evaluation, verdict=verdict)

@@ -9,9 +9,7 @@ CSS = (files("burnish.report") / "templates" / "report.css").read_text(encoding=
 BLOCKS = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
 LIGHT, DARK = (dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in BLOCKS[:2])
 GROUNDS = ("paper", "surface", "sunken")
-TEXT_PAIRS = [
-    (text, ground) for text in ("ink", "muted", "accent", "good", "bad", "open") for ground in GROUNDS
-]
+TEXT_PAIRS = [(text, ground) for text in ("ink", "muted", "accent", "good", "bad", "open") for ground in GROUNDS]
 TINT_PAIRS = [
     ("good", "good-tint"),
     ("bad", "bad-tint"),

@@ -26,7 +26,9 @@ app = typer.Typer(
 EXIT_USER_ERROR, EXIT_GATE, EXIT_INTERRUPTED = 1, 3, 130
 
 RecipeArgument = Annotated[Path, typer.Argument(help="The recipe file.", metavar="RECIPE")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="Overrides, e.g. train.epochs=2.", metavar="[KEY=VALUE]...")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Overrides, e.g. train.epochs=2.", metavar="[KEY=VALUE]...")
+]
 RunArgument = Annotated[str, typer.Argument(help="A run: its id, the beginning of it, its folder, or `latest`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Folder = Annotated[Path, typer.Option("--runs", help="The folder of the run folders.")]
@@ -42,7 +44,7 @@ def demo(
     from importlib.resources import as_file, files
 
     with as_file(files("burnish.examples") / "support_tickets") as folder:
-        result = _run(folder / "recipe.toml", overrides or [])
+        result = _run(folder / "demo.toml", overrides or [])
     _print_run(result, as_json)
     if not as_json:
         name = result.dir.run_id
@@ -210,9 +212,7 @@ def report(run: RunArgument, runs: Folder = RUNS, as_json: Json = False) -> None
 
 
 @app.command()
-def compare(
-    first: RunArgument, second: RunArgument, runs: Folder = RUNS, as_json: Json = False
-) -> None:
+def compare(first: RunArgument, second: RunArgument, runs: Folder = RUNS, as_json: Json = False) -> None:
     """Compare the specialists of two runs, paired, on the test rows that both have answered."""
     from burnish.cli.tables import print_comparison
     from burnish.evaluate.compare import compare_runs

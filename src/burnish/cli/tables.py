@@ -10,7 +10,11 @@ from rich.text import Text
 from burnish.registry import RunRecord
 from burnish.report import format as fmt
 
-OUTCOMES = {"better": ("BETTER", "bold green"), "worse": ("WORSE", "bold red"), "not_shown": ("NOT SHOWN", "bold yellow")}
+OUTCOMES = {
+    "better": ("BETTER", "bold green"),
+    "worse": ("WORSE", "bold red"),
+    "not_shown": ("NOT SHOWN", "bold yellow"),
+}
 
 
 def print_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
@@ -91,9 +95,9 @@ def print_comparison(console: Console, comparison: dict[str, Any]) -> None:
 
 def _print_verdict(console: Console, verdict: dict[str, Any]) -> None:
     word, style = OUTCOMES[verdict["outcome"]]
-    console.print(Text.assemble("Verdict: ", (word, style), f"  {verdict['headline']}"))
+    console.print(Text.assemble("Verdict: ", (word, style), f"  {verdict['headline']}"), soft_wrap=True)
     for reason in verdict["reasons"]:
-        console.print(f"  - {reason}", markup=False)
+        console.print(f"  - {reason}", markup=False, soft_wrap=True)
 
 
 def _print_retention(console: Console, retention: dict[str, Any] | None) -> None:
@@ -109,6 +113,7 @@ def _print_retention(console: Console, retention: dict[str, Any] | None) -> None
         f"KL {fmt.format_nats(kl['value'], is_signed=False)}; same next token "
         f"{fmt.format_percent(agreement['value'])} of the time.",
         markup=False,
+        soft_wrap=True,
     )
 
 

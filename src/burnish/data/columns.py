@@ -51,7 +51,9 @@ def find_columns(rows: Sequence[Row], task: Task, given: Mapping[str, str], *, n
     present = list(dict.fromkeys(key for row in rows for key in row.values))
     parts = sorted({part for layout in LAYOUTS[task] for part in layout})
     if unknown := [part for part in given if part not in parts]:
-        raise DataError(f"data.columns: {unknown[0]!r} is not a part of a {task} row. Its parts are {', '.join(parts)}.")
+        raise DataError(
+            f"data.columns: {unknown[0]!r} is not a part of a {task} row. Its parts are {', '.join(parts)}."
+        )
     if absent := [column for column in given.values() if column not in present]:
         raise DataError(f"{name}: no column {absent[0]!r}. The columns are {_listed(present)}.")
     for layout in LAYOUTS[task]:

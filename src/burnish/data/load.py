@@ -134,7 +134,9 @@ def _conversation(row: Row, columns: Columns, form: TaskForm) -> Conversation:
 def _unknown_answer(row: Row, columns: Columns, form: TaskForm) -> str | None:
     if form.task is Task.CLASSIFICATION:
         label = str(columns.value(row, "label")).strip()
-        return None if label in form.labels else f"label {label!r} is not one of prompt.labels. Mend the row or the list."
+        return (
+            None if label in form.labels else f"label {label!r} is not one of prompt.labels. Mend the row or the list."
+        )
     if form.task is Task.EXTRACTION:
         strange = [key for key in _as_object(columns.value(row, "fields")) or {} if key not in form.fields]
         return f"field {strange[0]!r} is not one of prompt.fields. Mend the row or the list." if strange else None
@@ -179,7 +181,9 @@ def _check_labelled(row: Row, columns: Columns) -> list[str]:
 def _check_extraction(row: Row, columns: Columns) -> list[str]:
     problems = _check_text(row, columns, "text")
     if _as_object(columns.value(row, "fields")) is None:
-        problems.append(f"column {columns.by_part['fields']!r} holds no JSON object. Write {{}} if there is nothing to extract.")
+        problems.append(
+            f"column {columns.by_part['fields']!r} holds no JSON object. Write {{}} if there is nothing to extract."
+        )
     return problems
 
 

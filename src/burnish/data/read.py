@@ -47,7 +47,9 @@ def read_rows(path: Path) -> tuple[list[Row], list[Problem]]:
         rows, problems = _read_csv(path, _read_text(path), "\t" if suffix == ".tsv" else ",")
     else:
         _check_is_file(path)
-        raise DataError(f'{path}: files that end in "{suffix}" are not read. Use .jsonl, .json, .csv, .tsv or .parquet.')
+        raise DataError(
+            f'{path}: files that end in "{suffix}" are not read. Use .jsonl, .json, .csv, .tsv or .parquet.'
+        )
     if not rows and not problems:
         raise DataError(f"{path}: the file holds no rows. Each row is one example.")
     return rows, problems
@@ -96,7 +98,11 @@ def _read_json(path: Path, text: str) -> tuple[list[Row], list[Problem]]:
     try:
         values = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        return _read_jsonl(text) if error.msg == "Extra data" else ([], [Problem(error.lineno, f"not valid JSON: {error.msg}.")])
+        return (
+            _read_jsonl(text)
+            if error.msg == "Extra data"
+            else ([], [Problem(error.lineno, f"not valid JSON: {error.msg}.")])
+        )
     except ValueError as error:
         raise DataError(f"{path.name}: not valid JSON ({error}). Mend the file.") from None
     if not isinstance(values, list):

@@ -67,9 +67,7 @@ def run_arm(
     if labels:
         end = min(renderer.end_of_turn_ids)
         label_ids = [[*renderer.answer_ids(label), end] for label in labels]
-        choices = choose_labels(
-            model, prompt_ids, label_ids, pad_id=end, batch_size=batch_size, on_done=on_done
-        )
+        choices = choose_labels(model, prompt_ids, label_ids, pad_id=end, batch_size=batch_size, on_done=on_done)
         answers = [(labels[choice.label_index], True, choice.latency_s) for choice in choices]
     else:
         generations = decode_greedy(

@@ -61,7 +61,9 @@ def expected_sensitivity(metric: Metric, baselines: Mapping[Arm, ArmRun]) -> tup
         spreads = [paired_sd(scores[0], flat)]
     if not np.isfinite(max(spreads)):
         return None, "the baselines have no score"
-    return minimum_detectable_difference(max(spreads), len(scores[0])), "if rows differ as much as between the baselines"
+    return minimum_detectable_difference(
+        max(spreads), len(scores[0])
+    ), "if rows differ as much as between the baselines"
 
 
 def evaluate(
@@ -119,9 +121,7 @@ def _compare_all(
     specialist = scores[Arm.SPECIALIST]
     baselines = [arm for arm in scores if arm is not Arm.SPECIALIST]
     results = [
-        compare_paired(
-            specialist, scores[arm], confidence=precision.confidence, num_resamples=precision.num_resamples
-        )
+        compare_paired(specialist, scores[arm], confidence=precision.confidence, num_resamples=precision.num_resamples)
         for arm in baselines
     ]
     adjusted = holm([result.p_value for result in results])

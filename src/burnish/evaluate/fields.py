@@ -28,6 +28,20 @@ def parse_object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def find_object(text: str) -> dict[str, Any] | None:
+    """The first JSON object in `text`, so that a baseline is not failed for a greeting or a code fence."""
+    start = text.find("{")
+    while start >= 0:
+        try:
+            value, _ = json.JSONDecoder().raw_decode(text, start)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict):
+            return value
+        start = text.find("{", start + 1)
+    return None
+
+
 def leaves(value: Any, name: str = "") -> Counter[Leaf]:
     """The fields that say something. null, and an empty list or object, say nothing; list items are a bag."""
     if value is None:
@@ -42,14 +56,14 @@ def leaves(value: Any, name: str = "") -> Counter[Leaf]:
 
 
 def count_fields(prediction: str, target: str) -> FieldCounts:
-    """Compare an answer with the wanted object; an answer that is no JSON object says nothing."""
-    predicted, wanted = leaves(parse_object(prediction)), leaves(parse_object(target))
+    """Compare an answer with the wanted object; an answer that holds no JSON object says nothing."""
+    predicted, wanted = leaves(find_object(prediction)), leaves(parse_object(target))
     return FieldCounts((predicted & wanted).total(), predicted.total(), wanted.total())
 
 
 def count_by_field(prediction: str, target: str) -> dict[str, FieldCounts]:
     """The same for each top-level field of either object."""
-    answer, wanted = parse_object(prediction) or {}, parse_object(target) or {}
+    answer, wanted = find_object(prediction) or {}, parse_object(target) or {}
     counts = {}
     for key in dict.fromkeys([*wanted, *answer]):
         a, w = leaves(answer.get(key)), leaves(wanted.get(key))

@@ -25,7 +25,7 @@ METRICS: dict[Metric, MetricInfo] = {
         "field_f1",
         "field F1",
         "Micro-averaged F1 over the fields that are not null: a field counts only if its value is exactly right. "
-        "An answer that is not a JSON object finds nothing.",
+        "The first JSON object of an answer counts; an answer without one finds nothing.",
     ),
     Metric.EXACT_MATCH: MetricInfo(
         "exact_match", "exact match", "The share of answers equal to the target, but for case and white space."

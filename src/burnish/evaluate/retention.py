@@ -128,7 +128,9 @@ def measure_retention(
 @torch.no_grad()
 def _compare(model: Any, examples: Sequence[RenderedExample], max_tokens: int) -> dict[str, torch.Tensor]:
     """Sums over each example's scored tokens, in float64."""
-    sums = {name: torch.zeros(len(examples), dtype=torch.float64) for name in ("kl", "nll_change", "agreement", "count")}
+    sums = {
+        name: torch.zeros(len(examples), dtype=torch.float64) for name in ("kl", "nll_change", "agreement", "count")
+    }
     batches = pack_examples(examples, max_tokens=min(max_tokens, 1024), device=model.device)
     with packed_attention(model.get_base_model()):
         for batch in batches:

@@ -110,9 +110,7 @@ def score_interval(
     """The interval that suits the score: Wilson if rows are right or wrong and ungrouped, else bootstrap."""
     if scores.is_binary and groups is None:
         return wilson_interval(int(scores.numerators.sum()), len(scores), confidence)
-    return bootstrap_interval(
-        scores, confidence=confidence, num_resamples=num_resamples, seed=seed, groups=groups
-    )
+    return bootstrap_interval(scores, confidence=confidence, num_resamples=num_resamples, seed=seed, groups=groups)
 
 
 def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> ConfidenceInterval:
@@ -149,9 +147,7 @@ def bootstrap_interval(
         units_UK, kind = scores.columns, "bootstrap"
     else:
         units_UK, kind = _sum_groups(scores, groups), "cluster bootstrap"
-    return _bca_interval(
-        units_UK, _ratio, confidence=confidence, num_resamples=num_resamples, seed=seed, kind=kind
-    )
+    return _bca_interval(units_UK, _ratio, confidence=confidence, num_resamples=num_resamples, seed=seed, kind=kind)
 
 
 def compare_paired(
@@ -245,9 +241,7 @@ def minimum_detectable_difference(
     return _z_sum(alpha, power) * sd_of_differences / math.sqrt(num_rows) if num_rows else math.inf
 
 
-def rows_needed(
-    difference: float, sd_of_differences: float, *, alpha: float = 0.05, power: float = 0.8
-) -> int | None:
+def rows_needed(difference: float, sd_of_differences: float, *, alpha: float = 0.05, power: float = 0.8) -> int | None:
     """How many test rows would show a true difference of this size; None if it is 0 or not measured.
 
     ((z_{1-alpha/2} + z_power) * sd / difference)^2, sd from `paired_sd` (Miller 2024, arXiv 2411.00640). For
@@ -282,9 +276,7 @@ def _normal_quantile(confidence: float) -> float:
 
 def _undefined_interval(confidence: float, method: str) -> ConfidenceInterval:
     reason = f"{method} (not defined: the denominators sum to 0)"
-    return ConfidenceInterval(
-        value=math.nan, low=math.nan, high=math.nan, confidence=confidence, method=reason
-    )
+    return ConfidenceInterval(value=math.nan, low=math.nan, high=math.nan, confidence=confidence, method=reason)
 
 
 def _sum_groups(scores: RowScores, groups: IntArray) -> FloatArray:
@@ -325,9 +317,7 @@ def _bca_interval(
     if len(units_UK) < 2 or np.allclose(jackknife_U, value, rtol=_TIE, atol=_TIE):
         method = f"percentile {kind} (the rows do not vary)"
         return ConfidenceInterval(value=value, low=value, high=value, confidence=confidence, method=method)
-    resampled_R = np.concatenate(
-        [statistic(sums_RK) for sums_RK in _resample_sums(units_UK, num_resamples, seed)]
-    )
+    resampled_R = np.concatenate([statistic(sums_RK) for sums_RK in _resample_sums(units_UK, num_resamples, seed)])
     defined_R = resampled_R[~np.isnan(resampled_R)]
     levels = None if len(defined_R) < len(resampled_R) else _bca_levels(defined_R, jackknife_U, value, z)
     if levels is None:
@@ -362,9 +352,7 @@ def _chunk_sizes(total: int, width: int) -> Iterator[int]:
         yield min(per_chunk, total - start)
 
 
-def _bca_levels(
-    resampled_R: FloatArray, jackknife_U: FloatArray, value: float, z: float
-) -> tuple[float, float] | None:
+def _bca_levels(resampled_R: FloatArray, jackknife_U: FloatArray, value: float, z: float) -> tuple[float, float] | None:
     """The two quantile levels of BCa (Efron & Tibshirani 1993, eq. 14.10); None where not defined."""
     tie = _TIE * max(1.0, abs(value))
     share_below = float(np.mean(resampled_R < value - tie) + np.mean(resampled_R <= value + tie)) / 2
@@ -374,9 +362,7 @@ def _bca_levels(
     # Beyond |z0| = z the limits would leave the value out; beyond 1 / acceleration they change places.
     if not (abs(z0) < z and abs(acceleration) * (abs(z0) + z) < 1):
         return None
-    levels = [
-        float(stats.norm.cdf(z0 + shifted / (1 - acceleration * shifted))) for shifted in (z0 - z, z0 + z)
-    ]
+    levels = [float(stats.norm.cdf(z0 + shifted / (1 - acceleration * shifted))) for shifted in (z0 - z, z0 + z)]
     return levels[0], levels[1]
 
 
@@ -406,9 +392,7 @@ def _newcombe_interval(table: tuple[int, int, int, int], confidence: float) -> C
     value = (only_candidate - only_baseline) / total
     low = value - square_and_add(one.value - one.low, two.high - two.value)
     high = value + square_and_add(one.high - one.value, two.value - two.low)
-    return ConfidenceInterval(
-        value=value, low=low, high=high, confidence=confidence, method="Newcombe method 10"
-    )
+    return ConfidenceInterval(value=value, low=low, high=high, confidence=confidence, method="Newcombe method 10")
 
 
 def _mcnemar_p_value(wins: int, losses: int) -> float:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from burnish.generate.cache import growing_cache
+
 MIN_PREFIX = 8
 
 
@@ -74,18 +76,19 @@ def _common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _read_prefix(model: Any, ids: Sequence[int]) -> Any:
-    from transformers import DynamicCache
-
-    cache = DynamicCache()  # without a config: full layers, so that it can be cropped; masks do the windows
-    model(input_ids=torch.tensor([list(ids)], device=model.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
+    cache = growing_cache()
+    model(
+        input_ids=torch.tensor([list(ids)], device=model.device),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
     return cache
 
 
 def _read_batch(
     model: Any, rests: Sequence[Sequence[int]], prefix: Any, prefix_length: int, pad_id: int
 ) -> FilledCache:
-    from transformers import DynamicCache
-
     num, longest, device = len(rests), max(map(len, rests)), model.device
     ids_BS = torch.full((num, longest), pad_id)
     mask_BS = torch.zeros(num, longest, dtype=torch.long)
@@ -94,7 +97,7 @@ def _read_batch(
         mask_BS[row, longest - len(rest) :] = 1
     positions_BS = (prefix_length + mask_BS.cumsum(1) - 1).clamp(min=0)
     mask_BT = torch.cat([torch.ones(num, prefix_length, dtype=torch.long), mask_BS], dim=1).to(device)
-    cache = DynamicCache()
+    cache = growing_cache()
     if prefix is not None:
         cache = copy.deepcopy(prefix)
         cache.batch_repeat_interleave(num)

@@ -49,10 +49,14 @@ def load_tokenizer(base: BaseFiles) -> tuple[Any, frozenset[int]]:
         tokenizer: Any = AutoTokenizer.from_pretrained(base.folder)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise BaseModelError(f"{base.folder}: the tokenizer cannot be read ({reason}). Is the folder complete?") from error
+        raise BaseModelError(
+            f"{base.folder}: the tokenizer cannot be read ({reason}). Is the folder complete?"
+        ) from error
     ends = _end_ids(base.folder) | ({tokenizer.eos_token_id} if tokenizer.eos_token_id is not None else set())
     if not ends:
-        raise BaseModelError(f"{base.folder}: the model names no end-of-turn token (eos_token_id). Add it to its config.")
+        raise BaseModelError(
+            f"{base.folder}: the model names no end-of-turn token (eos_token_id). Add it to its config."
+        )
     return tokenizer, frozenset(ends)
 
 
@@ -73,7 +77,9 @@ def load_model(base: BaseFiles, *, dtype: "torch.dtype", device: "torch.device")
 def context_length(base: BaseFiles) -> int:
     """The longest sequence that the base was made for, in tokens."""
     config = read_json(base.folder / "config.json")
-    return int(config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings") or 2048)
+    return int(
+        config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings") or 2048
+    )
 
 
 def fingerprint(folder: Path) -> str:
@@ -92,8 +98,12 @@ def fingerprint(folder: Path) -> str:
 
 
 def quiet_transformers() -> None:
-    """Leave progress bars and hints to burnish."""
+    """Leave progress bars, hints and notes between libraries about their own future to burnish."""
+    import warnings
+
     from transformers.utils import logging
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -99,7 +99,9 @@ def _checked_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise BaseModelError(f"{folder}: no config.json in this folder. Name the folder of a transformers model.")
     if not any(folder.glob("*.safetensors")):
-        raise BaseModelError(f"{folder}: no .safetensors file. Save the model with save_pretrained; pickles are not read.")
+        raise BaseModelError(
+            f"{folder}: no .safetensors file. Save the model with save_pretrained; pickles are not read."
+        )
     return folder.resolve()
 
 

@@ -47,9 +47,7 @@ def resolve_rows(loaded: LoadedRecipe, facts: RowFacts) -> LoadedRecipe:
             ),
             "data.validation_share": (
                 0.0 if recipe.data.validation else round(min(0.25, validation_rows / n), 4),
-                "a validation file is given"
-                if recipe.data.validation
-                else "a tenth of the rows, 20 to 200 of them",
+                "a validation file is given" if recipe.data.validation else "a tenth of the rows, 20 to 200 of them",
             ),
             "prompt.labels": (facts.labels, "the labels in the training file"),
             "prompt.fields": (facts.fields, "the keys of the targets, in order of appearance"),
@@ -94,8 +92,8 @@ def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
                 "8 for classification, 4 else",
             ),
             "evaluate.max_new_tokens": (
-                min(256, int(1.5 * facts.longest_target) + 8),
-                "1.5 times the longest target, at most 256",
+                min(256, int(1.25 * facts.longest_target)),
+                "1.25 times the longest target, at most 256",
             ),
         },
     )

@@ -138,7 +138,7 @@ class RetentionSection(Section):
 
     measure: bool = Field(True, description="measure what the specialist forgot")
     num_prompts: Count = Field(80, description="bundled general prompts that are asked")
-    answer_tokens: Count = Field(48, description="tokens of the base model's own answer to each prompt")
+    answer_tokens: Count = Field(32, description="tokens of the base model's own answer to each prompt")
     budget: Positive | Literal["off"] = Field(
         0.02, description="rise of the loss on general text that is accepted, nats per token (upper bound)"
     )
@@ -153,7 +153,7 @@ class EvaluateSection(Section):
     metric: Metric | Auto = Field(AUTO, description="the score that decides")
     num_shots: Count | Auto = Field(AUTO, description="examples in the few-shot prompt")
     max_new_tokens: Count | Auto = Field(AUTO, description="longest answer, in tokens")
-    batch_size: Count = Field(32, description="prompts answered at a time")
+    batch_size: Count = Field(16, description="prompts answered at a time")
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of every interval")
     num_resamples: Count = Field(10_000, description="bootstrap resamples")
 

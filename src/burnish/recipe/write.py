@@ -17,7 +17,9 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def starter_recipe(*, task: Task, data: str, base: str, notes: list[str]) -> str:
     """A short recipe with the knobs that newcomers turn, commented; the rest is `auto`."""
-    lines = ["# A burnish recipe. Everything that is not set here is `auto`; `burnish explain` shows each value and why."]
+    lines = [
+        "# A burnish recipe. Everything that is not set here is `auto`; `burnish explain` shows each value and why."
+    ]
     lines += [f"# {note}" for note in notes]
     lines += [
         "",

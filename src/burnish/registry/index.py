@@ -84,9 +84,7 @@ class Registry:
     def list_runs(self) -> list[RunRecord]:
         """All runs of the index, oldest first (a run id begins with its time)."""
         with _sqlite_errors(self._path):
-            rows = self._connection.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM run ORDER BY run_id"
-            ).fetchall()
+            rows = self._connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM run ORDER BY run_id").fetchall()
         return [_from_row(row) for row in rows]
 
     def rebuild(self, parent: Path) -> int:
@@ -120,9 +118,7 @@ class Registry:
 
     def restore_openings(self, openings: Iterable[Opening]) -> None:
         """Append openings that were read from another registry."""
-        statement = (
-            "INSERT INTO test_opening (opened_at, run_id, test_hash, adapter_hash) VALUES (?, ?, ?, ?)"
-        )
+        statement = "INSERT INTO test_opening (opened_at, run_id, test_hash, adapter_hash) VALUES (?, ?, ?, ?)"
         with self._transaction() as connection:
             connection.executemany(statement, openings)
 

@@ -80,12 +80,8 @@ def count_kinds(record: RunRecord) -> tuple[KindCount, ...]:
 def _kinds(record: RunRecord) -> dict[str, Kind]:
     """The kind of each row that both compared arms answered and that has a score in both."""
     first, second = _compared_arms(record)
-    before = {
-        row["id"]: row["score"] for row in record.predictions.get(first, ()) if dig(row, "score") is not None
-    }
-    after = {
-        row["id"]: row["score"] for row in record.predictions.get(second, ()) if dig(row, "score") is not None
-    }
+    before = {row["id"]: row["score"] for row in record.predictions.get(first, ()) if dig(row, "score") is not None}
+    after = {row["id"]: row["score"] for row in record.predictions.get(second, ()) if dig(row, "score") is not None}
     return {id_: _kind_of(before[id_], after[id_]) for id_ in before if id_ in after}
 
 
@@ -121,9 +117,7 @@ def _build_card(record: RunRecord, id_: str, kind: Kind) -> ExampleCard:
     first, second = _compared_arms(record)
     shown, label = rows[first], _label(kind, rows[first]["score"], rows[second]["score"])
     prompt = tuple((str(dig(m, "role") or ""), str(dig(m, "content") or "")) for m in items(shown, "prompt"))
-    asked = (
-        [content for role, content in prompt if role == "user"] or [content for _, content in prompt] or [""]
-    )
+    asked = [content for role, content in prompt if role == "user"] or [content for _, content in prompt] or [""]
     titles = _titles(record)
     indexes = arm_indexes(list(titles))
     target = str(shown.get("target") or "")

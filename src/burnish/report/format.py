@@ -27,9 +27,7 @@ def format_difference(value: float | None, *, is_share: bool = True) -> str:
     return _signed(100 * value, 1) if is_share else _signed(value, _num_decimals(value))
 
 
-def format_interval(
-    low: float | None, high: float | None, *, is_share: bool = True, is_signed: bool = False
-) -> str:
+def format_interval(low: float | None, high: float | None, *, is_share: bool = True, is_signed: bool = False) -> str:
     """An interval of a metric, or, with `is_signed`, of a difference: "81.0 – 87.1"."""
     if low is None or high is None:
         return NOT_MEASURED

@@ -41,8 +41,7 @@ def plot_arms(arms: list[Json], metric_label: str, *, is_share: bool) -> Plot | 
         axes.tick_params(axis="y", labelsize=11 if is_wide else 10)
 
     spoken = "; ".join(
-        f"{arm.get('title') or arm['name']} {format_score(arm['score']['value'], is_share=is_share)}"
-        for arm in arms
+        f"{arm.get('title') or arm['name']} {format_score(arm['score']['value'], is_share=is_share)}" for arm in arms
     )
     height_in = 0.75 + 0.58 * len(arms)
     description = f"Scores of the arms with their intervals, {metric_label}: {spoken}."
@@ -93,9 +92,7 @@ def plot_loss(metrics: Sequence[Json], training: Json) -> Plot | None:
 def plot_retention(retention: Json) -> Plot | None:
     """Changes in nats per token with their intervals, and the budget as a line; None where there are none."""
     names = {"nll_change": "NLL change", "general_text_nll_change": "NLL change,\ngeneral text", "kl": "KL"}
-    found = [
-        (label, retention[key]) for key, label in names.items() if dig(retention, key, "value") is not None
-    ]
+    found = [(label, retention[key]) for key, label in names.items() if dig(retention, key, "value") is not None]
     if not found:
         return None
     budget = dig(retention, "budget")
@@ -130,24 +127,18 @@ def plot_retention(retention: Json) -> Plot | None:
         f"{label} {format_nats(e['value'])}, interval {format_nats_interval(dig(e, 'low'), dig(e, 'high'))}"
         for label, e in found
     ).replace("\n", " ")
-    limit = (
-        "no budget" if budget is None else f"budget for the NLL change {format_nats(budget, is_signed=False)}"
-    )
+    limit = "no budget" if budget is None else f"budget for the NLL change {format_nats(budget, is_signed=False)}"
     height_in = 0.95 + 0.58 * len(found)
     description = f"Change against the base in nats per token: {spoken}; {limit}."
     return build_plot("retention", description, draw, height_in=height_in, narrow_height_in=height_in)
 
 
-def _draw_estimate(
-    axes: Axes, row: int, estimate: Json, index: int, label: str, scale: float = 1
-) -> list[float]:
+def _draw_estimate(axes: Axes, row: int, estimate: Json, index: int, label: str, scale: float = 1) -> list[float]:
     """A marker with its interval as a broad line and its value above; returns the ends of the interval."""
     value = scale * estimate["value"]
     ends = [value if dig(estimate, end) is None else scale * estimate[end] for end in ("low", "high")]
     axes.plot(ends, [row, row], color=ARM_COLOURS[index], linewidth=5, alpha=0.35)
-    axes.plot(
-        [value], [row], ARM_MARKERS[index], color=ARM_COLOURS[index], markersize=10, markeredgecolor=SURFACE
-    )
+    axes.plot([value], [row], ARM_MARKERS[index], color=ARM_COLOURS[index], markersize=10, markeredgecolor=SURFACE)
     axes.annotate(label, (value, row), (0, 11), textcoords="offset points", ha="center", weight="bold")
     return ends
 

@@ -83,9 +83,7 @@ def _is_the_data_fit(evaluation: Json) -> Question:
             _points(dig(evaluation, "minimum_detectable_difference"), is_share),
         ),
     )
-    return Question(
-        "Is my data fit to train on?", tone, answer, facts, tuple(map(str, warnings or ())), "data"
-    )
+    return Question("Is my data fit to train on?", tone, answer, facts, tuple(map(str, warnings or ())), "data")
 
 
 def _would_a_prompt_do(evaluation: Json) -> Question:
@@ -165,9 +163,7 @@ def _will_it_behave_the_same(record: RunRecord) -> Question:
         ("Test rows", shorten_hash(dig(record.evaluation, "data", "test_sha256"))),
     )
     if all(value == NOT_MEASURED for _, value in facts):
-        return Question(
-            "Will it behave the same?", "none", NOT_MEASURED.capitalize(), facts, (), "environment"
-        )
+        return Question("Will it behave the same?", "none", NOT_MEASURED.capitalize(), facts, (), "environment")
     answer = "Yes, where these fingerprints match."
     return Question("Will it behave the same?", "info", answer, facts, (), "environment")
 

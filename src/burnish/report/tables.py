@@ -102,9 +102,7 @@ def build_breakdown_table(evaluation: Json) -> Table | None:
     parts = {(arm["name"], part["name"]): part for arm in arms for part in arm["breakdown"]}
     rows = tuple(_breakdown_row(name, arms, parts, evaluation) for name in names)
     caption = f"{score_heading(evaluation)} by part, and the test rows that have it."
-    return Table(
-        caption, ("Part", "Test rows", *(str(arm.get("title") or arm["name"]) for arm in arms)), rows
-    )
+    return Table(caption, ("Part", "Test rows", *(str(arm.get("title") or arm["name"]) for arm in arms)), rows)
 
 
 def build_retention_table(retention: Json) -> Table:
@@ -115,8 +113,7 @@ def build_retention_table(retention: Json) -> Table:
         ("kl", "KL from the base", "how far the next-token distributions have moved", False),
     )
     rows = [
-        _retention_row(label, meaning, dig(retention, key), is_signed)
-        for key, label, meaning, is_signed in measures
+        _retention_row(label, meaning, dig(retention, key), is_signed) for key, label, meaning, is_signed in measures
     ]
     agreement = dig(retention, "top1_agreement")
     interval = format_interval(dig(agreement, "low"), dig(agreement, "high"))
@@ -128,9 +125,7 @@ def build_retention_table(retention: Json) -> Table:
             Cell(interval),
         )
     )
-    return Table(
-        "Specialist against its own base, adapter off.", ("Measure", "Value", "Interval"), tuple(rows)
-    )
+    return Table("Specialist against its own base, adapter off.", ("Measure", "Value", "Interval"), tuple(rows))
 
 
 def score_heading(evaluation: Json) -> str:
@@ -153,9 +148,7 @@ def spell_score(estimate: Any, is_share: bool) -> str:
     return format_score(dig(estimate, "value"), is_share=is_share)
 
 
-def spell_interval(
-    estimate: Any, is_share: bool, *, is_signed: bool = False, absent: str = NOT_MEASURED
-) -> str:
+def spell_interval(estimate: Any, is_share: bool, *, is_signed: bool = False, absent: str = NOT_MEASURED) -> str:
     """The interval of an estimate of the metric, or, with `is_signed`, of a difference."""
     low, high = dig(estimate, "low"), dig(estimate, "high")
     if low is None or high is None:

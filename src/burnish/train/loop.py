@@ -64,9 +64,7 @@ def train(state: TrainState, examples: Sequence[RenderedExample], options: Train
     per_epoch = steps_per_epoch(len(examples), options.batch_size)
     device = state.model.device
     while state.step < num_steps:
-        chosen = [
-            examples[i] for i in examples_of_step(state.step, len(examples), options.batch_size, options.seed)
-        ]
+        chosen = [examples[i] for i in examples_of_step(state.step, len(examples), options.batch_size, options.seed)]
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate_at(
                 state.step,
