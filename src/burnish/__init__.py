@@ -6,7 +6,6 @@ run.verdict, run.evaluation, run.adapter_path, run.report_path
 specialist = burnish.load(run)  # .generate(messages) .classify(texts) .extract(texts)
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

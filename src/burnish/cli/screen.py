@@ -57,7 +57,11 @@ class TerminalScreen:
             *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=self.console
         ) as progress:
             task = progress.add_task(title, total=total, note="")
-            yield lambda units, note="": progress.update(task, advance=units, note=note)
+
+            def advance(units: int, note: str = "") -> None:
+                progress.update(task, advance=units, note=note)
+
+            yield advance
 
     @contextmanager
     def _plain_bar(self, title: str, total: int) -> Iterator[Advance]:

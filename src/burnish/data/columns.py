@@ -85,8 +85,8 @@ def detect_task(rows: Sequence[Row]) -> tuple[Task, str]:
     if prompt and completion:
         return Task.COMPLETION, f"{prompt!r} is answered by {completion!r}"
     raise DataError(
-        f"the columns {_listed(present)} fit no task. Use messages; text + label; text + fields; or prompt + completion, "
-        "or write a recipe with data.columns."
+        f"the columns {_listed(present)} fit no task. Use messages; text + label; text + fields; or prompt + "
+        "completion, or write a recipe with data.columns."
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def _check_messages(row: Row, columns: Columns) -> list[str]:
     roles = [message["role"] for message in messages if message["role"] != Role.SYSTEM]
     if not roles or roles[0] != Role.USER:
         return ["the conversation does not begin with a user message. Add the question or remove the row."]
-    if any(a == b for a, b in zip(roles, roles[1:], strict=False)):
+    if any(a == b for a, b in pairwise(roles)):
         return ["two messages in a row have the same role. Join them or add what is missing between."]
     if roles[-1] != Role.ASSISTANT:
         return [f'the last message has role "{roles[-1]}". Add the assistant\'s answer or remove the row.']

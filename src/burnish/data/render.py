@@ -152,6 +152,6 @@ def check_lengths(rendered: Sequence[RenderedExample], max_length: int) -> None:
     if long:
         shown = ", ".join(f"{name} ({length:,})" for name, length in long[:10]) + (", ..." if len(long) > 10 else "")
         raise RenderError(
-            f"{len(long)} of {len(rendered)} examples are longer than data.max_length = {max_length:,} tokens: {shown}. "
-            "Shorten or remove them, or raise data.max_length; burnish never cuts an answer."
+            f"{len(long)} of {len(rendered)} examples are longer than data.max_length = {max_length:,} tokens: "
+            f"{shown}. Shorten or remove them, or raise data.max_length; burnish never cuts an answer."
         )

@@ -47,7 +47,8 @@ def split_examples(
     clusters = _clusters(examples)
     held = {e.duplicate_key for part in (validation, test) for e in part or ()}
     held_groups = {e.group for part in (validation, test) for e in part or () if e.group is not None}
-    kept, removed = [], []
+    kept: list[list[Example]] = []
+    removed: list[list[Example]] = []
     for cluster in clusters:
         leaks = any(e.duplicate_key in held or e.group in held_groups for e in cluster)
         (removed if leaks else kept).append(cluster)
@@ -154,6 +155,6 @@ def _check_sizes(split: Split) -> None:
     for part in PARTS:
         if (n := len(getattr(split, part))) < MIN_PART_ROWS:
             raise DataError(
-                f"{n} rows are left for {part}; at least {MIN_PART_ROWS} are needed. Add rows, or name files for data.test "
-                "and data.validation."
+                f"{n} rows are left for {part}; at least {MIN_PART_ROWS} are needed. Add rows, or name files for "
+                "data.test and data.validation."
             )

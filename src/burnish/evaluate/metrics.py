@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from burnish.evaluate.fields import count_by_field, count_fields, parse_object
 from burnish.evaluate.statistics import RowScores
 from burnish.recipe import Metric
@@ -57,7 +59,7 @@ def row_value(numerator: float, denominator: float) -> float:
 
 def collect_scores(rows: Sequence[dict[str, Any]]) -> RowScores:
     """The scores of an arm's prediction rows."""
-    return RowScores([row["numerator"] for row in rows], [row["denominator"] for row in rows])
+    return RowScores(np.array([row["numerator"] for row in rows]), np.array([row["denominator"] for row in rows]))
 
 
 def details(metric: Metric, rows: Sequence[dict[str, Any]]) -> dict[str, float]:

@@ -80,5 +80,5 @@ def _reason(opponent: Opponent, metric: str, num_rows: int, alpha: float) -> str
     if _is_shown(opponent, alpha):
         return text
     if opponent.rows_needed and opponent.rows_needed > num_rows:
-        return f"{text} That is within chance; about {opponent.rows_needed:,} test rows would show a difference of this size."
+        return f"{text} That is within chance; about {opponent.rows_needed:,} test rows would show such a difference."
     return f"{text} That is within chance."

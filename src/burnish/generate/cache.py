@@ -20,6 +20,9 @@ def growing_cache() -> DynamicCache:
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """`keys` and `values` [B, K, T, D] are views of stores with room for more tokens."""
 
+    keys: Tensor
+    values: Tensor
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._stores: list[Tensor] = []

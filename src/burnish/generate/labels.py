@@ -1,11 +1,12 @@
-"""Prompts -> labels: the most likely label under the model, found without scoring every one.
+"""Prompts -> labels: the most likely label under the model, exactly, without reading every label.
 
-The labels' tokens, each closed by the end-of-turn token, form a trie. A label's log-probability is the sum over its
-path, and no sum grows along the way, so a best-first search may stop at the first leaf that it reaches: the answer
-is the one that scoring each label separately would give.
+The labels' tokens, each closed by the end-of-turn token, form a trie. The prompt's own logits give the log-probability
+of every first token, which no label behind it can exceed. So the branches are read in that order, many nodes in one
+pass (each node attends the prompt and its ancestors), until no unread branch can hold a better label.
+
+Shapes: B prompts of a batch, T tokens in the cache, N nodes of a pass, V vocabulary.
 """
 
-import heapq
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from burnish.generate.prompts import FilledCache, extend, read_prompts
+from burnish.generate.prompts import FilledCache, read_prompts
 
-Path = tuple[int, ...]
+# Nodes that are read in one pass for one prompt: enough for the likely branches of most prompts.
+NODES_PER_PASS = 48
 
 
 @dataclass(frozen=True)
@@ -41,83 +43,114 @@ def choose_labels(
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[LabelChoice]:
     """The most likely of `labels` (token ids with the end-of-turn token) after each prompt, in order."""
-    trie = _build_trie(labels)
+    branches = _build_branches(labels)
     choices: dict[int, LabelChoice] = {}
     start = time.perf_counter()
     for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=pad_id):
-        searches = {row: _Search(trie) for row in range(len(chosen))}
-        for row, search in searches.items():
-            search.expand((), filled.logits_BV[row])
-        while searches:
-            wanted: dict[int, Path] = {}
-            for row, search in list(searches.items()):
-                log_probability, path = search.best()
-                if path in trie.leaves:
-                    elapsed = time.perf_counter() - start
-                    choices[chosen[row]] = LabelChoice(trie.leaves[path], log_probability, elapsed)
-                    del searches[row]
-                else:
-                    wanted[row] = path
-            if wanted:
-                logits = _logits_after(model, filled, wanted, pad_id)
-                for row, path in wanted.items():
-                    searches[row].expand(path, logits[row])
+        searches = [_Search(branches, logits_V) for logits_V in filled.logits_BV.log_softmax(-1)]
+        while any(wanted := [search.next_branches() for search in searches]):
+            read_BNV = _read_branches(model, filled, wanted, pad_id)
+            for search, taken, read_NV in zip(searches, wanted, read_BNV, strict=True):
+                search.add(taken, read_NV)
+        elapsed = time.perf_counter() - start
+        for i, search in zip(chosen, searches, strict=True):
+            choices[i] = LabelChoice(search.best_label, search.best, elapsed)
         on_done(len(chosen))
         start = time.perf_counter()
     return [choices[i] for i in range(len(prompts))]
 
 
 @dataclass(frozen=True)
-class _Trie:
-    children: dict[Path, list[int]]
-    leaves: dict[Path, int]
+class _Branch:
+    """The labels that begin with one token, as a tree. Node 0 is that token; leaves are not nodes."""
+
+    tokens: list[int]
+    """Of each node."""
+    ancestors: list[list[int]]
+    """Of each node, itself included."""
+    labels: list[tuple[int, list[tuple[int, int]]]]
+    """Label index, and its steps: (node, the token that must follow it)."""
 
 
-def _build_trie(labels: Sequence[Sequence[int]]) -> _Trie:
-    children: dict[Path, list[int]] = {}
-    leaves: dict[Path, int] = {}
+def _build_branches(labels: Sequence[Sequence[int]]) -> dict[int, _Branch]:
+    """First token -> branch."""
+    branches: dict[int, _Branch] = {}
+    nodes: dict[tuple[int, ...], int] = {}
     for index, label in enumerate(labels):
         path = tuple(label)
-        leaves[path] = index
-        for end in range(len(path)):
-            siblings = children.setdefault(path[:end], [])
-            if path[end] not in siblings:
-                siblings.append(path[end])
-    return _Trie(children, leaves)
+        branch = branches.setdefault(path[0], _Branch([], [], []))
+        lineage: list[int] = []
+        for end in range(1, len(path)):
+            if path[:end] not in nodes:
+                nodes[path[:end]] = len(branch.tokens)
+                branch.tokens.append(path[end - 1])
+                branch.ancestors.append([*lineage, len(branch.tokens) - 1])
+            lineage.append(nodes[path[:end]])
+        branch.labels.append((index, [(node, path[i + 1]) for i, node in enumerate(lineage)]))
+    return branches
 
 
 class _Search:
-    """The open paths of one prompt, the most likely first."""
+    """The unread branches of one prompt, the most promising first, and the best label so far."""
 
-    def __init__(self, trie: _Trie) -> None:
-        self._trie = trie
-        self._open: list[tuple[float, Path]] = []
-        self._score: dict[Path, float] = {(): 0.0}
+    def __init__(self, branches: dict[int, _Branch], first_V: Tensor) -> None:
+        firsts = list(branches)
+        bounds = first_V[firsts].tolist()
+        self._unread = sorted(
+            ((bound, branches[first]) for bound, first in zip(bounds, firsts, strict=True)), key=lambda pair: -pair[0]
+        )
+        self.best, self.best_label = float("-inf"), -1
 
-    def expand(self, path: Path, logits_V: Tensor) -> None:
-        """Open the children of `path`, given the logits after it."""
-        tokens = self._trie.children[path]
-        total = torch.logsumexp(logits_V, -1)
-        for token, logit in zip(tokens, (logits_V[tokens] - total).tolist(), strict=True):
-            child = (*path, token)
-            self._score[child] = self._score[path] + logit
-            heapq.heappush(self._open, (-self._score[child], child))
+    def next_branches(self) -> list[tuple[float, _Branch]]:
+        """The branches to read next, about a pass full; none when no unread one can hold a better label."""
+        taken: list[tuple[float, _Branch]] = []
+        num_nodes = 0
+        while self._unread and self._unread[0][0] > self.best:
+            size = len(self._unread[0][1].tokens)
+            if taken and num_nodes + size > NODES_PER_PASS:
+                break
+            taken.append(self._unread.pop(0))
+            num_nodes += size
+        return taken
 
-    def best(self) -> tuple[float, Path]:
-        """Take the most likely open path; nothing that is still open can beat it."""
-        negative, path = heapq.heappop(self._open)
-        return -negative, path
+    def add(self, taken: Sequence[tuple[float, _Branch]], log_probabilities_NV: Tensor) -> None:
+        """Score the labels of the branches that were read."""
+        offset = 0
+        for bound, branch in taken:
+            for index, steps in branch.labels:
+                nodes = [offset + node for node, _ in steps]
+                score = bound + float(log_probabilities_NV[nodes, [token for _, token in steps]].sum())
+                if score > self.best or (score == self.best and index < self.best_label):
+                    self.best, self.best_label = score, index
+            offset += len(branch.tokens)
 
 
-def _logits_after(model: Any, filled: FilledCache, wanted: dict[int, Path], pad_id: int) -> dict[int, Tensor]:
-    """The logits after prompt + path for some rows; the cache is left as it was."""
-    mask, longest = filled.mask_BT, max(map(len, wanted.values()))
-    ids_BN = torch.full((mask.shape[0], longest), pad_id, device=mask.device)
-    mask_BN = torch.zeros_like(ids_BN)
-    for row, path in wanted.items():
-        ids_BN[row, : len(path)] = torch.tensor(path, device=mask.device)
-        mask_BN[row, : len(path)] = 1
-    logits_BNV = extend(model, filled, ids_BN, mask_BN)
+def _read_branches(
+    model: Any, filled: FilledCache, wanted: Sequence[Sequence[tuple[float, _Branch]]], pad_id: int
+) -> Tensor:
+    """[B, N, V]: log-probabilities after each node of each row's branches; the cache is left as it was."""
+    rows, width = len(wanted), int(filled.mask_BT.shape[1])
+    longest = max(sum(len(branch.tokens) for _, branch in row) for row in wanted)
+    ids_BN = torch.full((rows, longest), pad_id)
+    depth_BN = torch.zeros(rows, longest, dtype=torch.long)
+    visible_BNN = torch.eye(longest, dtype=torch.bool).repeat(rows, 1, 1)  # padding sees itself, to stay finite
+    for row, taken in enumerate(wanted):
+        offset = 0
+        for _, branch in taken:
+            for node, (token, ancestors) in enumerate(zip(branch.tokens, branch.ancestors, strict=True)):
+                ids_BN[row, offset + node] = token
+                depth_BN[row, offset + node] = len(ancestors) - 1
+                visible_BNN[row, offset + node, [offset + ancestor for ancestor in ancestors]] = True
+            offset += len(branch.tokens)
+    device = filled.mask_BT.device
+    cached_BNT = filled.mask_BT.bool()[:, None].expand(rows, longest, width)
+    visible_B1NT = torch.cat([cached_BNT, visible_BNN.to(device)], dim=-1)[:, None]
+    logits: Tensor = model(
+        input_ids=ids_BN.to(device),
+        attention_mask=visible_B1NT,
+        position_ids=filled.lengths_B[:, None] + depth_BN.to(device),
+        past_key_values=filled.cache,
+        use_cache=True,
+    ).logits
     filled.cache.crop(-longest)
-    filled.mask_BT = mask
-    return {row: logits_BNV[row, len(path) - 1] for row, path in wanted.items()}
+    return logits.float().log_softmax(-1)

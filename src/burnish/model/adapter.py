@@ -102,8 +102,8 @@ def load_adapter(model: Any, folder: Path, base: BaseFiles) -> Any:
     card = read_card(folder)
     if card.base_fingerprint != base.fingerprint:
         raise AdapterError(
-            f"{folder}: this adapter was trained on {card.base_model} (fingerprint {card.base_fingerprint[:12]}), not on "
-            f"{base.name} (fingerprint {base.fingerprint[:12]}). Load it on its own base, or train a new one."
+            f"{folder}: this adapter was trained on {card.base_model} (fingerprint {card.base_fingerprint[:12]}), "
+            f"not on {base.name} (fingerprint {base.fingerprint[:12]}). Load it on its own base, or train a new one."
         )
     try:
         wrapped: Any = PeftModel.from_pretrained(model, str(folder), is_trainable=False)

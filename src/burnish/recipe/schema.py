@@ -68,6 +68,7 @@ Count = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=1)]
 Seed = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0)]
 Share = Annotated[float, BeforeValidator(_refuse_bool), Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0.0)]
+NotNegative = Annotated[float, BeforeValidator(_refuse_bool), Field(ge=0.0)]
 
 
 class DataSection(Section):
@@ -123,14 +124,14 @@ class TrainSection(Section):
     learning_rate: Positive | Auto = Field(AUTO, description="peak learning rate of AdamW")
     schedule: Schedule = Field(Schedule.LINEAR, description="decay of the learning rate to zero")
     warmup_share: Share = Field(0.05, description="share of the steps with a rising learning rate")
-    weight_decay: float = Field(0.0, description="decoupled weight decay of AdamW", ge=0.0)
+    weight_decay: NotNegative = Field(0.0, description="decoupled weight decay of AdamW")
     max_grad_norm: Positive = Field(1.0, description="gradients are scaled down to this norm")
     micro_batch_tokens: Count | Auto = Field(AUTO, description="tokens in one forward pass, at most")
     shared_prefix: bool = Field(True, description="compute the prompt that all examples share once a micro-batch")
     precision: Precision | Auto = Field(AUTO, description="number format of the frozen weights")
     validations_per_epoch: Count = Field(1, description="how often the validation loss is taken")
     patience: Count = Field(2, description="validations without a better loss before training stops")
-    checkpoint_minutes: float = Field(5.0, description="time between two resumable checkpoints, minutes", ge=0.0)
+    checkpoint_minutes: NotNegative = Field(5.0, description="time between two resumable checkpoints, minutes")
 
 
 class RetentionSection(Section):

@@ -11,8 +11,8 @@ from burnish.data.render import RenderedExample
 from burnish.model.adapter import adapter_parameters
 from burnish.model.attention import packed_attention
 from burnish.model.loss import token_losses
-from burnish.train.pack import pack_examples
 from burnish.recipe import Schedule
+from burnish.train.pack import pack_examples
 from burnish.train.schedule import examples_of_step, learning_rate_at, steps_per_epoch
 from burnish.train.step import StepMetrics, train_step
 

@@ -54,7 +54,7 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     for batch in batches:
         loss = token_losses(model, batch).sum()
-        (loss / num_supervised).backward()
+        (loss / num_supervised).backward()  # type: ignore[no-untyped-call]
         loss_sum += loss.item()
         tokens += batch.num_tokens
     grad_norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm).item()

@@ -1,0 +1,81 @@
+"""Batched decoding and label search against the plain way, one prompt at a time."""
+
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from burnish.generate import labels as labels_room
+from burnish.generate.decode import decode_greedy
+from burnish.generate.labels import choose_labels
+from tests.tiny import build_exact_model
+
+END = 256
+
+
+def prompts(shared: int, count: int = 11, seed: int = 1) -> list[list[int]]:
+    chance = random.Random(seed)
+    prefix = [chance.randrange(256) for _ in range(shared)]
+    return [prefix + [chance.randrange(256) for _ in range(chance.randrange(1, 30))] for _ in range(count)]
+
+
+def plain_greedy(model: Any, prompt: list[int], limit: int) -> tuple[list[int], bool]:
+    """No cache, no batch."""
+    ids = list(prompt)
+    for _ in range(limit):
+        token = int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
+        if token == END:
+            return ids[len(prompt) :], True
+        ids.append(token)
+    return ids[len(prompt) :], False
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("sliding_window", [None, 9])
+@pytest.mark.parametrize("shared", [0, 20])
+@pytest.mark.parametrize("batch_size", [1, 4, 32])
+def test_batched_decoding_is_one_at_a_time(sliding_window: int | None, shared: int, batch_size: int) -> None:
+    model = build_exact_model(sliding_window=sliding_window)
+    asked = prompts(shared)
+    got = decode_greedy(model, asked, max_new_tokens=14, end_ids=frozenset({END}), batch_size=batch_size)
+    assert [(list(g.token_ids), g.has_ended) for g in got] == [plain_greedy(model, p, 14) for p in asked]
+
+
+@torch.no_grad()
+def test_rows_end_at_different_times_and_stop_at_the_end_token() -> None:
+    """Let a frequent token play the end, so that some answers end early and the batch shrinks."""
+    model = build_exact_model()
+    asked = prompts(0, count=24)
+    free = decode_greedy(model, asked, max_new_tokens=14, end_ids=frozenset({END}), batch_size=24)
+    tokens = [token for g in free for token in g.token_ids]
+    end = max(set(tokens), key=tokens.count)
+    got = decode_greedy(model, asked, max_new_tokens=14, end_ids=frozenset({end}), batch_size=24)
+    cut = [g.token_ids[: g.token_ids.index(end)] if end in g.token_ids else g.token_ids for g in free]
+    assert [g.token_ids for g in got] == cut
+    assert 0 < sum(g.has_ended for g in got)
+    assert len({len(g.token_ids) for g in got}) > 1
+
+
+LABELS = [[1, 2, END], [1, END], [3, 4, 5, END], [7, END], [1, 2, 9, END], [3, END], [3, 4, 5, 6, 8, END]]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("nodes_per_pass", [1, 4, 1000])
+@pytest.mark.parametrize("shared", [0, 20])
+@pytest.mark.parametrize("sliding_window", [None, 9])
+def test_the_best_label_is_that_of_scoring_each(
+    monkeypatch: pytest.MonkeyPatch, nodes_per_pass: int, shared: int, sliding_window: int | None
+) -> None:
+    monkeypatch.setattr(labels_room, "NODES_PER_PASS", nodes_per_pass)
+    model = build_exact_model(sliding_window=sliding_window)
+    asked = prompts(shared)
+    got = choose_labels(model, asked, LABELS, pad_id=END, batch_size=4)
+    for prompt, choice in zip(asked, got, strict=True):
+        scores = []
+        for label in LABELS:
+            logp = model(input_ids=torch.tensor([prompt + label])).logits[0].log_softmax(-1)
+            scores.append(sum(logp[len(prompt) - 1 + i, token].item() for i, token in enumerate(label)))
+        assert choice.label_index == max(range(len(LABELS)), key=lambda i: scores[i])
+        assert choice.log_probability == pytest.approx(max(scores), abs=1e-4)
+    assert len({choice.label_index for choice in got}) > 1

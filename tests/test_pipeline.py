@@ -1,0 +1,202 @@
+"""The whole job on the tiny model, for every task: products, resuming, running again."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import burnish
+from burnish.evaluate.statistics import RowScores
+from burnish.files import read_json, read_jsonl, sha256_of_file
+from burnish.pipeline import Run, resume, run
+from burnish.recipe import build_recipe, load_recipe
+from burnish.registry import open_registry, rebuild_registry
+from tests.tiny import save_base
+
+FAST = {
+    "train": {"epochs": 1, "learning_rate": 0.01, "batch_size": 8},
+    "adapter": {"rank": 2},
+    "retention": {"num_prompts": 4, "answer_tokens": 4},
+    "evaluate": {"num_shots": 2, "max_new_tokens": 6, "num_resamples": 200},
+}
+WORDS = ["red", "green", "blue", "late", "early", "box", "lamp", "chair", "door", "cup"]
+
+
+def rows(task: str) -> list[dict[str, Any]]:
+    chance = random.Random(0)
+    texts = [" ".join(chance.choices(WORDS, k=3)) + f" {n}" for n in range(60)]
+    if task == "classification":
+        return [{"text": text, "label": text.split()[0]} for text in texts]
+    if task == "extraction":
+        return [{"text": text, "fields": {"first": text.split()[0], "count": int(text.split()[-1])}} for text in texts]
+    if task == "completion":
+        return [{"question": text, "answer": text.upper()} for text in texts]
+    ask = [{"role": "system", "content": "Be brief."}]
+    return [
+        {"messages": [*ask, {"role": "user", "content": t}, {"role": "assistant", "content": t.split()[1]}]}
+        for t in texts
+    ]
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BURNISH_CACHE", str(tmp_path / "cache"))
+
+
+def recipe_values(task: str, base: Path, folder: Path) -> dict[str, Any]:
+    data = folder / f"{task}.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows(task)))
+    return {
+        "task": task,
+        "data": {"train": str(data)},
+        "model": {"base": str(base)},
+        "output": {"folder": str(folder / "runs")},
+        **FAST,
+    }
+
+
+def run_task(task: str, base: Path, folder: Path, *overrides: str) -> Run:
+    return run(build_recipe(recipe_values(task, base, folder), overrides=overrides))
+
+
+@pytest.mark.parametrize("task", ["chat", "completion", "classification", "extraction"])
+def test_a_run_leaves_every_product_and_they_agree(task: str, base: Path, tmp_path: Path) -> None:
+    done = run_task(task, base, tmp_path)
+    names = {path.name for path in done.dir.path.iterdir()}
+    assert names == {
+        *("recipe.toml", "environment.json", "data", "metrics.jsonl", "checkpoints", "adapter", "predictions"),
+        *("evaluation.json", "report.html"),
+    }
+    evaluation = read_json(done.dir.evaluation)
+    assert evaluation == done.evaluation
+    assert evaluation["task"] == task
+    assert [arm["name"] for arm in evaluation["arms"]] == ["zero_shot", "few_shot", "specialist"]
+    for arm in evaluation["arms"]:
+        predictions = read_jsonl(done.dir.predictions(arm["name"]))
+        assert len(predictions) == evaluation["num_test_rows"] == arm["num_rows"]
+        numerator, denominator = (sum(row[key] for row in predictions) for key in ("numerator", "denominator"))
+        score = arm["score"]["value"]
+        assert score is None if denominator == 0 else score == pytest.approx(numerator / denominator)
+    assert done.verdict["outcome"] in ("better", "worse", "not_shown")
+    with open_registry(tmp_path / "runs" / "registry.sqlite") as registry:
+        assert [(r.run_id, r.status.value) for r in registry.list_runs()] == [(done.dir.run_id, "finished")]
+    assert rebuild_registry(tmp_path / "runs" / "registry.sqlite", tmp_path / "runs").num_runs == 1
+
+
+def test_the_specialist_that_is_loaded_answers_as_it_was_tested(base: Path, tmp_path: Path) -> None:
+    done = run_task("classification", base, tmp_path)
+    tested = read_jsonl(done.dir.predictions("specialist"))
+    specialist = burnish.load(done)
+    assert specialist.classify([row["prompt"][-1]["content"] for row in tested]) == [
+        row["prediction"] for row in tested
+    ]
+    with pytest.raises(burnish.BurnishError, match="trained for classification, not for extraction"):
+        specialist.extract(["x"])
+
+
+def test_running_the_saved_recipe_again_gives_the_same_adapter(base: Path, tmp_path: Path) -> None:
+    first = run_task("extraction", base, tmp_path, "adapter.dropout=0.1")
+    second = run(load_recipe(first.dir.recipe))
+    names = ("adapter/adapter_model.safetensors", "recipe.toml", "data/split.json")
+    for name in names:
+        assert sha256_of_file(first.dir.path / name) == sha256_of_file(second.dir.path / name), name
+    other = run(load_recipe(first.dir.recipe, ["train.seed=1"]))
+    assert sha256_of_file(first.dir.path / names[0]) != sha256_of_file(other.dir.path / names[0])
+
+
+COMMAND = [sys.executable, "-c", "from burnish.cli.main import main; main()"]
+
+
+def start(recipe: Path, *overrides: str) -> "subprocess.Popen[str]":
+    command = [*COMMAND, "run", str(recipe), *overrides]
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
+
+
+def wait_for_steps(runs: Path, count: int, process: "subprocess.Popen[str]") -> Path:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        for metrics in runs.glob("*/metrics.jsonl"):
+            if metrics.read_text().count("\n") >= count:
+                return metrics.parent
+        time.sleep(0.02)
+    raise AssertionError(f"the run ended before step {count}: {process.communicate()}")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_goes_on_to_the_same_end(how: signal.Signals, base: Path, tmp_path: Path) -> None:
+    from burnish.recipe import dump_recipe
+    from burnish.run_dir import RunDir
+
+    values = recipe_values("extraction", base, tmp_path)
+    loaded = build_recipe(values, overrides=["train.epochs=40", "train.patience=99", "train.checkpoint_minutes=0"])
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(dump_recipe(loaded.recipe))
+    process = start(recipe)
+    stopped = wait_for_steps(tmp_path / "runs", 20, process)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    if how is not signal.SIGKILL:
+        assert process.returncode == 130, errors
+        assert "--resume" in errors
+        assert "Traceback" not in errors
+    assert not (stopped / "evaluation.json").exists()
+    resumed = resume(RunDir(stopped))
+    undisturbed = run(loaded)
+    for name in ("adapter/adapter_model.safetensors", "data/split.json"):
+        assert sha256_of_file(resumed.dir.path / name) == sha256_of_file(undisturbed.dir.path / name), name
+    steps = [[row["loss_per_token"] for row in read_jsonl(r.dir.metrics)] for r in (resumed, undisturbed)]
+    assert steps[0] == steps[1]
+    assert len(steps[0]) > 100
+    assert resumed.evaluation["arms"][2]["score"] == undisturbed.evaluation["arms"][2]["score"]
+
+
+def test_a_finished_run_is_only_read_by_resume(base: Path, tmp_path: Path) -> None:
+    done = run_task("chat", base, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in done.dir.path.rglob("*")}
+    assert resume(done.dir).evaluation == done.evaluation
+    assert {path: path.stat().st_mtime_ns for path in done.dir.path.rglob("*")} == before
+
+
+def test_a_test_that_was_tampered_with_stops_the_resume(base: Path, tmp_path: Path) -> None:
+    done = run_task("chat", base, tmp_path)
+    done.dir.evaluation.unlink()
+    test = done.dir.data / "test.jsonl"
+    test.write_text(test.read_text().replace("red", "rot"))
+    with pytest.raises(burnish.BurnishError, match="not the rows that were frozen"):
+        resume(done.dir)
+
+
+def test_a_base_that_was_exchanged_stops_the_resume(tmp_path: Path) -> None:
+    folder = save_base(tmp_path / "base")
+    done = run_task("chat", folder, tmp_path)
+    done.dir.evaluation.unlink()
+    save_base(folder, seed=1)
+    with pytest.raises(burnish.BurnishError, match="is not the one that this run began with"):
+        resume(done.dir)
+
+
+def test_an_arm_is_answered_once(base: Path, tmp_path: Path) -> None:
+    done = run_task("chat", base, tmp_path)
+    done.dir.evaluation.unlink()
+    path = done.dir.predictions("zero_shot")
+    before = path.stat().st_mtime_ns
+    again = resume(done.dir)
+    assert path.stat().st_mtime_ns == before
+    scores = [[arm["score"] for arm in r.evaluation["arms"]] for r in (done, again)]
+    assert scores[0] == scores[1]
+
+
+def test_the_scores_are_ratios_of_sums() -> None:
+    assert RowScores([2.0, 0.0], [2.0, 4.0]).value == pytest.approx(1 / 3)  # type: ignore[arg-type]

@@ -1,0 +1,128 @@
+"""Packing and prefix sharing change what is computed, not what comes out: losses and gradients in float64."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from burnish.data import RenderedExample
+from burnish.model import attention
+from burnish.model.adapter import adapter_parameters, attach_adapter
+from burnish.model.attention import packed_attention
+from burnish.model.loss import token_losses
+from burnish.train.pack import pack_examples
+from tests.tiny import build_exact_model, random_examples, randomize_adapter
+
+Result = tuple[list[float], dict[str, torch.Tensor]]
+
+
+def adapted(sliding_window: int | None = None) -> Any:
+    model = attach_adapter(
+        build_exact_model(sliding_window=sliding_window),
+        rank=3,
+        alpha=8,
+        dropout=0,
+        target_modules="all-linear",
+        seed=0,
+    )
+    randomize_adapter(model, torch.float64)
+    return model
+
+
+def gradients(model: Any) -> dict[str, torch.Tensor]:
+    grads = {name: p.grad.clone() for name, p in adapter_parameters(model).items() if p.grad is not None}
+    model.zero_grad()
+    return grads
+
+
+def one_by_one(model: Any, examples: Sequence[RenderedExample]) -> Result:
+    """The plain way: each example alone, all logits, transformers' own attention."""
+    losses = []
+    for example in examples:
+        logits = model(input_ids=torch.tensor([example.input_ids])).logits[0].double()
+        learned = [t for t in range(1, len(example.input_ids)) if example.loss_mask[t]]
+        targets = torch.tensor([example.input_ids[t] for t in learned])
+        rows = torch.tensor([t - 1 for t in learned])
+        loss = torch.nn.functional.cross_entropy(logits[rows], targets, reduction="sum")
+        loss.backward()
+        losses.append(loss.item())
+    return losses, gradients(model)
+
+
+def packed(model: Any, examples: Sequence[RenderedExample], max_tokens: int, shared_prefix: bool) -> Result:
+    losses = [0.0] * len(examples)
+    with packed_attention(model.get_base_model()):
+        for batch in pack_examples(
+            examples, max_tokens=max_tokens, device=torch.device("cpu"), shared_prefix=shared_prefix
+        ):
+            per_token = token_losses(model, batch)
+            for owner, loss in zip(batch.owners_S.tolist(), per_token.tolist(), strict=True):
+                losses[owner] += loss
+            per_token.sum().backward()
+    return losses, gradients(model)
+
+
+def assert_same(got: Result, wanted: Result) -> None:
+    assert got[0] == pytest.approx(wanted[0], rel=1e-12)
+    assert got[1].keys() == wanted[1].keys()
+    for name, gradient in wanted[1].items():
+        torch.testing.assert_close(got[1][name], gradient, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("sliding_window", [None, 7])
+@pytest.mark.parametrize("shared", [0, 3, 13])
+@pytest.mark.parametrize("max_tokens", [10_000, 60, 1])
+@pytest.mark.parametrize("shared_prefix", [True, False])
+def test_packed_is_one_by_one(sliding_window: int | None, shared: int, max_tokens: int, shared_prefix: bool) -> None:
+    model, examples = adapted(sliding_window), random_examples(7, shared)
+    assert_same(packed(model, examples, max_tokens, shared_prefix), one_by_one(model, examples))
+
+
+@pytest.mark.parametrize("sliding_window", [None, 7])
+def test_the_fused_way_of_long_packs_is_the_same(monkeypatch: pytest.MonkeyPatch, sliding_window: int | None) -> None:
+    monkeypatch.setattr(attention, "MAX_PLAIN_KEYS", 0)
+    model, examples = adapted(sliding_window), random_examples(5, 13)
+    assert_same(packed(model, examples, 10_000, True), one_by_one(model, examples))
+
+
+def test_a_prefix_that_holds_a_learned_token_counts_for_each_example() -> None:
+    base = random_examples(1, 20)[0]
+    mask = tuple(i in (12, 22) for i in range(len(base.input_ids)))
+    tails = [(5, 6, 7), (8, 9), (10, 11, 12, 13)]
+    examples = [
+        RenderedExample(str(n), base.input_ids[:22] + tail, mask[:22] + (True,) * len(tail), 22)
+        for n, tail in enumerate(tails)
+    ]
+    model = adapted()
+    assert_same(packed(model, examples, 10_000, True), one_by_one(model, examples))
+
+
+def test_sharing_feeds_fewer_tokens() -> None:
+    examples = random_examples(6, 30)
+    count = {
+        shared: sum(
+            batch.num_tokens
+            for batch in pack_examples(examples, max_tokens=10_000, device=torch.device("cpu"), shared_prefix=shared)
+        )
+        for shared in (True, False)
+    }
+    assert count[False] - count[True] == 30 * 5
+
+
+def test_a_changed_neighbour_leaves_a_row_alone() -> None:
+    model, examples = adapted(), random_examples(4, 13)
+    first = packed(model, examples, 10_000, True)[0]
+    other = examples[1]
+    changed = RenderedExample(other.id, (*other.input_ids[:-2], 1, 2), other.loss_mask, other.prompt_length)
+    second = packed(model, [examples[0], changed, *examples[2:]], 10_000, True)[0]
+    assert [first[i] for i in (0, 2, 3)] == pytest.approx([second[i] for i in (0, 2, 3)], rel=1e-12)
+    assert first[1] != pytest.approx(second[1], rel=1e-6)
+
+
+def test_the_attention_of_the_model_is_put_back() -> None:
+    model = build_exact_model()
+    before = model.config._attn_implementation
+    with pytest.raises(RuntimeError, match="inside"), packed_attention(model):
+        raise RuntimeError("inside")
+    assert model.config._attn_implementation == before
