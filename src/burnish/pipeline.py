@@ -152,7 +152,9 @@ def resume(run_dir: RunDir, screen: Screen | None = None) -> Run:
         RunError: the folder is damaged, or base model or split are not what they were.
     """
     screen = screen or SilentScreen()
-    if run_dir.evaluation.is_file() and run_dir.report.is_file():
+    if run_dir.evaluation.is_file():
+        if not run_dir.report.is_file():
+            _report(run_dir)
         return open_run(run_dir)
     return _go_on(_prepare_again(run_dir, screen), run_dir, screen)
 
@@ -189,7 +191,7 @@ def prepare(loaded: LoadedRecipe, screen: Screen | None = None) -> Prepared:
         stratify=recipe.task is Task.CLASSIFICATION,
     )
     if split.removed:
-        message = f"{len(split.removed)} training rows were left out: validation or test ask the same."
+        message = f"{len(split.removed)} rows were left out of train or validation: a held-out part asks the same."
         findings.append(Finding("leakage", Severity.WARNING, message))
     details = {
         "train_file": Path(recipe.data.train).name,
@@ -321,7 +323,6 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen) -> Run:
         )
         fitted = _fit(model, prepared, run_dir, screen)
         _save_adapter(model, prepared, run_dir)
-        _count_opening(run_dir)
         arms = {**baselines, Arm.SPECIALIST: _run_arm(Arm.SPECIALIST, model, prepared, run_dir, screen)}
         return _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen)
 
@@ -345,6 +346,8 @@ def _run_arm(arm: "Arm", model: Any, prepared: Prepared, run_dir: RunDir, screen
     }
 
     def predict() -> list[dict[str, Any]]:
+        if arm is Arm.SPECIALIST:
+            _count_opening(run_dir)
         with screen.bar(f"{ARM_TITLES[arm]}: answering {len(test)} test rows", len(test)) as advance:
             answers = run_arm(
                 model,
@@ -469,7 +472,6 @@ def _conclude(
     from burnish.evaluate.evaluation import Precision as EvaluationPrecision
     from burnish.evaluate.evaluation import evaluate
     from burnish.evaluate.retention import general_text, measure_retention, text_examples
-    from burnish.report.page import write_report
 
     recipe = prepared.recipe
     precision = EvaluationPrecision(recipe.evaluate.confidence, recipe.evaluate.num_resamples)
@@ -499,8 +501,14 @@ def _conclude(
         "data": _data(prepared, run_dir),
     }
     write_json(run_dir.evaluation, evaluation)
-    write_report(run_dir)
+    _report(run_dir)
     return Run(run_dir, evaluation)
+
+
+def _report(run_dir: RunDir) -> None:
+    from burnish.report.page import write_report  # with matplotlib, which takes a second to import
+
+    write_report(run_dir)
 
 
 def _training(prepared: Prepared, run_dir: RunDir, fitted: "FitResult") -> dict[str, Any]:

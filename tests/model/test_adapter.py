@@ -136,3 +136,9 @@ def test_the_fingerprint_knows_weights_tokenizer_and_template_but_not_the_librar
     assert changed("weights", seed=1) != base.fingerprint
     assert changed("template", chat_template="{{ messages }}") != base.fingerprint
     assert changed("config", rope_theta=5.0) != base.fingerprint
+
+
+def test_damaged_weights_are_refused(base: BaseFiles, saved: tuple[Path, torch.Tensor]) -> None:
+    (saved[0] / "adapter_model.safetensors").write_bytes(b"not a tensor file")
+    with pytest.raises(AdapterError, match="the adapter cannot be read"):
+        load_adapter(load_model(base, dtype=torch.float32, device=CPU), saved[0], base)

@@ -206,6 +206,11 @@ class TestWrite:
                 table = table["properties"][part]
             assert table.get("description") or key == "task" or "$ref" in table, key
 
+    def test_the_schema_has_the_limits(self) -> None:
+        train = json.loads(json_schema())["$defs"]["TrainSection"]["properties"]
+        assert train["epochs"]["anyOf"][0] == {"minimum": 1, "type": "integer"}
+        assert (train["max_grad_norm"]["exclusiveMinimum"], train["weight_decay"]["minimum"]) == (0.0, 0.0)
+
     def test_every_key_is_described(self) -> None:
         assert [key for key, _ in describe_keys()] == all_keys()
         assert all(text for _, text in describe_keys())

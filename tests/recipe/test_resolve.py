@@ -78,13 +78,6 @@ def test_the_metric_suits_the_task(task: str, words: float, metric: str) -> None
     assert settled.recipe.evaluate.metric == metric
 
 
-def test_the_reason_for_the_learning_rate_counts_the_steps_that_will_be_taken() -> None:
-    short = resolve("train.epochs=1", "train.batch_size=100")
-    assert short.recipe.train.learning_rate == 5e-4
-    assert short.origins["train.learning_rate"].detail.startswith("3 steps:")
-    assert resolve("train.epochs=1", "train.batch_size=1").recipe.train.learning_rate == 1e-3
-
-
 def test_tokens_and_device_decide() -> None:
     few = TokenFacts(num_train_rows=199, longest_example=3000, longest_target=1, context_length=512, bf16_speedup=1.3)
     settled = resolve(tokens=few).recipe

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,9 +24,9 @@ def print_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
     rows = fmt.format_plural(evaluation["num_test_rows"], "test row")
     title = f"{evaluation['base_model']}, {evaluation['task']}: {metric} on {rows}"
     confidence = evaluation["arms"][0]["score"]["confidence"]
-    table = Table(title=title, title_justify="left")
-    for name in ("arm", metric, f"{confidence:.0%} interval", "prompt tokens", "latency p50", "p95"):
-        table.add_column(name, justify="left" if name == "arm" else "right")
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    for name in ("arm", metric, f"{confidence:.0%} interval", "tokens in", "time p50", "p95"):
+        table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=True)
     for arm in evaluation["arms"]:
         score, latency = arm["score"], arm["latency_s"]
         table.add_row(

@@ -90,15 +90,17 @@ def build_examples(table: Table, form: TaskForm) -> list[Example]:
             problems.append(Problem(row.line, strange))
         group = row.values.get(table.group_by) if table.group_by else None
         messages = _conversation(row, table.columns, form)
-        examples.append(Example(f"{table.path.name}:{row.line}", messages, None if group is None else str(group)))
+        # An empty cell, which is how CSV says null, names no group.
+        examples.append(Example(f"{table.path.name}:{row.line}", messages, None if group in (None, "") else str(group)))
     if problems:
         raise _problems_error(table.path, problems)
     return examples
 
 
 def canonical_json(fields: Mapping[str, Any], order: Sequence[str]) -> str:
-    """Compact JSON with the keys in one order; a key that the row lacks is null."""
-    return json.dumps({key: fields.get(key) for key in order}, ensure_ascii=False, separators=JSON_SEPARATORS)
+    """Compact JSON with the keys in one order; a key that the row lacks is null; dates, as in Parquet, are text."""
+    values = {key: fields.get(key) for key in order}
+    return json.dumps(values, ensure_ascii=False, separators=JSON_SEPARATORS, default=str)
 
 
 def _objects(table: Table) -> list[dict[str, Any]]:
@@ -112,7 +114,7 @@ def _as_object(value: Any) -> dict[str, Any] | None:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) else None
 
@@ -207,5 +209,7 @@ _CHECKS: dict[Task, Callable[[Row, Columns], list[str]]] = {
 def _problems_error(path: Path, problems: Sequence[Problem]) -> DataError:
     shown = [problem.at(path) for problem in problems[:MAX_PROBLEMS_SHOWN]]
     more = len(problems) - len(shown)
-    head = [f"{path.name}: {len(problems)} rows cannot be used:"] if len(problems) > 1 else []
+    num_rows = len({problem.line for problem in problems})
+    what = f"{num_rows} rows" if num_rows > 1 else "a row"
+    head = [f"{path.name}: {what} cannot be used:"] if len(problems) > 1 else []
     return DataError("\n  ".join([*head, *shown, *([f"... and {more} more"] if more else [])]))

@@ -3,12 +3,16 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from burnish.errors import DataError
+
+# JSON can spell half of a surrogate pair, as in a cut emoji; no tokenizer and no UTF-8 file takes it.
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -68,30 +72,27 @@ def _read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from None
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16")
+    is_utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
+        if is_utf16:
+            raise DataError(f"{path.name}: begins as UTF-16 but is damaged. Save the file as UTF-8.") from None
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path.name}:{line}: a byte that is not UTF-8. Save the file as UTF-8.") from None
 
 
 def _read_jsonl(text: str) -> tuple[list[Row], list[Problem]]:
-    rows, problems = list[Row](), list[Problem]()
+    values, problems = list[tuple[int, Any]](), list[Problem]()
     for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: U+2028 may stand inside a string
         if not line.strip():
             continue
         try:
-            value = json.loads(line, parse_constant=_refuse_constant)
-        except ValueError as error:
+            values.append((number, json.loads(line, parse_constant=_refuse_constant)))
+        except (ValueError, RecursionError) as error:
             problems.append(Problem(number, f"not valid JSON ({error}). Mend the line or remove it."))
-            continue
-        if isinstance(value, dict):
-            rows.append(Row(number, value))
-        else:
-            problems.append(Problem(number, f"a row must be a JSON object {{...}}, found a {_kind(value)}. Mend it."))
-    return rows, problems
+    rows, more = _sort_values(values)
+    return rows, sorted(problems + more, key=lambda problem: problem.line or 0)
 
 
 def _read_json(path: Path, text: str) -> tuple[list[Row], list[Problem]]:
@@ -103,16 +104,24 @@ def _read_json(path: Path, text: str) -> tuple[list[Row], list[Problem]]:
             if error.msg == "Extra data"
             else ([], [Problem(error.lineno, f"not valid JSON: {error.msg}.")])
         )
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path.name}: not valid JSON ({error}). Mend the file.") from None
     if not isinstance(values, list):
         return [], [Problem(None, f"expected a list of objects, found a {_kind(values)}. Put [ ] around the rows.")]
-    rows = [Row(n, value) for n, value in enumerate(values, start=1) if isinstance(value, dict)]
-    problems = [
-        Problem(n, f"a row must be a JSON object {{...}}, found a {_kind(value)}. Mend it.")
-        for n, value in enumerate(values, start=1)
-        if not isinstance(value, dict)
-    ]
+    return _sort_values(list(enumerate(values, start=1)))
+
+
+def _sort_values(values: Sequence[tuple[int, Any]]) -> tuple[list[Row], list[Problem]]:
+    """JSON values with their numbers -> the rows among them, and what is wrong with the others."""
+    rows, problems = list[Row](), list[Problem]()
+    for number, value in values:
+        if not isinstance(value, dict):
+            message = f"a row must be a JSON object {{...}}, found a {_kind(value)}. Mend it."
+            problems.append(Problem(number, message))
+        elif half := _HALF_CHARACTER.search(json.dumps(value, ensure_ascii=False)):
+            problems.append(Problem(number, f"half of a character ({ascii(half[0])[1:-1]}). Mend the text."))
+        else:
+            rows.append(Row(number, value))
     return rows, problems
 
 
@@ -120,14 +129,10 @@ def _read_csv(path: Path, text: str, delimiter: str) -> tuple[list[Row], list[Pr
     rows, problems = list[Row](), list[Problem]()
     records = _csv_records(path, text, delimiter)
     _, header = next(records, (1, []))
-    if not header:
-        return rows, problems
-    if len(set(header)) < len(header) or not all(name.strip() for name in header):
-        raise DataError(f"{path.name}:1: the header has an empty or repeated column name. Name each column once.")
     names = [name.strip() for name in header]
+    if len(set(names)) < len(names) or not all(names):
+        raise DataError(f"{path.name}:1: the header has an empty or repeated column name. Name each column once.")
     for line, record in records:
-        if not any(cell.strip() for cell in record):
-            continue
         if len(record) == len(names):
             rows.append(Row(line, dict(zip(names, record, strict=True))))
         else:
@@ -137,13 +142,14 @@ def _read_csv(path: Path, text: str, delimiter: str) -> tuple[list[Row], list[Pr
 
 
 def _csv_records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Each record with the line on which it begins."""
+    """Each record that is not blank, with the line on which it begins."""
     csv.field_size_limit(2**31 - 1)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     begins = 1
     try:
         for record in reader:
-            yield begins, record
+            if any(cell.strip() for cell in record):
+                yield begins, record
             begins = reader.line_num + 1
     except csv.Error as error:
         message = f"not valid CSV from here on ({error}). Is a quote left open?"

@@ -23,7 +23,7 @@ class Split:
     validation: list[Example]
     test: list[Example]
     removed: list[str] = field(default_factory=list)
-    """Ids of training rows that were left out because validation or test ask the same."""
+    """Ids of rows that were left out of train or validation because a held-out part asks the same."""
 
 
 def split_examples(
@@ -36,7 +36,7 @@ def split_examples(
     seed: int = 0,
     stratify: bool = False,
 ) -> Split:
-    """Divide `examples`; parts that are given are taken as they are, and what they ask is taken out of the rest.
+    """Divide `examples`; what a given test asks is taken out of the rest, and what validation asks out of train.
 
     Rows that ask the same, or are of one group, stay together. The order of the hash of (seed, key) decides, so
     the order of the rows in the file does not matter. `stratify` keeps the shares within each target.
@@ -44,21 +44,18 @@ def split_examples(
     Raises:
         DataError: too few rows for a part.
     """
-    clusters = _clusters(examples)
-    held = {e.duplicate_key for part in (validation, test) for e in part or ()}
-    held_groups = {e.group for part in (validation, test) for e in part or () if e.group is not None}
-    kept: list[list[Example]] = []
-    removed: list[list[Example]] = []
-    for cluster in clusters:
-        leaks = any(e.duplicate_key in held or e.group in held_groups for e in cluster)
-        (removed if leaks else kept).append(cluster)
+    leaks_of_validation, sound = _part_with(test or (), _clusters(validation or ()))
+    chosen = _in_file_order(validation or (), sound)
+    leaks_of_train, kept = _part_with([*(test or ()), *chosen], _clusters(examples))
     kept.sort(key=lambda cluster: _rank(seed, cluster))
-    parts = _deal(kept, {"test": test_share, "validation": validation_share}, stratify=stratify)
+    shares = {"test": 0.0 if test is not None else test_share}
+    shares["validation"] = 0.0 if validation is not None else validation_share
+    parts = _deal(kept, shares, stratify=stratify)
     split = Split(
         train=_in_file_order(examples, parts["train"]),
-        validation=list(validation) if validation is not None else _in_file_order(examples, parts["validation"]),
+        validation=chosen if validation is not None else _in_file_order(examples, parts["validation"]),
         test=list(test) if test is not None else _in_file_order(examples, parts["test"]),
-        removed=[e.id for cluster in removed for e in cluster],
+        removed=[e.id for cluster in (*leaks_of_validation, *leaks_of_train) for e in cluster],
     )
     _check_sizes(split)
     return split
@@ -119,6 +116,19 @@ def _clusters(examples: Sequence[Example]) -> list[list[Example]]:
     return list(clusters.values())
 
 
+def _part_with(
+    held: Sequence[Example], clusters: Sequence[list[Example]]
+) -> tuple[list[list[Example]], list[list[Example]]]:
+    """The clusters that ask what `held` asks, or share a group with it; and the others."""
+    keys = {e.duplicate_key for e in held}
+    groups = {e.group for e in held if e.group is not None}
+
+    def leaks(cluster: list[Example]) -> bool:
+        return any(e.duplicate_key in keys or e.group in groups for e in cluster)
+
+    return [c for c in clusters if leaks(c)], [c for c in clusters if not leaks(c)]
+
+
 def _rank(seed: int, cluster: Sequence[Example]) -> str:
     key = min(example.duplicate_key for example in cluster)
     return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
@@ -130,7 +140,7 @@ def _deal(
     """Deal clusters, in order, to the part that is furthest behind its share."""
     strata: dict[str, list[list[Example]]] = defaultdict(list)
     for cluster in clusters:
-        strata[cluster[0].target if stratify else ""].append(cluster)
+        strata[min(example.target for example in cluster) if stratify else ""].append(cluster)
     parts: dict[str, list[list[Example]]] = {"train": [], "validation": [], "test": []}
     owed = dict.fromkeys(shares, 0.0)  # carried from stratum to stratum, so that small classes add up
     for stratum in sorted(strata):

@@ -35,7 +35,7 @@ def decode_greedy(
     """The most likely next token, again and again, until the end of the turn; one answer a prompt, in order."""
     answers: list[Generation | None] = [None] * len(prompts)
     start = time.perf_counter()
-    for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=min(end_ids)):
+    for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=min(end_ids), room=max_new_tokens):
         rows = list(chosen)
         tokens: dict[int, list[int]] = {i: [] for i in chosen}
         for _ in range(max_new_tokens):

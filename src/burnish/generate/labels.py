@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from burnish.generate.prompts import FilledCache, read_prompts
+from burnish.errors import BaseModelError
+from burnish.generate.prompts import FilledCache, fits_window, read_prompts
 
 # Nodes that are read in one pass for one prompt: enough for the likely branches of most prompts.
 NODES_PER_PASS = 48
@@ -42,11 +43,21 @@ def choose_labels(
     batch_size: int,
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[LabelChoice]:
-    """The most likely of `labels` (token ids with the end-of-turn token) after each prompt, in order."""
+    """The most likely of `labels` (token ids with the end-of-turn token) after each prompt, in order.
+
+    Raises:
+        BaseModelError: a prompt is longer than the model's sliding window.
+    """
     branches = _build_branches(labels)
+    room = sum(len(branch.tokens) for branch in branches.values())
+    if not fits_window(model, prompts, room):
+        raise BaseModelError(
+            f"a prompt of {max(map(len, prompts)):,} tokens with the labels goes beyond the base model's attention "
+            f"window of {model.config.sliding_window:,} tokens. Shorten the prompts, or use a base without one."
+        )
     choices: dict[int, LabelChoice] = {}
     start = time.perf_counter()
-    for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=pad_id):
+    for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=pad_id, room=room):
         searches = [_Search(branches, logits_V) for logits_V in filled.logits_BV.log_softmax(-1)]
         while any(wanted := [search.next_branches() for search in searches]):
             read_BNV = _read_branches(model, filled, wanted, pad_id)

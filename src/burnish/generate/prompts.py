@@ -36,16 +36,27 @@ class FilledCache:
 
 
 def read_prompts(
-    model: Any, prompts: Sequence[Sequence[int]], *, batch_size: int, pad_id: int
+    model: Any, prompts: Sequence[Sequence[int]], *, batch_size: int, pad_id: int, room: int
 ) -> Iterator[tuple[list[int], FilledCache]]:
-    """Read the prompts in batches of like length; yields the indices of the prompts and their cache."""
-    prefix_ids = _common_prefix(prompts)
+    """Read the prompts in batches of like length; yields the indices of the prompts and their cache.
+
+    `room` is how many tokens the caller will add. Where that goes beyond a sliding window of the model, nothing is
+    shared: padding behind the prefix would count as distance.
+    """
+    prefix_ids = _common_prefix(prompts) if fits_window(model, prompts, room) else []
     prefix = _read_prefix(model, prefix_ids) if prefix_ids else None
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         rests = [prompts[i][len(prefix_ids) :] for i in chosen]
         yield chosen, _read_batch(model, rests, prefix, len(prefix_ids), pad_id)
+
+
+def fits_window(model: Any, prompts: Sequence[Sequence[int]], room: int) -> bool:
+    """Whether every token sees all tokens before it: there is no sliding window, or it is never reached."""
+    window = getattr(model.config, "sliding_window", None)
+    is_used = getattr(model.config, "use_sliding_window", True)
+    return window is None or not is_used or max(map(len, prompts)) + room <= window
 
 
 def extend(model: Any, filled: FilledCache, ids_BN: Tensor, mask_BN: Tensor) -> Tensor:

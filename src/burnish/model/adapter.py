@@ -98,6 +98,7 @@ def load_adapter(model: Any, folder: Path, base: BaseFiles) -> Any:
         AdapterError: it was trained on another base, or is damaged.
     """
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     card = read_card(folder)
     if card.base_fingerprint != base.fingerprint:
@@ -107,7 +108,7 @@ def load_adapter(model: Any, folder: Path, base: BaseFiles) -> Any:
         )
     try:
         wrapped: Any = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise AdapterError(f"{folder}: the adapter cannot be read ({str(error).splitlines()[0]}).") from error
     _check_all_loaded(wrapped, folder)
     return wrapped.eval()

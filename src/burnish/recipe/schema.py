@@ -64,11 +64,12 @@ def _refuse_bool(value: Any) -> Any:
     return value
 
 
-Count = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=1)]
-Seed = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0)]
-Share = Annotated[float, BeforeValidator(_refuse_bool), Field(ge=0.0, lt=1.0)]
-Positive = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0.0)]
-NotNegative = Annotated[float, BeforeValidator(_refuse_bool), Field(ge=0.0)]
+# The limits come first: behind a validator pydantic leaves them out of the JSON schema.
+Count = Annotated[int, Field(ge=1), BeforeValidator(_refuse_bool)]
+Seed = Annotated[int, Field(ge=0), BeforeValidator(_refuse_bool)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0), BeforeValidator(_refuse_bool)]
+Positive = Annotated[float, Field(gt=0.0), BeforeValidator(_refuse_bool)]
+NotNegative = Annotated[float, Field(ge=0.0), BeforeValidator(_refuse_bool)]
 
 
 class DataSection(Section):

@@ -1,12 +1,12 @@
 """Checkpoints: everything that moves, in safetensors and JSON, whole or absent; a resumed run goes on bit for bit."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -82,7 +82,7 @@ def load_checkpoint(state: TrainState, folder: Path) -> tuple[Progress, dict[str
         best = {key.removeprefix("best/"): tensors.pop(key) for key in list(tensors)}
         if not best.keys() <= state.parameters.keys():
             raise ValueError(f"unknown tensor {sorted(best.keys() - state.parameters.keys())[0]}")
-    except (OSError, KeyError, ValueError, RuntimeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise RunError(f"{newest}: this checkpoint cannot be used ({error}). Remove it and resume again.") from error
     state.step = values.pop("step")
     progress = Progress(**{k: v for k, v in values.items() if v is not None})

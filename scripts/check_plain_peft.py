@@ -1,0 +1,60 @@
+"""Plain transformers and peft give the specialist that burnish gave: answer five of a run's test prompts and compare.
+
+    python scripts/check_plain_peft.py RUN [BASE_FOLDER] [--against burnish]
+
+The base is found in burnish's cache where no folder is given. With `--against burnish` the logits are compared too.
+Exit code 1 if an answer differs. Not for classification: there burnish scores the labels and generates nothing.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+
+@torch.no_grad()
+def main(run: Path, base: str | None, against_burnish: bool) -> int:
+    card = json.loads((run / "adapter/burnish.json").read_text(encoding="utf-8"))
+    base = base or str(next(Path.home().glob(f".cache/burnish/bases/{card['base_model']}-*/"), card["base_model"]))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model = PeftModel.from_pretrained(model, str(run / "adapter")).eval()
+    lines = (run / "predictions/specialist.jsonl").read_text(encoding="utf-8").split("\n")
+    rows = [json.loads(line) for line in lines if line][:5]
+    prompts = [tokenizer.apply_chat_template(r["prompt"], add_generation_prompt=True, return_dict=False) for r in rows]
+    num_same = 0
+    for row, ids in zip(rows, prompts, strict=True):
+        out = model.generate(torch.tensor([ids]), max_new_tokens=card["max_new_tokens"], do_sample=False)
+        num_same += tokenizer.decode(out[0, len(ids) :], skip_special_tokens=True).strip() == row["prediction"]
+    print(f"{num_same} of {len(rows)} answers are the stored ones")
+    if against_burnish:
+        pairs = zip(prompts, burnish_logits(run, prompts), strict=True)
+        gap = max((model(torch.tensor([ids])).logits[0, :-1] - own).abs().max().item() for ids, own in pairs)
+        print(f"largest difference of a logit: {gap:.3g}")
+    return int(num_same < len(rows))
+
+
+def burnish_logits(run: Path, prompts: list[list[int]]) -> list[torch.Tensor]:
+    """burnish's own logits at every position but the last, all prompts in one pack. Only this part needs burnish."""
+    import burnish
+    from burnish.data import RenderedExample
+    from burnish.model.attention import packed_attention
+    from burnish.model.loss import supervised_logits
+    from burnish.train.pack import pack_examples
+
+    examples = [RenderedExample("", tuple(ids), (False,) + (True,) * (len(ids) - 1), 1) for ids in prompts]
+    model = burnish.load(run).model
+    (batch,) = pack_examples(examples, max_tokens=sum(map(len, prompts)), device=model.device)
+    with packed_attention(model.get_base_model()):
+        logits_SV = supervised_logits(model, batch).cpu()
+    return [logits_SV[batch.owners_S.cpu() == owner] for owner in range(len(prompts))]
+
+
+if __name__ == "__main__":
+    words = [word for word in sys.argv[1:] if word not in ("--against", "burnish")]
+    if len(words) not in (1, 2):
+        sys.exit(__doc__)
+    sys.exit(main(Path(words[0]), words[1] if words[1:] else None, "--against" in sys.argv))
