@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from burnish.errors import BaseModelError
@@ -49,8 +50,8 @@ def _catalog_folder(entry: CatalogEntry, say: Say) -> Path:
                         shutil.copytree(source, draft, dirs_exist_ok=True)
                 else:
                     say(f"Converting {entry.name} to safetensors (once, about 20 s) ...")
-                    with new_folder(folder) as draft:
-                        convert_gguf(source, draft)
+                    with new_folder(folder) as draft, open(os.devnull, "w") as hush, redirect_stderr(hush):
+                        convert_gguf(source, draft)  # its bars would bury the one line that matters
     return folder
 
 

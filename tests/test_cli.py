@@ -1,0 +1,166 @@
+"""The command line as a user meets it: quick help, and for each mistake one message, exit code 1, no traceback."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from burnish.recipe import load_recipe
+from tests.tiny import save_base
+
+MAIN = "from burnish.cli.main import main; main()"
+HEAVY = ("torch", "transformers", "peft", "numpy", "scipy", "polars")
+LIST_HEAVY = f"""
+import sys
+from burnish.cli.main import main
+try:
+    main()
+finally:
+    print(*(name for name in {HEAVY} if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rows = [{"text": f"ticket number {n}", "label": ("refund", "delivery")[n % 2]} for n in range(60)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_recipe(tmp_path)
+    return tmp_path
+
+
+def write_recipe(folder: Path, data: str = "rows.jsonl", more: str = "") -> None:
+    text = f'task = "classification"\n[data]\ntrain = "{data}"\n[train]\nprecision = "fp32"\n{more}\n'
+    (folder / "recipe.toml").write_text(text)
+
+
+def burnish(folder: Path, *arguments: str, code: str = MAIN) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "BURNISH_CACHE": str(folder / "cache"),
+        "HF_HOME": str(folder / "hub"),
+        "HF_HUB_OFFLINE": "1",
+        "COLUMNS": "200",
+    }
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def fault(folder: Path, *arguments: str) -> str:
+    """The one message of a command that ends with the user's mistake."""
+    done = burnish(folder, *arguments)
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("error: ") == 1
+    return done.stderr.removeprefix("error: ").removesuffix("\n")
+
+
+class TestHelp:
+    def test_answers_at_once_and_lists_the_verbs(self, tmp_path: Path) -> None:
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            done = burnish(tmp_path, "--help")
+            times.append(time.perf_counter() - start)
+            assert done.returncode == 0
+        for verb in ("demo", "init", "check", "explain", "run", "runs", "show", "report", "compare", "chat"):
+            assert f"  {verb} " in done.stdout
+        assert min(times) < 0.5
+
+    @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["explain", "--keys"], ["runs"]])
+    def test_imports_nothing_heavy(self, tmp_path: Path, arguments: list[str]) -> None:
+        done = burnish(tmp_path, *arguments, code=LIST_HEAVY)
+        assert done.returncode == 0
+        assert done.stderr.split() == []
+
+    def test_a_faulty_recipe_is_told_before_torch_is_imported(self, folder: Path) -> None:
+        done = burnish(folder, "run", "recipe.toml", "train.epoch=1", code=LIST_HEAVY)
+        assert done.returncode == 1
+        assert not {"torch", "transformers", "peft"} & set(done.stderr.splitlines()[-1].split())
+
+    def test_the_keys_and_the_schema(self, tmp_path: Path) -> None:
+        keys = burnish(tmp_path, "explain", "--keys").stdout
+        assert "train.learning_rate " in keys
+        assert json.loads(burnish(tmp_path, "explain", "--schema").stdout)["title"] == "burnish recipe"
+
+
+class TestMistakes:
+    def test_no_such_recipe(self, folder: Path) -> None:
+        assert fault(folder, "run", "none.toml") == "none.toml: no such recipe. Make one with `burnish init DATA`."
+
+    def test_unknown_key(self, folder: Path) -> None:
+        write_recipe(folder, more="epoch = 3")
+        message = fault(folder, "check", "recipe.toml")
+        assert message == "recipe.toml: `train.epoch` is not a key of a recipe. Did you mean `train.epochs`?"
+
+    def test_no_such_data_file(self, folder: Path) -> None:
+        write_recipe(folder, "none.jsonl")
+        message = fault(folder, "run", "recipe.toml")
+        assert message.startswith(f"{folder / 'none.jsonl'}: no such file. Check the path")
+
+    def test_an_empty_data_file(self, folder: Path) -> None:
+        (folder / "rows.jsonl").write_text("")
+        message = fault(folder, "run", "recipe.toml")
+        assert message == f"{folder / 'rows.jsonl'}: the file holds no rows. Each row is one example."
+
+    def test_a_missing_column(self, folder: Path) -> None:
+        (folder / "rows.jsonl").write_text('{"body": "a", "queue": "b"}\n')
+        message = fault(folder, "run", "recipe.toml")
+        assert "needs text + label; the columns are 'body', 'queue'" in message
+
+    @pytest.mark.parametrize("base", ["smollm3", "nobody/nothing", "./nowhere"])
+    def test_unknown_base_model(self, folder: Path, base: str) -> None:
+        message = fault(folder, "check", "recipe.toml", f"model.base={base}")
+        assert f"{base}: no such base model. Tried the catalog (" in message
+        assert "\n" not in message
+
+    def test_a_folder_that_cannot_be_written(self, folder: Path) -> None:
+        """Below a file, since not even root can write there; told before the weights are touched."""
+        save_base(folder / "base")
+        (folder / "file").write_text("")
+        message = fault(folder, "run", "recipe.toml", "model.base=base", "output.folder=file/runs")
+        assert "file/runs" in message
+        assert "A file stands where a folder is needed" in message
+
+    @pytest.mark.parametrize("verb", ["show", "report"])
+    def test_no_such_run(self, folder: Path, verb: str) -> None:
+        message = fault(folder, verb, "latest")
+        assert message == "latest: no such run, neither as a folder nor under runs. There are no runs yet."
+
+
+class TestInit:
+    def test_writes_a_recipe_that_loads(self, folder: Path) -> None:
+        done = burnish(folder, "init", "rows.jsonl", "--output", "sub/mine.toml")
+        assert done.returncode == 0, done.stderr
+        assert "Detected: classification, because 'label' has 2 different short values in 60 rows" in done.stdout
+        recipe = load_recipe(folder / "sub" / "mine.toml").recipe
+        assert recipe.task == "classification"
+        assert recipe.data.train == str(folder / "rows.jsonl")
+
+    def test_does_not_replace_a_file_unless_told(self, folder: Path) -> None:
+        before = (folder / "recipe.toml").read_text()
+        message = fault(folder, "init", "rows.jsonl")
+        assert message.startswith("recipe.toml: there is a file already. Use --force to replace it")
+        assert (folder / "recipe.toml").read_text() == before
+        done = burnish(folder, "init", "rows.jsonl", "--force", "--json")
+        assert json.loads(done.stdout)["columns"] == {"text": "text", "label": "label"}
+        assert (folder / "recipe.toml").read_text() != before
+
+    def test_a_file_that_cannot_be_read(self, folder: Path) -> None:
+        (folder / "bad.jsonl").write_text("{\n")
+        assert fault(folder, "init", "bad.jsonl", "-o", "x.toml").startswith("bad.jsonl:1: not valid JSON")
+
+
+def test_check_shows_the_rows(folder: Path) -> None:
+    save_base(folder / "base")
+    done = burnish(folder, "check", "recipe.toml", "model.base=base", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert sum(found["rows"].values()) == 60
+    assert [finding["check"] for finding in found["findings"]] == ["few_rows"]
