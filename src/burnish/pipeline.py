@@ -191,7 +191,7 @@ def prepare(loaded: LoadedRecipe, screen: Screen | None = None) -> Prepared:
         stratify=recipe.task is Task.CLASSIFICATION,
     )
     if split.removed:
-        message = f"{len(split.removed)} rows were left out of train or validation: a held-out part asks the same."
+        message = f"Rows left out of train or validation because a held-out part asks the same: {len(split.removed)}."
         findings.append(Finding("leakage", Severity.WARNING, message))
     details = {
         "train_file": Path(recipe.data.train).name,
