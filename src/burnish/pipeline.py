@@ -329,8 +329,9 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen) -> Run:
 
 def _run_arm(arm: "Arm", model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "ArmRun":
     """The arm's answers to the test rows; read from predictions/ARM.jsonl where they are there."""
-    from burnish.evaluate.arms import ARM_TITLES, Arm, arm_prompt, cached_arm, choose_shots, judge_answers, run_arm
+    from burnish.evaluate.arms import ARM_TITLES, Arm, arm_prompt, cached_arm, choose_shots, judge_answers
     from burnish.evaluate.evaluation import ArmRun
+    from burnish.generate.answer import answer_prompts
 
     recipe, test = prepared.recipe, prepared.split.test
     num_shots = int(recipe.evaluate.num_shots) if arm is Arm.FEW_SHOT else 0
@@ -349,7 +350,7 @@ def _run_arm(arm: "Arm", model: Any, prepared: Prepared, run_dir: RunDir, screen
         if arm is Arm.SPECIALIST:
             _count_opening(run_dir)
         with screen.bar(f"{ARM_TITLES[arm]}: answering {len(test)} test rows", len(test)) as advance:
-            answers = run_arm(
+            answers = answer_prompts(
                 model,
                 prepared.renderer,
                 prompts,

@@ -9,8 +9,7 @@ from burnish.conversation import Conversation, Message, Role, Task, build_conver
 from burnish.data import Renderer
 from burnish.errors import AdapterError
 from burnish.evaluate.fields import find_object
-from burnish.generate.decode import decode_greedy
-from burnish.generate.labels import choose_labels
+from burnish.generate.answer import answer_prompts
 from burnish.model.adapter import AdapterCard, adapter_off, load_adapter, read_card
 from burnish.model.base import find_base, load_model, load_tokenizer
 from burnish.model.device import choose_device
@@ -53,16 +52,15 @@ class Specialist:
         if not use_adapter:
             with adapter_off(self.model):
                 return self._answers(conversations, use_adapter=True)
-        prompts = [self.renderer.prompt_ids(conversation) for conversation in conversations]
-        ends = self.renderer.end_of_turn_ids
-        if self.card.labels:
-            labels = [[*self.renderer.answer_ids(label), min(ends)] for label in self.card.labels]
-            choices = choose_labels(self.model, prompts, labels, pad_id=min(ends), batch_size=BATCH_SIZE)
-            return [self.card.labels[choice.label_index] for choice in choices]
-        generations = decode_greedy(
-            self.model, prompts, max_new_tokens=self.card.max_new_tokens, end_ids=ends, batch_size=BATCH_SIZE
+        answers = answer_prompts(
+            self.model,
+            self.renderer,
+            conversations,
+            labels=self.card.labels,
+            max_new_tokens=self.card.max_new_tokens,
+            batch_size=BATCH_SIZE,
         )
-        return [self.renderer.decode(generation.token_ids).strip() for generation in generations]
+        return [answer.text for answer in answers]
 
     def _ask(self, text: str) -> Conversation:
         return build_conversation(self.card.system, (Role.USER, text.strip()))

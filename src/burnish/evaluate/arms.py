@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from burnish.conversation import Conversation, Message, Role, to_dicts
-from burnish.data import Example, Renderer
+from burnish.data import Example
 from burnish.evaluate.metrics import row_value, score_row
 from burnish.files import read_json, read_jsonl, write_json, write_jsonl
-from burnish.generate.decode import decode_greedy
-from burnish.generate.labels import choose_labels
+from burnish.generate.answer import Answer
 from burnish.recipe import Metric
 
 
@@ -52,58 +51,25 @@ def arm_prompt(arm: Arm, prompt: Conversation, shots: Sequence[Example]) -> Conv
     return (*head, *demonstrations, *prompt[len(head) :])
 
 
-def run_arm(
-    model: Any,
-    renderer: Renderer,
-    prompts: Sequence[Conversation],
-    *,
-    labels: Sequence[str],
-    max_new_tokens: int,
-    batch_size: int,
-    on_done: Callable[[int], None],
-) -> list[dict[str, Any]]:
-    """Answer the prompts: by the most likely label where there are labels, else by greedy decoding."""
-    prompt_ids = [renderer.prompt_ids(prompt) for prompt in prompts]
-    if labels:
-        end = min(renderer.end_of_turn_ids)
-        label_ids = [[*renderer.answer_ids(label), end] for label in labels]
-        choices = choose_labels(model, prompt_ids, label_ids, pad_id=end, batch_size=batch_size, on_done=on_done)
-        answers = [(labels[choice.label_index], True, choice.latency_s) for choice in choices]
-    else:
-        generations = decode_greedy(
-            model,
-            prompt_ids,
-            max_new_tokens=max_new_tokens,
-            end_ids=renderer.end_of_turn_ids,
-            batch_size=batch_size,
-            on_done=on_done,
-        )
-        answers = [(renderer.decode(g.token_ids).strip(), g.has_ended, g.latency_s) for g in generations]
-    return [
-        {"prediction": text, "has_ended": ended, "latency_s": round(latency, 4), "prompt_tokens": len(ids)}
-        for (text, ended, latency), ids in zip(answers, prompt_ids, strict=True)
-    ]
-
-
 def judge_answers(
-    answers: Sequence[dict[str, Any]], prompts: Sequence[Conversation], examples: Sequence[Example], metric: Metric
+    answers: Sequence[Answer], prompts: Sequence[Conversation], examples: Sequence[Example], metric: Metric
 ) -> list[dict[str, Any]]:
     """The rows of predictions/ARM.jsonl: each answer beside its target, with its score."""
     rows = []
     for answer, prompt, example in zip(answers, prompts, examples, strict=True):
-        numerator, denominator = score_row(metric, answer["prediction"], example.target)
+        numerator, denominator = score_row(metric, answer.text, example.target)
         rows.append(
             {
                 "id": example.id,
                 "prompt": to_dicts(prompt),
-                "prediction": answer["prediction"],
+                "prediction": answer.text,
                 "target": example.target,
                 "score": row_value(numerator, denominator),
                 "numerator": numerator,
                 "denominator": denominator,
-                "has_ended": answer["has_ended"],
-                "latency_s": answer["latency_s"],
-                "prompt_tokens": answer["prompt_tokens"],
+                "has_ended": answer.has_ended,
+                "latency_s": round(answer.latency_s, 4),
+                "prompt_tokens": answer.prompt_tokens,
             }
         )
     return rows

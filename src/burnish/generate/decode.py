@@ -57,9 +57,7 @@ def decode_greedy(
                 kept = torch.tensor(is_open, device=next_B.device)
                 filled.keep(kept)
                 next_B, rows = next_B[kept], [rows[row] for row in is_open]
-            logits_B1V = extend(model, filled, next_B[:, None], torch.ones_like(next_B)[:, None])
-            filled.logits_BV = logits_B1V[:, -1]
-            filled.lengths_B = filled.lengths_B + 1
+            extend(model, filled, next_B)
         on_done(len(chosen))
         start = time.perf_counter()
     return [answer for answer in answers if answer is not None]

@@ -59,18 +59,18 @@ def fits_window(model: Any, prompts: Sequence[Sequence[int]], room: int) -> bool
     return window is None or not is_used or max(map(len, prompts)) + room <= window
 
 
-def extend(model: Any, filled: FilledCache, ids_BN: Tensor, mask_BN: Tensor) -> Tensor:
-    """[B, N, V]: read N more tokens a row (0 in the mask: padding behind them); the cache grows by N."""
-    filled.mask_BT = torch.cat([filled.mask_BT, mask_BN], dim=1)
-    positions_BN = filled.lengths_B[:, None] + torch.arange(ids_BN.shape[1], device=ids_BN.device)
-    logits: Tensor = model(
-        input_ids=ids_BN,
+def extend(model: Any, filled: FilledCache, next_B: Tensor) -> None:
+    """Read one more token a row."""
+    filled.mask_BT = torch.cat([filled.mask_BT, torch.ones_like(next_B)[:, None]], dim=1)
+    logits_B1V: Tensor = model(
+        input_ids=next_B[:, None],
         attention_mask=filled.mask_BT,
-        position_ids=positions_BN,
+        position_ids=filled.lengths_B[:, None],
         past_key_values=filled.cache,
         use_cache=True,
     ).logits
-    return logits.float()
+    filled.logits_BV = logits_B1V[:, -1].float()
+    filled.lengths_B = filled.lengths_B + 1
 
 
 def _common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
@@ -108,9 +108,8 @@ def _read_batch(
         mask_BS[row, longest - len(rest) :] = 1
     positions_BS = (prefix_length + mask_BS.cumsum(1) - 1).clamp(min=0)
     mask_BT = torch.cat([torch.ones(num, prefix_length, dtype=torch.long), mask_BS], dim=1).to(device)
-    cache = growing_cache()
+    cache = growing_cache() if prefix is None else copy.deepcopy(prefix)
     if prefix is not None:
-        cache = copy.deepcopy(prefix)
         cache.batch_repeat_interleave(num)
     logits_B1V = model(
         input_ids=ids_BS.to(device),

@@ -1,0 +1,50 @@
+"""Conversations -> answers, the one way for testing and for use: the most likely label, else greedy decoding."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.conversation import Conversation
+from burnish.data import Renderer
+from burnish.generate.decode import decode_greedy
+from burnish.generate.labels import choose_labels
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one conversation."""
+
+    text: str
+    has_ended: bool
+    """Whether the model ended its turn; else the answer was cut at the limit."""
+    latency_s: float
+    """From the start of its batch."""
+    prompt_tokens: int
+
+
+def answer_prompts(
+    model: Any,
+    renderer: Renderer,
+    prompts: Sequence[Conversation],
+    *,
+    labels: Sequence[str],
+    max_new_tokens: int,
+    batch_size: int,
+    on_done: Callable[[int], None] = lambda count: None,
+) -> list[Answer]:
+    """One answer a prompt, in order: one of `labels` where there are any, else free text."""
+    prompt_ids = [renderer.prompt_ids(prompt) for prompt in prompts]
+    lengths = [len(ids) for ids in prompt_ids]
+    ends = renderer.end_of_turn_ids
+    if labels:
+        label_ids = [[*renderer.answer_ids(label), min(ends)] for label in labels]
+        choices = choose_labels(model, prompt_ids, label_ids, pad_id=min(ends), batch_size=batch_size, on_done=on_done)
+        pairs = zip(choices, lengths, strict=True)
+        return [Answer(labels[choice.label_index], True, choice.latency_s, length) for choice, length in pairs]
+    generations = decode_greedy(
+        model, prompt_ids, max_new_tokens=max_new_tokens, end_ids=ends, batch_size=batch_size, on_done=on_done
+    )
+    return [
+        Answer(renderer.decode(generation.token_ids).strip(), generation.has_ended, generation.latency_s, length)
+        for generation, length in zip(generations, lengths, strict=True)
+    ]
