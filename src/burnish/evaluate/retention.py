@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from burnish.conversation import Role, build_conversation
 from burnish.data import RenderedExample, Renderer
@@ -23,6 +22,9 @@ from burnish.model.adapter import adapter_off
 from burnish.model.attention import packed_attention
 from burnish.model.loss import supervised_logits
 from burnish.train.pack import pack_examples
+
+# Rows of logits (a vocabulary wide each) that are compared at once: the comparison needs several copies of them.
+ROWS_PER_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -134,20 +136,29 @@ def _compare(model: Any, examples: Sequence[RenderedExample], max_tokens: int) -
     batches = pack_examples(examples, max_tokens=min(max_tokens, 1024), device=model.device)
     with packed_attention(model.get_base_model()):
         for batch in batches:
-            tuned = supervised_logits(model, batch).log_softmax(-1)
+            tuned_SV = supervised_logits(model, batch)
             with adapter_off(model):
-                base = supervised_logits(model, batch).log_softmax(-1)
-            targets = batch.targets_S
-            values = {
-                "kl": (base.exp() * (base - tuned)).sum(-1),
-                "nll_change": cross_entropy(tuned, targets, reduction="none")
-                - cross_entropy(base, targets, reduction="none"),
-                "agreement": (tuned.argmax(-1) == base.argmax(-1)).double(),
-                "count": torch.ones(len(targets)),
-            }
-            for name, value in values.items():
-                sums[name].index_add_(0, batch.owners_S.cpu(), value.cpu().double())
+                base_SV = supervised_logits(model, batch)
+            chunks = zip(
+                *(torch.split(tensor, ROWS_PER_CHUNK) for tensor in (tuned_SV, base_SV, batch.targets_S, batch.owners_S)),
+                strict=True,
+            )
+            for tuned, base, targets, owners in chunks:
+                for name, value in _token_drift(tuned, base, targets).items():
+                    sums[name].index_add_(0, owners.cpu(), value.cpu().double())
     return sums
+
+
+def _token_drift(tuned_SV: torch.Tensor, base_SV: torch.Tensor, targets_S: torch.Tensor) -> dict[str, torch.Tensor]:
+    """[S] each, from the logits of both."""
+    tuned, base = tuned_SV.log_softmax(-1), base_SV.log_softmax(-1)
+    target_S1 = targets_S[:, None]
+    return {
+        "kl": (base.exp() * (base - tuned)).sum(-1),
+        "nll_change": (base.gather(-1, target_S1) - tuned.gather(-1, target_S1))[:, 0],
+        "agreement": (tuned.argmax(-1) == base.argmax(-1)).double(),
+        "count": torch.ones(len(targets_S)),
+    }
 
 
 def _bundled(name: str) -> list[dict[str, str]]:

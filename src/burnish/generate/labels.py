@@ -1,15 +1,16 @@
 """Prompts -> labels: the most likely label under the model, exactly, without reading every label.
 
-The labels' tokens, each closed by the end-of-turn token, form a trie. The prompt's own logits give the log-probability
-of every first token, which no label behind it can exceed. So the branches are read in that order, many nodes in one
-pass (each node attends the prompt and its ancestors), until no unread branch can hold a better label.
+The labels' tokens, each closed by the end-of-turn token, form a trie. A node's log-probability is the sum over its
+path, which no label behind it can exceed. So the search is best-first: each pass reads the most likely unread nodes
+(each attends the prompt and its ancestors), until none of the others can lead to a better label.
 
 Shapes: B prompts of a batch, T tokens in the cache, N nodes of a pass, V vocabulary.
 """
 
+import heapq
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,8 +19,8 @@ from torch import Tensor
 from burnish.errors import BaseModelError
 from burnish.generate.prompts import FilledCache, fits_window, read_prompts
 
-# Nodes that are read in one pass for one prompt: enough for the likely branches of most prompts.
-NODES_PER_PASS = 48
+# Nodes of one prompt that one pass reads. More save passes; fewer are read in vain.
+NODES_PER_PASS = 12
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ def choose_labels(
     Raises:
         BaseModelError: a prompt is longer than the model's sliding window.
     """
-    branches = _build_branches(labels)
-    room = sum(len(branch.tokens) for branch in branches.values())
+    root = _build_trie(labels)
+    room = max(map(len, labels))
     if not fits_window(model, prompts, room):
         raise BaseModelError(
             f"a prompt of {max(map(len, prompts)):,} tokens with the labels goes beyond the base model's attention "
@@ -58,110 +59,126 @@ def choose_labels(
     choices: dict[int, LabelChoice] = {}
     start = time.perf_counter()
     for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=pad_id, room=room):
-        searches = [_Search(branches, logits_V) for logits_V in filled.logits_BV.log_softmax(-1)]
-        while any(wanted := [search.next_branches() for search in searches]):
-            read_BNV = _read_branches(model, filled, wanted, pad_id)
-            for search, taken, read_NV in zip(searches, wanted, read_BNV, strict=True):
-                search.add(taken, read_NV)
-        elapsed = time.perf_counter() - start
-        for i, search in zip(chosen, searches, strict=True):
-            choices[i] = LabelChoice(search.best_label, search.best, elapsed)
+        first = _children_log_probabilities(filled.logits_BV, [(row, root) for row in range(len(chosen))])
+        searches = [_Search(prompt, root, values) for prompt, values in zip(chosen, first, strict=True)]
+        while True:
+            wanted = [search.next_nodes() for search in searches]
+            for search, nodes in zip(searches, wanted, strict=True):
+                if not nodes and search.prompt not in choices:
+                    elapsed = time.perf_counter() - start
+                    choices[search.prompt] = LabelChoice(search.best_label, search.best, elapsed)
+            is_open = [row for row, nodes in enumerate(wanted) if nodes]
+            if not is_open:
+                break
+            if len(is_open) <= len(searches) // 2:  # finished rows cost as much as open ones
+                filled.keep(torch.tensor(is_open, device=filled.mask_BT.device))
+                searches, wanted = [searches[row] for row in is_open], [wanted[row] for row in is_open]
+            _read_nodes(model, filled, searches, wanted, pad_id)
         on_done(len(chosen))
         start = time.perf_counter()
     return [choices[i] for i in range(len(prompts))]
 
 
-@dataclass(frozen=True)
-class _Branch:
-    """The labels that begin with one token, as a tree. Node 0 is that token; leaves are not nodes."""
+@dataclass(eq=False)
+class _Node:
+    """A token of the labels that share the path to it; the last token of a label is a leaf."""
 
-    tokens: list[int]
-    """Of each node."""
-    ancestors: list[list[int]]
-    """Of each node, itself included."""
-    labels: list[tuple[int, list[tuple[int, int]]]]
-    """Label index, and its steps: (node, the token that must follow it)."""
+    token: int
+    label_index: int | None = None
+    children: dict[int, "_Node"] = field(default_factory=dict)
 
 
-def _build_branches(labels: Sequence[Sequence[int]]) -> dict[int, _Branch]:
-    """First token -> branch."""
-    branches: dict[int, _Branch] = {}
-    nodes: dict[tuple[int, ...], int] = {}
+def _build_trie(labels: Sequence[Sequence[int]]) -> _Node:
+    """The root, which stands for the end of the prompt and is never read."""
+    root = _Node(-1)
     for index, label in enumerate(labels):
-        path = tuple(label)
-        branch = branches.setdefault(path[0], _Branch([], [], []))
-        lineage: list[int] = []
-        for end in range(1, len(path)):
-            if path[:end] not in nodes:
-                nodes[path[:end]] = len(branch.tokens)
-                branch.tokens.append(path[end - 1])
-                branch.ancestors.append([*lineage, len(branch.tokens) - 1])
-            lineage.append(nodes[path[:end]])
-        branch.labels.append((index, [(node, path[i + 1]) for i, node in enumerate(lineage)]))
-    return branches
+        node = root
+        for token in label:
+            node = node.children.setdefault(token, _Node(token))
+        if node.label_index is None:
+            node.label_index = index
+    return root
+
+
+@dataclass(frozen=True, order=True)
+class _Found:
+    """A node that a search knows of but has not read; the most likely sorts first, then the first found."""
+
+    negative_log_probability: float
+    """Of the path to it."""
+    order: int
+    node: _Node = field(compare=False)
+    ancestors: tuple[int, ...] = field(compare=False)
+    """Their places in the cache."""
 
 
 class _Search:
-    """The unread branches of one prompt, the most promising first, and the best label so far."""
+    """The nodes that are still worth reading for one prompt, and the best label so far."""
 
-    def __init__(self, branches: dict[int, _Branch], first_V: Tensor) -> None:
-        firsts = list(branches)
-        bounds = first_V[firsts].tolist()
-        self._unread = sorted(
-            ((bound, branches[first]) for bound, first in zip(bounds, firsts, strict=True)), key=lambda pair: -pair[0]
-        )
+    def __init__(self, prompt: int, root: _Node, first: Sequence[float]) -> None:
+        self.prompt = prompt
         self.best, self.best_label = float("-inf"), -1
+        self._found: list[_Found] = []
+        self._num_found = 0
+        self._add_children(root, 0.0, (), first)
 
-    def next_branches(self) -> list[tuple[float, _Branch]]:
-        """The branches to read next, about a pass full; none when no unread one can hold a better label."""
-        taken: list[tuple[float, _Branch]] = []
-        num_nodes = 0
-        while self._unread and self._unread[0][0] > self.best:
-            size = len(self._unread[0][1].tokens)
-            if taken and num_nodes + size > NODES_PER_PASS:
-                break
-            taken.append(self._unread.pop(0))
-            num_nodes += size
+    def next_nodes(self) -> list[_Found]:
+        """At most a pass full; none once no unread node can lead to a better label."""
+        taken: list[_Found] = []
+        while self._found and len(taken) < NODES_PER_PASS and -self._found[0].negative_log_probability > self.best:
+            taken.append(heapq.heappop(self._found))
         return taken
 
-    def add(self, taken: Sequence[tuple[float, _Branch]], log_probabilities_NV: Tensor) -> None:
-        """Score the labels of the branches that were read."""
-        offset = 0
-        for bound, branch in taken:
-            for index, steps in branch.labels:
-                nodes = [offset + node for node, _ in steps]
-                score = bound + float(log_probabilities_NV[nodes, [token for _, token in steps]].sum())
-                if score > self.best or (score == self.best and index < self.best_label):
-                    self.best, self.best_label = score, index
-            offset += len(branch.tokens)
+    def add(self, read: _Found, place: int, children: Sequence[float]) -> None:
+        """`read` was read into `place` of the cache; `children` are its children's log-probabilities behind it."""
+        self._add_children(read.node, -read.negative_log_probability, (*read.ancestors, place), children)
+
+    def _add_children(self, node: _Node, bound: float, path: tuple[int, ...], children: Sequence[float]) -> None:
+        for child, value in zip(node.children.values(), children, strict=True):
+            score = bound + value
+            if child.label_index is None:
+                self._num_found += 1
+                heapq.heappush(self._found, _Found(-score, self._num_found, child, path))
+            elif (score, -child.label_index) > (self.best, -self.best_label):
+                self.best, self.best_label = score, child.label_index
 
 
-def _read_branches(
-    model: Any, filled: FilledCache, wanted: Sequence[Sequence[tuple[float, _Branch]]], pad_id: int
-) -> Tensor:
-    """[B, N, V]: log-probabilities after each node of each row's branches; the cache is left as it was."""
-    rows, width = len(wanted), int(filled.mask_BT.shape[1])
-    longest = max(sum(len(branch.tokens) for _, branch in row) for row in wanted)
+def _read_nodes(
+    model: Any, filled: FilledCache, searches: Sequence[_Search], wanted: Sequence[Sequence[_Found]], pad_id: int
+) -> None:
+    """Read each row's nodes in one pass, append them to the cache, and hand their children to the searches."""
+    rows, width, longest = len(wanted), int(filled.mask_BT.shape[1]), max(map(len, wanted))
     ids_BN = torch.full((rows, longest), pad_id)
     depth_BN = torch.zeros(rows, longest, dtype=torch.long)
-    visible_BNN = torch.eye(longest, dtype=torch.bool).repeat(rows, 1, 1)  # padding sees itself, to stay finite
-    for row, taken in enumerate(wanted):
-        offset = 0
-        for _, branch in taken:
-            for node, (token, ancestors) in enumerate(zip(branch.tokens, branch.ancestors, strict=True)):
-                ids_BN[row, offset + node] = token
-                depth_BN[row, offset + node] = len(ancestors) - 1
-                visible_BNN[row, offset + node, [offset + ancestor for ancestor in ancestors]] = True
-            offset += len(branch.tokens)
+    ancestors_BNT = torch.zeros(rows, longest, width, dtype=torch.bool)
+    for row, nodes in enumerate(wanted):
+        for column, found in enumerate(nodes):
+            ids_BN[row, column] = found.node.token
+            depth_BN[row, column] = len(found.ancestors)
+            ancestors_BNT[row, column, list(found.ancestors)] = True
     device = filled.mask_BT.device
-    cached_BNT = filled.mask_BT.bool()[:, None].expand(rows, longest, width)
-    visible_B1NT = torch.cat([cached_BNT, visible_BNN.to(device)], dim=-1)[:, None]
-    logits: Tensor = model(
+    visible_BNT = filled.mask_BT.bool()[:, None] | ancestors_BNT.to(device)
+    itself_BNN = torch.eye(longest, dtype=torch.bool, device=device).expand(rows, -1, -1)
+    logits_BNV = model(
         input_ids=ids_BN.to(device),
-        attention_mask=visible_B1NT,
+        attention_mask=torch.cat([visible_BNT, itself_BNN], dim=-1)[:, None],
         position_ids=filled.lengths_B[:, None] + depth_BN.to(device),
         past_key_values=filled.cache,
         use_cache=True,
     ).logits
-    filled.cache.crop(-longest)
-    return logits.float().log_softmax(-1)
+    filled.mask_BT = torch.cat([filled.mask_BT, filled.mask_BT.new_zeros(rows, longest)], dim=1)  # nodes see by path
+    places = [(row, column) for row, nodes in enumerate(wanted) for column in range(len(nodes))]
+    parents = [(row * longest + column, wanted[row][column].node) for row, column in places]
+    for (row, column), values in zip(
+        places, _children_log_probabilities(logits_BNV.flatten(0, 1), parents), strict=True
+    ):
+        searches[row].add(wanted[row][column], width + column, values)
+
+
+def _children_log_probabilities(logits_MV: Tensor, parents: Sequence[tuple[int, _Node]]) -> list[list[float]]:
+    """For each (row of the logits, node): the log-probabilities of the node's children, nats."""
+    rows = [row for row, node in parents for _ in node.children]
+    tokens = [token for _, node in parents for token in node.children]
+    logits_MV = logits_MV.float()
+    values = iter((logits_MV[rows, tokens] - logits_MV.logsumexp(-1)[rows]).tolist())
+    return [[next(values) for _ in node.children] for _, node in parents]

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from burnish.generate.cache import growing_cache
-
-MIN_PREFIX = 8
+from burnish.model.prefix import common_prefix_length
 
 
 @dataclass
@@ -43,13 +42,13 @@ def read_prompts(
     `room` is how many tokens the caller will add. Where that goes beyond a sliding window of the model, nothing is
     shared: padding behind the prefix would count as distance.
     """
-    prefix_ids = _common_prefix(prompts) if fits_window(model, prompts, room) else []
-    prefix = _read_prefix(model, prefix_ids) if prefix_ids else None
+    shared = common_prefix_length(prompts) if fits_window(model, prompts, room) else 0
+    prefix = _read_prefix(model, prompts[0][:shared]) if shared else None
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        rests = [prompts[i][len(prefix_ids) :] for i in chosen]
-        yield chosen, _read_batch(model, rests, prefix, len(prefix_ids), pad_id)
+        rests = [prompts[i][shared:] for i in chosen]
+        yield chosen, _read_batch(model, rests, prefix, shared, pad_id)
 
 
 def fits_window(model: Any, prompts: Sequence[Sequence[int]], room: int) -> bool:
@@ -71,19 +70,6 @@ def extend(model: Any, filled: FilledCache, next_B: Tensor) -> None:
     ).logits
     filled.logits_BV = logits_B1V[:, -1].float()
     filled.lengths_B = filled.lengths_B + 1
-
-
-def _common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
-    """The longest common beginning that leaves each prompt a token of its own; short ones are not worth it."""
-    if len(prompts) < 2:
-        return []
-    limit = min(map(len, prompts)) - 1
-    first = list(prompts[0])
-    for position in range(limit):
-        if any(prompt[position] != first[position] for prompt in prompts):
-            limit = position
-            break
-    return first[:limit] if limit >= MIN_PREFIX else []
 
 
 def _read_prefix(model: Any, ids: Sequence[int]) -> Any:

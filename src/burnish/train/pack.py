@@ -7,9 +7,7 @@ import torch
 from burnish.data.render import RenderedExample
 from burnish.model.attention import build_layout, position_ids
 from burnish.model.loss import Batch
-
-# A shorter common beginning (often only the opening of the template) is not worth a second part.
-MIN_PREFIX = 8
+from burnish.model.prefix import common_prefix_length
 
 
 def pack_examples(
@@ -21,7 +19,7 @@ def pack_examples(
     examples by `owners_S`; the order of packs and rows depends on the lengths alone.
     """
     order = sorted(range(len(examples)), key=lambda i: (-examples[i].length, i))
-    prefix = _common_prefix(examples) if shared_prefix else 0
+    prefix = common_prefix_length([example.input_ids[: example.length] for example in examples]) if shared_prefix else 0
     chosen: list[int] = []
     total = prefix
     for i in order:
@@ -33,19 +31,6 @@ def pack_examples(
         total += added
     if chosen:
         yield _pack(examples, chosen, prefix, device)
-
-
-def _common_prefix(examples: Sequence[RenderedExample]) -> int:
-    """Length of the longest beginning that the fed ids of all examples share, each keeping a token of its own."""
-    if len(examples) < 2:
-        return 0
-    limit = min(example.length for example in examples) - 1
-    first = examples[0].input_ids
-    for position in range(limit):
-        if any(example.input_ids[position] != first[position] for example in examples):
-            limit = position
-            break
-    return limit if limit >= MIN_PREFIX else 0
 
 
 def _pack(examples: Sequence[RenderedExample], chosen: Sequence[int], prefix: int, device: torch.device) -> Batch:
