@@ -7,6 +7,7 @@ Exit code 1 if an answer differs. Not for classification: there burnish scores t
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 @torch.no_grad()
 def main(run: Path, base: str | None, against_burnish: bool) -> int:
     card = json.loads((run / "adapter/burnish.json").read_text(encoding="utf-8"))
-    base = base or str(next(Path.home().glob(f".cache/burnish/bases/{card['base_model']}-*/"), card["base_model"]))
+    cache = Path(os.environ.get("BURNISH_CACHE") or Path.home() / ".cache/burnish")
+    base = base or str(next(cache.glob(f"bases/{card['base_model']}-*/"), card["base_model"]))
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     model = PeftModel.from_pretrained(model, str(run / "adapter")).eval()

@@ -52,6 +52,15 @@ class TestOutcomes:
         assert f"That is within chance; about {verdict.rows_needed:,} test rows would" in verdict.reasons[1]
         assert "within chance" not in verdict.reasons[0]
 
+    def test_a_difference_that_no_test_set_would_show_gets_no_number_of_rows(self) -> None:
+        """One row more of 100, where 99 others differ both ways."""
+        ours, theirs = np.arange(100) % 2 == 0, np.arange(100) % 2 == 1
+        theirs[99] = False
+        verdict = verdict_on(*(RowScores(right.astype(float), np.ones(100)) for right in (ours, theirs)))
+        assert verdict.rows_needed is not None
+        assert verdict.rows_needed > 10_000
+        assert verdict.reasons[0].endswith("so little that more test rows would hardly show it.")
+
     def test_worse_than_one_is_worse(self) -> None:
         verdict = verdict_on(right_first(70, 100), right_first(40, 100), right_first(95, 100))
         assert verdict.outcome is Outcome.WORSE

@@ -82,6 +82,16 @@ class TestFaults:
         message = refusal(tmp_path, MINIMAL, f"{key}={value}")
         assert f"`{key}` = {value.title()} is not accepted" in message
 
+    @pytest.mark.parametrize("value", ["inf", "nan", "-inf"])
+    @pytest.mark.parametrize("key", ["train.learning_rate", "train.weight_decay", "adapter.alpha", "retention.budget"])
+    def test_a_number_is_finite(self, tmp_path: Path, key: str, value: str) -> None:
+        assert f"`{key}` = {value} is not accepted" in refusal(tmp_path, MINIMAL, f"{key}={value}")
+
+    def test_only_clipping_can_be_put_off_with_inf(self, tmp_path: Path) -> None:
+        (tmp_path / "recipe.toml").write_text(MINIMAL)
+        loaded = load_recipe(tmp_path / "recipe.toml", ["train.max_grad_norm=inf"])
+        assert loaded.recipe.train.max_grad_norm == float("inf")
+
     def test_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(RecipeError, match=r"none\.toml: no such recipe\. Make one with `burnish init DATA`\."):
             load_recipe(tmp_path / "none.toml")

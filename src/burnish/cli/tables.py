@@ -24,7 +24,7 @@ def print_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
     rows = fmt.format_plural(evaluation["num_test_rows"], "test row")
     title = f"{evaluation['base_model']}, {evaluation['task']}: {metric} on {rows}"
     confidence = evaluation["arms"][0]["score"]["confidence"]
-    table = Table(title=title, title_justify="left", box=SIMPLE)
+    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     for name in ("arm", metric, f"{confidence:.0%} interval", "tokens in", "time p50", "p95"):
         table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=True)
     for arm in evaluation["arms"]:

@@ -140,7 +140,10 @@ def _compare(model: Any, examples: Sequence[RenderedExample], max_tokens: int) -
             with adapter_off(model):
                 base_SV = supervised_logits(model, batch)
             chunks = zip(
-                *(torch.split(tensor, ROWS_PER_CHUNK) for tensor in (tuned_SV, base_SV, batch.targets_S, batch.owners_S)),
+                *(
+                    torch.split(tensor, ROWS_PER_CHUNK)
+                    for tensor in (tuned_SV, base_SV, batch.targets_S, batch.owners_S)
+                ),
                 strict=True,
             )
             for tuned, base, targets, owners in chunks:

@@ -38,6 +38,8 @@ class Verdict:
 
 
 MIN_TEST_ROWS = 30
+# So many times the test rows of a run are not to be had.
+OUT_OF_REACH = 100
 
 
 def judge(
@@ -79,6 +81,8 @@ def _reason(opponent: Opponent, metric: str, num_rows: int, alpha: float) -> str
     text = f"Against the {opponent.title.lower()}: {points} ({interval}; {p}); {counts}."
     if _is_shown(opponent, alpha):
         return text
+    if opponent.rows_needed and opponent.rows_needed > OUT_OF_REACH * num_rows:
+        return f"{text} That is within chance, and so little that more test rows would hardly show it."
     if opponent.rows_needed and opponent.rows_needed > num_rows:
         return f"{text} That is within chance; about {opponent.rows_needed:,} test rows would show such a difference."
     return f"{text} That is within chance."

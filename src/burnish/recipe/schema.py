@@ -68,8 +68,9 @@ def _refuse_bool(value: Any) -> Any:
 Count = Annotated[int, Field(ge=1), BeforeValidator(_refuse_bool)]
 Seed = Annotated[int, Field(ge=0), BeforeValidator(_refuse_bool)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0), BeforeValidator(_refuse_bool)]
-Positive = Annotated[float, Field(gt=0.0), BeforeValidator(_refuse_bool)]
-NotNegative = Annotated[float, Field(ge=0.0), BeforeValidator(_refuse_bool)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
+PositiveOrInf = Annotated[float, Field(gt=0.0), BeforeValidator(_refuse_bool)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
 
 
 class DataSection(Section):
@@ -126,7 +127,7 @@ class TrainSection(Section):
     schedule: Schedule = Field(Schedule.LINEAR, description="decay of the learning rate to zero")
     warmup_share: Share = Field(0.05, description="share of the steps with a rising learning rate")
     weight_decay: NotNegative = Field(0.0, description="decoupled weight decay of AdamW")
-    max_grad_norm: Positive = Field(1.0, description="gradients are scaled down to this norm")
+    max_grad_norm: PositiveOrInf = Field(1.0, description="gradients are scaled down to this norm; inf for never")
     micro_batch_tokens: Count | Auto = Field(AUTO, description="tokens in one forward pass, at most")
     shared_prefix: bool = Field(True, description="compute the prompt that all examples share once a micro-batch")
     precision: Precision | Auto = Field(AUTO, description="number format of the frozen weights")

@@ -143,7 +143,7 @@ def _what_was_forgotten(retention: Json | None) -> Question:
         None: ("open", "Measured, but not judged against a budget."),
     }[dig(retention, "is_within_budget")]
     facts = (
-        ("Change of NLL", _nats_with_interval(dig(retention, "nll_change"))),
+        ("Change of NLL on the base's own answers", _nats_with_interval(dig(retention, "nll_change"))),
         ("On general text", _nats_with_interval(dig(retention, "general_text_nll_change"))),
         ("Budget", format_nats(dig(retention, "budget"), is_signed=False).replace(NOT_MEASURED, "none set")),
         ("Same most likely token", format_percent(dig(retention, "top1_agreement", "value"))),

@@ -108,7 +108,7 @@ def build_breakdown_table(evaluation: Json) -> Table | None:
 def build_retention_table(retention: Json) -> Table:
     """A row per measure of forgetting."""
     measures = (
-        ("nll_change", "Change of NLL", "how much less likely the base's own answers have become", True),
+        ("nll_change", "Change of NLL, the base's own answers", "how much less likely they have become", True),
         ("general_text_nll_change", "Change of NLL, general text", "the same, on general text", True),
         ("kl", "KL from the base", "how far the next-token distributions have moved", False),
     )
