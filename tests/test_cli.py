@@ -164,3 +164,26 @@ def test_check_shows_the_rows(folder: Path) -> None:
     found = json.loads(done.stdout)
     assert sum(found["rows"].values()) == 60
     assert [finding["check"] for finding in found["findings"]] == ["few_rows"]
+
+
+@pytest.mark.parametrize("is_on_path", [True, False])
+def test_what_to_type_next_is_found_by_the_shell(folder: Path, is_on_path: bool) -> None:
+    scripts = Path(sys.executable).parent
+    path = f"{scripts}{os.pathsep}{os.defpath}" if is_on_path else os.defpath
+    environment = {**os.environ, "PATH": path, "COLUMNS": "200"}
+    first = [str(scripts / "burnish"), "init", "rows.jsonl", "--force"]
+    done = subprocess.run(first, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    hint = next(line for line in done.stdout.split("\n") if " check " in line)
+    command = hint.split("    ")[0]
+    assert command.strip().startswith("burnish " if is_on_path else os.pardir)
+    told = subprocess.run(
+        f"{command} --help",
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        shell=True,
+        check=True,
+    )
+    assert "Check the data" in told.stdout

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from burnish.files import read_jsonl, write_jsonl
+from burnish.files import read_json, read_jsonl, write_jsonl
 from burnish.report.answers import build_answer
 from burnish.report.examples import Kind, choose_examples, count_kinds
+from burnish.report.questions import best_prompt
 from burnish.report.record import RunRecord, read_record
 from burnish.run_dir import RunDir
 
@@ -18,9 +19,11 @@ TARGET = json.dumps({"category": "repair", "order_id": None, "wants_refund": Tru
 
 
 def record_of(tmp_path: Path, before: Sequence[float], after: Sequence[float]) -> RunRecord:
-    """A record whose two compared arms have the given scores."""
+    """A record in which the best prompt and the specialist have the given scores."""
     run = build_sample_run(tmp_path, num_rows=len(before))
-    _set_scores(run, "zero_shot", before)
+    best = best_prompt(read_json(run.evaluation))
+    assert best is not None
+    _set_scores(run, best["name"], before)
     _set_scores(run, "specialist", after)
     return read_record(run)
 
@@ -108,3 +111,8 @@ def test_prose_is_not_highlighted_but_a_label_is() -> None:
     assert not build_answer(prose, "Specialist", 0).parts[0].is_different
     label = {"prediction": "billing", "target": "repair", "score": 0}
     assert build_answer(label, "Specialist", 0).parts[0].is_different
+
+
+def test_the_specialist_is_held_against_the_best_prompt_not_the_first(tmp_path: Path) -> None:
+    record = read_record(build_sample_run(tmp_path))
+    assert count_kinds(record)[0].meaning == "Specialist scores higher than Few-shot prompt"

@@ -1,6 +1,8 @@
 """The command line: thin verbs, no logic. Heavy imports are inside the verbs, so that --help answers at once."""
 
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,12 +49,11 @@ def demo(
         result = _run(folder / "demo.toml", overrides or [])
     _print_run(result, as_json)
     if not as_json:
-        name = result.dir.run_id
-        console = _console()
-        console.print("\nNext:", markup=False)
-        console.print(f"  burnish chat {name}      ask base and specialist side by side", markup=False)
-        console.print("  burnish init DATA                      write a recipe for your own file", markup=False)
-        console.print("  burnish run recipe.toml                the same job on your data", markup=False)
+        _print_next(
+            (f"chat {result.dir.run_id}", "ask base and specialist side by side"),
+            ("init DATA", "write a recipe for your own file"),
+            ("run recipe.toml", "the same job on your data"),
+        )
 
 
 @app.command()
@@ -85,7 +86,8 @@ def init(
         return
     console = _console()
     console.print(notes[0], markup=False)
-    console.print(f"Wrote {output}. Next: burnish check {output}, then burnish run {output}", markup=False)
+    console.print(f"Wrote {output}.", markup=False)
+    _print_next((f"check {output}", "what the model will learn from, and what is wrong"), (f"run {output}", "the job"))
 
 
 @app.command()
@@ -278,6 +280,18 @@ def _open(name: str, runs: Path) -> "Run":
     from burnish.run_dir import find_run_dir
 
     return open_run(find_run_dir(name, runs))
+
+
+def _print_next(*commands: tuple[str, str]) -> None:
+    """What to type now, so that the shell finds it: a virtual environment need not be active."""
+    script = Path(sys.argv[0])
+    is_hidden = script.stem == "burnish" and script.is_file() and not shutil.which("burnish")
+    name = os.path.relpath(script) if is_hidden else "burnish"
+    width = max(len(command) for command, _ in commands)
+    console = _console()
+    console.print("\nNext:", markup=False)
+    for command, purpose in commands:
+        console.print(f"  {name} {command:{width}}    {purpose}", markup=False, soft_wrap=True)
 
 
 def _print_run(result: "Run", as_json: bool) -> None:

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from burnish.report.answers import Answer, build_answer, build_target
 from burnish.report.format import format_count
 from burnish.report.plots import arm_indexes
+from burnish.report.questions import best_prompt
 from burnish.report.record import SPECIALIST, RunRecord, dig, items
 
 NUM_EXAMPLES = 10
@@ -15,7 +16,7 @@ MARGIN = 1e-9
 
 
 class Kind(StrEnum):
-    """What became of a test row's score from the base to the specialist."""
+    """What became of a test row's score from the best prompt to the specialist."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -100,11 +101,12 @@ def _label(kind: Kind, before: float, after: float) -> str:
 
 
 def _compared_arms(record: RunRecord) -> tuple[str, str]:
-    """The base's arm and the specialist's; where one is missing, the other stands for both."""
+    """The best prompt's arm and the specialist's; where one is missing, the other stands for both."""
     arms = list(record.predictions)
     prompts = [arm for arm in arms if arm != SPECIALIST]
     after = SPECIALIST if SPECIALIST in arms else (prompts or [SPECIALIST])[-1]
-    before = "zero_shot" if "zero_shot" in prompts else (prompts or [after])[0]
+    best = dig(best_prompt(record.evaluation), "name")
+    before = best if best in prompts else (prompts or [after])[0]
     return before, after
 
 
@@ -115,7 +117,7 @@ def _titles(record: RunRecord) -> dict[str, str]:
 def _build_card(record: RunRecord, id_: str, kind: Kind) -> ExampleCard:
     rows = {arm: row for arm, rows in record.predictions.items() for row in rows if row["id"] == id_}
     first, second = _compared_arms(record)
-    shown, label = rows[first], _label(kind, rows[first]["score"], rows[second]["score"])
+    shown, label = rows[second], _label(kind, rows[first]["score"], rows[second]["score"])
     prompt = tuple((str(dig(m, "role") or ""), str(dig(m, "content") or "")) for m in items(shown, "prompt"))
     asked = [content for role, content in prompt if role == "user"] or [content for _, content in prompt] or [""]
     titles = _titles(record)

@@ -114,18 +114,16 @@ def fingerprints(record: RunRecord) -> Facts:
 
 def next_commands(record: RunRecord) -> Facts:
     """What to do with the specialist now, with the command."""
-    run = shlex.quote(record.run_id)
-    if dig(record.evaluation, "verdict", "outcome") == "better":
-        first = ("Talk to base and specialist side by side", f"burnish chat {run}")
-    else:
-        recipe = shlex.quote(f"{record.folder}/recipe.toml")
-        first = ("See each setting, where it came from and why", f"burnish explain {recipe}")
-    return (
-        first,
-        ("Serve it behind an OpenAI-compatible API", "burnish serve"),
-        ("Export it, checked against the adapter", f"burnish export {run} --to gguf"),
-        ("Compare it with another run", f"burnish compare {run} OTHER_RUN"),
+    run, recipe = shlex.quote(record.run_id), shlex.quote(f"{record.folder}/recipe.toml")
+    explain = ("See each setting, where it came from and why", f"burnish explain {recipe}")
+    use = (
+        ("Talk to base and specialist side by side", f"burnish chat {run}"),
+        ("Use it from Python", f"burnish.load({str(record.folder)!r})"),
     )
+    compare = ("Compare it with another run", f"burnish compare {run} OTHER_RUN")
+    if dig(record.evaluation, "verdict", "outcome") == "better":
+        return (*use, explain, compare)
+    return (explain, compare, *use)
 
 
 def verify_commands(record: RunRecord) -> Facts:
