@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEER := .venv-peer
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types floors unit format lock schema clean
+.PHONY: demo test lint types floors unit bench bench-data format lock schema clean
 
 demo: $(STAMP)
 	$(BIN)/burnish demo
@@ -23,6 +24,18 @@ floors: $(STAMP)
 
 unit: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
+
+# make bench DATA=FOLDER: the training step against TRL; ARGS="--workloads W1 --rows 96" for a part of it.
+bench: bench-data $(STAMP) $(PEER)/.installed
+	$(BIN)/python benchmarks/bench.py "$(DATA)" --peer-python $(PEER)/bin/python $(ARGS)
+
+bench-data:
+	@test -d "$(DATA)" || { echo "make bench DATA=FOLDER: the folder of the datasets; see benchmarks/README.md"; exit 1; }
+
+$(PEER)/.installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements.txt
+	touch $@
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -46,4 +59,4 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PEER) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
