@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from job import WORKLOADS
 
@@ -163,7 +162,7 @@ def main() -> None:
         if not (given.data / name / "train.jsonl").is_file():
             sys.exit(f"error: {given.data / name}/train.jsonl: no such file. See benchmarks/README.md for the data.")
     pythons = {"run_trl.py": given.peer_python, "run_burnish.py": sys.executable}
-    shown: list[Any] = [
+    shown = [
         "# The training step against TRL",
         "",
         "Written by `benchmarks/bench.py`; [benchmarks/README.md](../benchmarks/README.md) has the rules.",

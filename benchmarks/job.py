@@ -18,9 +18,21 @@ from burnish.data import Example, Renderer
 from burnish.model.adapter import attach_adapter
 from burnish.model.base import find_base, load_model, load_tokenizer
 from burnish.recipe import Schedule
-from burnish.train.schedule import examples_of_step, learning_rate_at, steps_per_epoch
+from burnish.train.loop import TrainOptions, count_steps
+from burnish.train.schedule import examples_of_step, learning_rate_at
 
-BATCH_SIZE, PEAK, WARMUP_SHARE, SEED = 16, 1e-3, 0.05, 0
+OPTIONS = TrainOptions(
+    seed=0,
+    epochs=1,
+    batch_size=16,
+    learning_rate=1e-3,
+    schedule=Schedule.LINEAR,
+    warmup_share=0.05,
+    weight_decay=0.0,
+    max_grad_norm=1.0,
+    micro_batch_tokens=2048,
+    shared_prefix=True,
+)
 RANK, ALPHA = 16, 32
 
 
@@ -73,25 +85,32 @@ def main() -> None:
         return [{"ids": list(example.input_ids), "mask": [int(m) for m in example.loss_mask]} for example in found]
 
     train = rendered("train.jsonl", given.rows or workload.rows)
-    num_steps = steps_per_epoch(len(train), BATCH_SIZE)
+    num_steps = count_steps(len(train), OPTIONS)
     rates = [
-        learning_rate_at(step, num_steps, peak=PEAK, warmup_share=WARMUP_SHARE, schedule=Schedule.LINEAR)
+        learning_rate_at(
+            step,
+            num_steps,
+            peak=OPTIONS.learning_rate,
+            warmup_share=OPTIONS.warmup_share,
+            schedule=OPTIONS.schedule,
+        )
         for step in range(num_steps)
     ]
+    size, seed = OPTIONS.batch_size, OPTIONS.seed
     job = {
         "workload": given.workload,
         "base": str(base.folder),
         "train": train,
         "held_out": rendered("test.jsonl", workload.held_out),
-        "order": [i for step in range(num_steps) for i in examples_of_step(step, len(train), BATCH_SIZE, SEED)],
-        "batch_size": BATCH_SIZE,
+        "order": [i for step in range(num_steps) for i in examples_of_step(step, len(train), size, seed)],
+        "batch_size": size,
         "learning_rates": rates,
-        "max_grad_norm": 1.0,
+        "max_grad_norm": OPTIONS.max_grad_norm,
     }
     given.job.mkdir(parents=True, exist_ok=True)
     (given.job / "job.json").write_text(json.dumps(job), encoding="utf-8")
     model = load_model(base, dtype=torch.float32, device=torch.device("cpu"))
-    model = attach_adapter(model, rank=RANK, alpha=ALPHA, dropout=0.0, target_modules="all-linear", seed=SEED)
+    model = attach_adapter(model, rank=RANK, alpha=ALPHA, dropout=0.0, target_modules="all-linear", seed=seed)
     model.save_pretrained(given.job / "start")
 
 

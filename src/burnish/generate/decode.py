@@ -54,9 +54,8 @@ def decode_greedy(
             if not is_open:
                 break
             if len(is_open) <= len(rows) // 2:  # finished rows cost as much as open ones
-                kept = torch.tensor(is_open, device=next_B.device)
-                filled.keep(kept)
-                next_B, rows = next_B[kept], [rows[row] for row in is_open]
+                filled.keep(is_open)
+                next_B, rows = next_B[is_open], [rows[row] for row in is_open]
             extend(model, filled, next_B)
         on_done(len(chosen))
         start = time.perf_counter()

@@ -71,7 +71,7 @@ def choose_labels(
             if not is_open:
                 break
             if len(is_open) <= len(searches) // 2:  # finished rows cost as much as open ones
-                filled.keep(torch.tensor(is_open, device=filled.mask_BT.device))
+                filled.keep(is_open)
                 searches, wanted = [searches[row] for row in is_open], [wanted[row] for row in is_open]
             _read_nodes(model, filled, searches, wanted, pad_id)
         on_done(len(chosen))
@@ -148,14 +148,14 @@ def _read_nodes(
 ) -> None:
     """Read each row's nodes in one pass, append them to the cache, and hand their children to the searches."""
     rows, width, longest = len(wanted), int(filled.mask_BT.shape[1]), max(map(len, wanted))
+    cells = [(row, column, found) for row, nodes in enumerate(wanted) for column, found in enumerate(nodes)]
     ids_BN = torch.full((rows, longest), pad_id)
     depth_BN = torch.zeros(rows, longest, dtype=torch.long)
     ancestors_BNT = torch.zeros(rows, longest, width, dtype=torch.bool)
-    for row, nodes in enumerate(wanted):
-        for column, found in enumerate(nodes):
-            ids_BN[row, column] = found.node.token
-            depth_BN[row, column] = len(found.ancestors)
-            ancestors_BNT[row, column, list(found.ancestors)] = True
+    for row, column, found in cells:
+        ids_BN[row, column] = found.node.token
+        depth_BN[row, column] = len(found.ancestors)
+        ancestors_BNT[row, column, list(found.ancestors)] = True
     device = filled.mask_BT.device
     visible_BNT = filled.mask_BT.bool()[:, None] | ancestors_BNT.to(device)
     itself_BNN = torch.eye(longest, dtype=torch.bool, device=device).expand(rows, -1, -1)
@@ -167,12 +167,10 @@ def _read_nodes(
         use_cache=True,
     ).logits
     filled.mask_BT = torch.cat([filled.mask_BT, filled.mask_BT.new_zeros(rows, longest)], dim=1)  # nodes see by path
-    places = [(row, column) for row, nodes in enumerate(wanted) for column in range(len(nodes))]
-    parents = [(row * longest + column, wanted[row][column].node) for row, column in places]
-    for (row, column), values in zip(
-        places, _children_log_probabilities(logits_BNV.flatten(0, 1), parents), strict=True
-    ):
-        searches[row].add(wanted[row][column], width + column, values)
+    parents = [(row * longest + column, found.node) for row, column, found in cells]
+    children = _children_log_probabilities(logits_BNV.flatten(0, 1), parents)
+    for (row, column, found), values in zip(cells, children, strict=True):
+        searches[row].add(found, width + column, values)
 
 
 def _children_log_probabilities(logits_MV: Tensor, parents: Sequence[tuple[int, _Node]]) -> list[list[float]]:

@@ -27,11 +27,12 @@ class FilledCache:
     logits_BV: Tensor
     """For the token that follows each prompt, fp32."""
 
-    def keep(self, rows: Tensor) -> None:
+    def keep(self, rows: Sequence[int]) -> None:
         """Go on with some rows of the batch only."""
-        self.cache.batch_select_indices(rows)
-        self.mask_BT, self.lengths_B = self.mask_BT[rows], self.lengths_B[rows]
-        self.logits_BV = self.logits_BV[rows]
+        kept = torch.tensor(rows, device=self.mask_BT.device)
+        self.cache.batch_select_indices(kept)
+        self.mask_BT, self.lengths_B = self.mask_BT[kept], self.lengths_B[kept]
+        self.logits_BV = self.logits_BV[kept]
 
 
 def read_prompts(
