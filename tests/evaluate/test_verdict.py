@@ -57,8 +57,7 @@ class TestOutcomes:
         ours, theirs = np.arange(100) % 2 == 0, np.arange(100) % 2 == 1
         theirs[99] = False
         verdict = verdict_on(*(RowScores(right.astype(float), np.ones(100)) for right in (ours, theirs)))
-        assert verdict.rows_needed is not None
-        assert verdict.rows_needed > 10_000
+        assert verdict.rows_needed is None
         assert verdict.reasons[0].endswith("so little that more test rows would hardly show it.")
 
     def test_worse_than_one_is_worse(self) -> None:

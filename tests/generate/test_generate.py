@@ -67,13 +67,14 @@ LABELS = [[1, 2, END], [1, END], [3, 4, 5, END], [7, END], [1, 2, 9, END], [3, E
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("nodes_per_pass", [1, 4, 1000])
+@pytest.mark.parametrize(("nodes_per_pass", "margin"), [(1, 3.0), (4, 0.0), (4, 1.0), (1000, 3.0), (1000, 1e9)])
 @pytest.mark.parametrize("shared", [0, 20])
 @pytest.mark.parametrize("sliding_window", [None, 80])
 def test_the_best_label_is_that_of_scoring_each(
-    monkeypatch: pytest.MonkeyPatch, nodes_per_pass: int, shared: int, sliding_window: int | None
+    monkeypatch: pytest.MonkeyPatch, nodes_per_pass: int, margin: float, shared: int, sliding_window: int | None
 ) -> None:
     monkeypatch.setattr(labels_room, "NODES_PER_PASS", nodes_per_pass)
+    monkeypatch.setattr(labels_room, "MARGIN", margin)
     model = build_exact_model(sliding_window=sliding_window)
     asked = prompts(shared)
     got = choose_labels(model, asked, LABELS, pad_id=END, batch_size=4)

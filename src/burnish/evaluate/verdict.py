@@ -34,7 +34,8 @@ class Verdict:
     headline: str
     reasons: list[str]
     rows_needed: int | None
-    """Test rows that would show an effect of the observed size; None where it is shown, or none was seen."""
+    """Test rows that would show an effect of the observed size; None where it is shown, none was seen, or they are
+    too many to be had."""
 
 
 MIN_TEST_ROWS = 30
@@ -65,7 +66,9 @@ def judge(
         return Verdict(Outcome.BETTER, headline, reasons, None)
     needed = [o.rows_needed for o in opponents if o not in wins and o.rows_needed and o.rows_needed > num_rows]
     headline = f"No difference is shown: {scores} {100 * best.score:.1f} for the best baseline."
-    return Verdict(Outcome.NOT_SHOWN, headline, reasons, max(needed, default=None))
+    most = max(needed, default=0)
+    is_within_reach = 0 < most <= OUT_OF_REACH * num_rows
+    return Verdict(Outcome.NOT_SHOWN, headline, reasons, most if is_within_reach else None)
 
 
 def _is_shown(opponent: Opponent, alpha: float) -> bool:

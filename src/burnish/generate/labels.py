@@ -21,6 +21,8 @@ from burnish.generate.prompts import FilledCache, fits_window, read_prompts
 
 # Nodes of one prompt that one pass reads. More save passes; fewer are read in vain.
 NODES_PER_PASS = 12
+# Nodes that are so much less likely than the best unread one, in nats, wait for a later pass: few are ever needed.
+MARGIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,10 @@ class _Search:
     def next_nodes(self) -> list[_Found]:
         """At most a pass full; none once no unread node can lead to a better label."""
         taken: list[_Found] = []
-        while self._found and len(taken) < NODES_PER_PASS and -self._found[0].negative_log_probability > self.best:
+        floor = self.best
+        while self._found and len(taken) < NODES_PER_PASS and -self._found[0].negative_log_probability > floor:
             taken.append(heapq.heappop(self._found))
+            floor = max(floor, -taken[0].negative_log_probability - MARGIN)
         return taken
 
     def add(self, read: _Found, place: int, children: Sequence[float]) -> None:

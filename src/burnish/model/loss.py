@@ -1,18 +1,29 @@
-"""The loss of a pack: logits only at the rows that predict a supervised token."""
+"""The loss of a pack through a frozen head: logits only for the rows that predict a supervised token, in chunks.
+
+The head (hidden state -> logits) is the widest matrix of a small model. As it is frozen, the gradient of a token's
+loss towards its hidden state, (softmax(logits) - onehot(target)) @ W, is known as soon as its logits are: loss and
+gradient leave the forward pass, and the logits never all exist at once.
+
+Shapes: T tokens of the pack, S supervised tokens, C of them in a chunk, W width of the model, V vocabulary.
+"""
 
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from burnish.model.attention import PackLayout
+from burnish.model.attention import PackLayout, build_layout, position_ids
+
+# Rows of logits that exist at once: 256 of a vocabulary of 49,152 are 50 MB in fp32.
+ROWS_PER_CHUNK = 256
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One forward pass: a pack of examples and what is learned from it. T tokens, S supervised."""
+    """One forward pass: a pack of examples and what is learned from it."""
 
     input_ids: Tensor
     """[1, T]"""
@@ -31,6 +42,18 @@ class Batch:
         return int(self.input_ids.shape[1])
 
 
+def token_losses(model: Any, batch: Batch) -> Tensor:
+    """[S]: the negative log-likelihood of each supervised token, nats; the model must be inside `packed_attention`."""
+    head_VW = find_frozen_head(model)
+    if head_VW is None:
+        return cross_entropy(supervised_logits(model, batch), batch.targets_S, reduction="none")
+    hidden_TW = _hidden_states(_base(model), batch.input_ids, batch.position_ids, batch.layout)[0]
+    losses_S: Tensor = FrozenHeadLoss.apply(  # type: ignore[no-untyped-call]
+        hidden_TW[batch.rows_S], head_VW, batch.targets_S
+    )
+    return losses_S
+
+
 def supervised_logits(model: Any, batch: Batch) -> Tensor:
     """[S, V] in fp32 (or wider); the model must be inside `packed_attention`."""
     output = model(
@@ -41,9 +64,77 @@ def supervised_logits(model: Any, batch: Batch) -> Tensor:
         pack_layout=batch.layout,
     )
     logits_SV: Tensor = output.logits[0]
-    return logits_SV.to(torch.promote_types(logits_SV.dtype, torch.float32))
+    return logits_SV.to(_accurate(logits_SV))
 
 
-def token_losses(model: Any, batch: Batch) -> Tensor:
-    """[S]: the negative log-likelihood of each supervised token, nats."""
-    return cross_entropy(supervised_logits(model, batch), batch.targets_S, reduction="none")
+class FrozenHeadLoss(torch.autograd.Function):
+    """Hidden states [S, W], head [V, W] and targets [S] -> the negative log-likelihood of each target [S], nats."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden_SW: Tensor, head_VW: Tensor, targets_S: Tensor) -> Tensor:
+        losses_S = torch.empty(len(hidden_SW), dtype=_accurate(hidden_SW), device=hidden_SW.device)
+        gradient_SW = torch.empty_like(hidden_SW) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(hidden_SW), ROWS_PER_CHUNK):
+            chunk = slice(start, start + ROWS_PER_CHUNK)
+            logits_CV = (hidden_SW[chunk] @ head_VW.T).to(losses_S.dtype)
+            target_C1 = targets_S[chunk, None]
+            normalizer_C1 = logits_CV.logsumexp(-1, keepdim=True)
+            losses_S[chunk] = (normalizer_C1 - logits_CV.gather(-1, target_C1))[:, 0]
+            if gradient_SW is not None:
+                error_CV = logits_CV.sub_(normalizer_C1).exp_()  # the softmax, in place of the logits
+                error_CV.scatter_add_(-1, target_C1, error_CV.new_full(target_C1.shape, -1.0))
+                gradient_SW[chunk] = error_CV.to(head_VW.dtype) @ head_VW
+        if gradient_SW is not None:
+            ctx.save_for_backward(gradient_SW)
+        return losses_S
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
+        (gradient_SW,) = ctx.saved_tensors
+        return (gradient_SW * upstream[0][:, None]).to(gradient_SW.dtype), None, None
+
+
+def find_frozen_head(model: Any) -> Tensor | None:
+    """The head's matrix [V, W]; None if it is trained, or something else than it makes the logits.
+
+    Some models scale or cap their logits. Whether this one does is tried once, on a few tokens.
+    """
+    base = _base(model)
+    head = base.get_output_embeddings()
+    if type(head) is not torch.nn.Linear or head.bias is not None or head.weight.requires_grad:
+        return None
+    if base not in _makes_plain_logits:
+        _makes_plain_logits[base] = _try_plain_logits(base, head)
+    return head.weight if _makes_plain_logits[base] else None
+
+
+_makes_plain_logits: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def _try_plain_logits(base: Any, head: torch.nn.Linear) -> bool:
+    """Whether the logits are the head's output, to the last bit: a cap or a scale changes at least some of them."""
+    layout = build_layout(0, [4], head.weight.device)
+    ids_1T, positions_1T = torch.arange(4, device=head.weight.device)[None], position_ids(layout)
+    is_training = base.training
+    base.eval()  # dropout would differ from pass to pass, and move the random state of a run
+    hidden_1TW = _hidden_states(base, ids_1T, positions_1T, layout)
+    logits_1TV = base(input_ids=ids_1T, position_ids=positions_1T, use_cache=False, pack_layout=layout).logits
+    base.train(is_training)
+    return torch.equal(logits_1TV, head(hidden_1TW).to(logits_1TV.dtype))
+
+
+def _hidden_states(base: Any, ids_1T: Tensor, positions_1T: Tensor, layout: PackLayout) -> Tensor:
+    """[1, T, W]: what the head reads."""
+    output = base.get_decoder()(input_ids=ids_1T, position_ids=positions_1T, use_cache=False, pack_layout=layout)
+    hidden_1TW: Tensor = output.last_hidden_state
+    return hidden_1TW
+
+
+def _base(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _accurate(tensor: Tensor) -> torch.dtype:
+    """fp32, or the tensor's own format where that is wider."""
+    return torch.promote_types(tensor.dtype, torch.float32)
