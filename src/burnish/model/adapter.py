@@ -13,6 +13,7 @@ from burnish.errors import AdapterError
 from burnish.files import read_json, write_json
 from burnish.model.base import BaseFiles
 from burnish.model.device import seeded
+from burnish.model.lora import add_in_place
 
 CARD_NAME = "burnish.json"
 
@@ -54,6 +55,7 @@ def attach_adapter(
             wrapped = get_peft_model(model, config)
     except ValueError as error:
         raise AdapterError(f"adapter.target_modules = {target_modules!r}: {str(error).splitlines()[0]}") from None
+    add_in_place(wrapped)
     return wrapped
 
 
@@ -111,6 +113,7 @@ def load_adapter(model: Any, folder: Path, base: BaseFiles) -> Any:
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise AdapterError(f"{folder}: the adapter cannot be read ({str(error).splitlines()[0]}).") from error
     _check_all_loaded(wrapped, folder)
+    add_in_place(wrapped)
     return wrapped.eval()
 
 

@@ -106,11 +106,14 @@ class _Options:
     window: int | None
     softcap: float | None
 
-    def weights(self, scores: Tensor, is_visible: Tensor) -> Tensor:
-        """Softmax over the visible keys, in fp32 at least, in the scores' own format."""
+    def weights(self, scores: Tensor, hidden: Tensor) -> Tensor:
+        """Softmax over the keys that are not hidden (-inf, else 0), in fp32 at least, in the scores' own format.
+
+        Overwrites the scores. A mask that is added needs no backward, where masked_fill copies the whole gradient.
+        """
         if self.softcap is not None:
             scores = torch.tanh(scores / self.softcap) * self.softcap
-        scores = scores.masked_fill(~is_visible, float("-inf"))
+        scores = scores.add_(hidden)
         return scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(scores.dtype)
 
 
@@ -118,9 +121,8 @@ def _prefix_part(query_HPD: Tensor, key_KPD: Tensor, value_KPD: Tensor, options:
     heads, length, width = query_HPD.shape
     kv_heads = key_KPD.shape[0]
     grouped = query_HPD.reshape(kv_heads, -1, width) * options.scale  # the R heads of a key head, folded into rows
-    scores = (grouped @ key_KPD.mT).view(heads, length, length)
-    weights = options.weights(scores, _visible(0, length, 0, length, options.window, query_HPD.device))
-    return (weights.view(kv_heads, -1, length) @ value_KPD).view(heads, length, width)
+    hidden = _hidden(_visible(0, length, 0, length, options.window, query_HPD.device), heads // kv_heads, query_HPD)
+    return (options.weights(grouped @ key_KPD.mT, hidden) @ value_KPD).view(heads, length, width)
 
 
 def _suffix_part(
@@ -129,8 +131,9 @@ def _suffix_part(
     heads, _, width = query_HTD.shape
     kv_heads, prefix = key_KTD.shape[0], layout.prefix_length
     num, longest = layout.padded_GS.shape
+    repeats = heads // kv_heads
     cells = layout.padded_GS.flatten() + prefix
-    folded = (kv_heads, num, heads // kv_heads * longest, width)
+    folded = (kv_heads, num, repeats * longest, width)
     query_KGRSD = query_HTD[:, cells].view(kv_heads, -1, num, longest, width).transpose(1, 2).reshape(folded)
     query_KGRSD = query_KGRSD * options.scale
     own_key = key_KTD[:, cells].view(kv_heads, num, longest, width)
@@ -139,15 +142,21 @@ def _suffix_part(
     if prefix:
         shared = query_KGRSD.reshape(kv_heads, -1, width) @ key_KTD[:, :prefix].mT
         scores = torch.cat([shared.view(*folded[:3], prefix), scores], dim=-1)
-    keys = prefix + longest
-    visible = _visible(prefix, longest, 0, keys, options.window, query_HTD.device)
-    weights = options.weights(scores.view(-1, longest, keys), visible).view(*folded[:3], keys)
-    out = weights[..., prefix:] @ own_value
+    visible = _visible(prefix, longest, 0, prefix + longest, options.window, query_HTD.device)
+    weights = options.weights(scores, _hidden(visible, repeats, scores))
+    # Split, not sliced: the backward is one copy, not two and a sum.
+    shared_weights, own_weights = torch.split(weights, [prefix, longest], dim=-1)
+    out = own_weights @ own_value
     if prefix:
-        shared_weights = weights[..., :prefix].reshape(kv_heads, -1, prefix)
-        out = out + (shared_weights @ value_KTD[:, :prefix]).view(folded)
+        out = out + (shared_weights.reshape(kv_heads, -1, prefix) @ value_KTD[:, :prefix]).view(folded)
     out_HGSD = out.view(kv_heads, num, -1, longest, width).transpose(1, 2).reshape(heads, num * longest, width)
     return out_HGSD[:, layout.packed_N]
+
+
+def _hidden(visible: Tensor, repeats: int, like: Tensor) -> Tensor:
+    """What is added to the scores, for query rows that repeat for each of the R heads of a key head."""
+    hidden = torch.zeros(visible.shape, dtype=like.dtype, device=like.device).masked_fill_(~visible, float("-inf"))
+    return hidden.repeat(repeats, 1)
 
 
 def _fused_parts(
