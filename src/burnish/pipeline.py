@@ -297,6 +297,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen) -> Run:
     from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import expected_sensitivity
     from burnish.model.adapter import attach_adapter
+    from burnish.model.attention import can_pack
     from burnish.model.base import load_model
     from burnish.model.device import choose_device
 
@@ -309,6 +310,11 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen) -> Run:
     screen.say(f"{prepared.details['train_file']}: {rows} rows; base {prepared.base.name} on {device.type}")
     with _registered(run_dir):
         model = load_model(prepared.base, dtype=_dtype(recipe), device=device)
+        if not can_pack(model):
+            screen.say(
+                f"note: models of type {model.config.model_type} do not use transformers' attention interface. "
+                "Examples are padded, not packed, and answers come from transformers' generate: slower, but the same."
+            )
         answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
         baselines = {Arm(arm): _run_arm(Arm(arm), model, prepared, run_dir, screen) for arm in recipe.evaluate.arms}
         sensitivity = expected_sensitivity(_metric(recipe), baselines)
@@ -320,6 +326,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen) -> Run:
             dropout=recipe.adapter.dropout,
             target_modules=recipe.adapter.target_modules,
             seed=recipe.train.seed,
+            in_place=recipe.train.in_place_lora,
         )
         fitted = _fit(model, prepared, run_dir, screen)
         _save_adapter(model, prepared, run_dir)
@@ -386,6 +393,7 @@ def _base_answers(model: Any, prepared: Prepared, screen: Screen) -> list[Render
 def _fit(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "FitResult":
     from burnish.train.fit import FitEvents, FitOptions, fit
     from burnish.train.loop import TrainOptions, count_steps
+    from burnish.train.savings import Savings
     from burnish.train.step import StepMetrics
 
     recipe = prepared.recipe.train
@@ -399,7 +407,13 @@ def _fit(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "Fi
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         micro_batch_tokens=int(recipe.micro_batch_tokens),
-        shared_prefix=recipe.shared_prefix,
+        savings=Savings(
+            supervised_logits=recipe.supervised_logits,
+            chunked_loss=recipe.chunked_loss,
+            drop_tail=recipe.drop_tail,
+            packing=recipe.packing,
+            shared_prefix=recipe.shared_prefix,
+        ),
     )
     total = count_steps(len(prepared.rendered["train"]), options)
     title = f"Training: {total} steps of {options.batch_size} examples"

@@ -32,7 +32,6 @@ OPTIONS = TrainOptions(
     weight_decay=0.01,
     max_grad_norm=1.0,
     micro_batch_tokens=64,
-    shared_prefix=True,
 )
 EXAMPLES = random_examples(18, 13, seed=1)
 GOLDEN = [6.0705, 5.9382, 5.9085, 5.9202, 5.8723, 5.468]

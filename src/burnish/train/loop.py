@@ -9,10 +9,10 @@ from torch import Tensor
 
 from burnish.data.render import RenderedExample
 from burnish.model.adapter import adapter_parameters
-from burnish.model.attention import packed_attention
 from burnish.model.loss import token_losses
 from burnish.recipe import Schedule
-from burnish.train.pack import pack_examples
+from burnish.train.pack import batches_for
+from burnish.train.savings import ALL_SAVINGS, Savings
 from burnish.train.schedule import examples_of_step, learning_rate_at, steps_per_epoch
 from burnish.train.step import StepMetrics, train_step
 
@@ -30,7 +30,7 @@ class TrainOptions:
     weight_decay: float
     max_grad_norm: float
     micro_batch_tokens: int
-    shared_prefix: bool
+    savings: Savings = ALL_SAVINGS
 
 
 @dataclass
@@ -62,7 +62,6 @@ def train(state: TrainState, examples: Sequence[RenderedExample], options: Train
     """Go on from `state.step` to the last step; `state` is whole whenever a step has been yielded."""
     num_steps = count_steps(len(examples), options)
     per_epoch = steps_per_epoch(len(examples), options.batch_size)
-    device = state.model.device
     while state.step < num_steps:
         chosen = [examples[i] for i in examples_of_step(state.step, len(examples), options.batch_size, options.seed)]
         for group in state.optimizer.param_groups:
@@ -73,11 +72,10 @@ def train(state: TrainState, examples: Sequence[RenderedExample], options: Train
                 warmup_share=options.warmup_share,
                 schedule=options.schedule,
             )
-        batches = pack_examples(
-            chosen, max_tokens=options.micro_batch_tokens, device=device, shared_prefix=options.shared_prefix
-        )
         state.model.train()
-        with packed_attention(state.model.get_base_model()):
+        with batches_for(
+            state.model, chosen, max_tokens=options.micro_batch_tokens, savings=options.savings
+        ) as batches:
             metrics = train_step(
                 state.model,
                 list(state.parameters.values()),
@@ -87,6 +85,7 @@ def train(state: TrainState, examples: Sequence[RenderedExample], options: Train
                 max_grad_norm=options.max_grad_norm,
                 step=state.step + 1,
                 epoch=(state.step + 1) / per_epoch,
+                savings=options.savings,
             )
         state.step += 1
         state.model.eval()
@@ -94,16 +93,11 @@ def train(state: TrainState, examples: Sequence[RenderedExample], options: Train
 
 
 @torch.no_grad()
-def example_losses(
-    model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int, shared_prefix: bool = True
-) -> Tensor:
+def example_losses(model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int) -> Tensor:
     """[examples]: the sum of the negative log-likelihood of each example's supervised tokens, nats."""
     sums = torch.zeros(len(examples), dtype=torch.float64)
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    with packed_attention(base):
-        for batch in pack_examples(
-            examples, max_tokens=micro_batch_tokens, device=model.device, shared_prefix=shared_prefix
-        ):
+    with batches_for(model, examples, max_tokens=micro_batch_tokens) as batches:
+        for batch in batches:
             losses = token_losses(model, batch)
             sums.index_add_(0, batch.owners_S.cpu(), losses.cpu().double())
     return sums

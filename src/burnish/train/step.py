@@ -11,6 +11,7 @@ from torch import Tensor
 
 from burnish.errors import TrainingError
 from burnish.model.loss import Batch, token_losses
+from burnish.train.savings import ALL_SAVINGS, Savings
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def train_step(
     max_grad_norm: float,
     step: int,
     epoch: float,
+    savings: Savings = ALL_SAVINGS,
 ) -> StepMetrics:
     """Accumulate the gradients of `batches` and move the parameters once.
 
@@ -53,7 +55,9 @@ def train_step(
     loss_sum, tokens = 0.0, 0
     optimizer.zero_grad(set_to_none=True)
     for batch in batches:
-        loss = token_losses(model, batch).sum()
+        loss = token_losses(
+            model, batch, supervised_logits_only=savings.supervised_logits, chunked=savings.chunked_loss
+        ).sum()
         (loss / num_supervised).backward()  # type: ignore[no-untyped-call]
         loss_sum += loss.item()
         tokens += batch.num_tokens
