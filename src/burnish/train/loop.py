@@ -12,6 +12,7 @@ from burnish.model.adapter import adapter_parameters
 from burnish.model.loss import token_losses
 from burnish.recipe import Schedule
 from burnish.train.pack import batches_for
+from burnish.train.ranks import ALONE, Ranks
 from burnish.train.savings import ALL_SAVINGS, Savings
 from burnish.train.schedule import examples_of_step, learning_rate_at, steps_per_epoch
 from burnish.train.step import StepMetrics, train_step
@@ -58,7 +59,9 @@ def count_steps(num_examples: int, options: TrainOptions) -> int:
     return options.epochs * steps_per_epoch(num_examples, options.batch_size)
 
 
-def train(state: TrainState, examples: Sequence[RenderedExample], options: TrainOptions) -> Iterator[StepMetrics]:
+def train(
+    state: TrainState, examples: Sequence[RenderedExample], options: TrainOptions, ranks: Ranks = ALONE
+) -> Iterator[StepMetrics]:
     """Go on from `state.step` to the last step; `state` is whole whenever a step has been yielded."""
     num_steps = count_steps(len(examples), options)
     per_epoch = steps_per_epoch(len(examples), options.batch_size)
@@ -72,10 +75,9 @@ def train(state: TrainState, examples: Sequence[RenderedExample], options: Train
                 warmup_share=options.warmup_share,
                 schedule=options.schedule,
             )
+        own = [chosen[i] for i in ranks.share([example.length for example in chosen])]
         state.model.train()
-        with batches_for(
-            state.model, chosen, max_tokens=options.micro_batch_tokens, savings=options.savings
-        ) as batches:
+        with batches_for(state.model, own, max_tokens=options.micro_batch_tokens, savings=options.savings) as batches:
             metrics = train_step(
                 state.model,
                 list(state.parameters.values()),
@@ -86,6 +88,7 @@ def train(state: TrainState, examples: Sequence[RenderedExample], options: Train
                 step=state.step + 1,
                 epoch=(state.step + 1) / per_epoch,
                 savings=options.savings,
+                ranks=ranks,
             )
         state.step += 1
         state.model.eval()
@@ -103,7 +106,10 @@ def example_losses(model: Any, examples: Sequence[RenderedExample], *, micro_bat
     return sums
 
 
-def loss_per_token(model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int) -> float:
-    """The mean negative log-likelihood over all supervised tokens, nats."""
-    sums = example_losses(model, examples, micro_batch_tokens=micro_batch_tokens)
-    return float(sums.sum() / sum(example.num_supervised for example in examples))
+def loss_per_token(
+    model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int, ranks: Ranks = ALONE
+) -> float:
+    """The mean negative log-likelihood over all supervised tokens, nats; each rank takes its share."""
+    own = [examples[i] for i in ranks.share([example.length for example in examples])]
+    (total,) = ranks.sum(float(example_losses(model, own, micro_batch_tokens=micro_batch_tokens).sum()))
+    return total / sum(example.num_supervised for example in examples)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from burnish.errors import TrainingError
 from burnish.model.loss import Batch, token_losses
+from burnish.train.ranks import ALONE, Ranks
 from burnish.train.savings import ALL_SAVINGS, Savings
 
 
@@ -42,11 +43,12 @@ def train_step(
     step: int,
     epoch: float,
     savings: Savings = ALL_SAVINGS,
+    ranks: Ranks = ALONE,
 ) -> StepMetrics:
     """Accumulate the gradients of `batches` and move the parameters once.
 
     The loss is a sum over supervised tokens divided by `num_supervised`, the count of the whole step, so that
-    the step does not depend on how it is cut into batches.
+    the step does not depend on how it is cut into batches, or spread over ranks.
 
     Raises:
         TrainingError: loss or gradient is not finite; the parameters have not been moved.
@@ -61,6 +63,8 @@ def train_step(
         (loss / num_supervised).backward()  # type: ignore[no-untyped-call]
         loss_sum += loss.item()
         tokens += batch.num_tokens
+    ranks.sum_gradients(parameters)
+    loss_sum, fed = ranks.sum(loss_sum, tokens)
     grad_norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm).item()
     if not (math.isfinite(loss_sum) and math.isfinite(grad_norm)):
         raise TrainingError(
@@ -74,7 +78,7 @@ def train_step(
         loss_per_token=loss_sum / num_supervised,
         learning_rate=optimizer.param_groups[0]["lr"],
         grad_norm=grad_norm,
-        tokens=tokens,
+        tokens=int(fed),
         supervised_tokens=num_supervised,
         seconds=time.perf_counter() - start,
     )
