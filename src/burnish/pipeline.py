@@ -448,6 +448,7 @@ def _fit(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, ranks:
             drop_tail=recipe.drop_tail,
             packing=recipe.packing,
             shared_prefix=recipe.shared_prefix,
+            prefix_once=recipe.prefix_once,
         ),
     )
     total = count_steps(len(prepared.rendered["train"]), options)

@@ -11,6 +11,8 @@ from burnish.model import attention
 from burnish.model.adapter import adapter_parameters, attach_adapter
 from burnish.model.attention import packed_attention
 from burnish.model.loss import token_losses
+from burnish.train import pack
+from burnish.train.loop import example_losses
 from burnish.train.pack import batches_for, pack_examples
 from burnish.train.savings import ALL_SAVINGS, Savings
 from tests.tiny import build_exact_model, random_examples, randomize_adapter
@@ -60,13 +62,18 @@ def one_by_one(model: Any, examples: Sequence[RenderedExample]) -> Result:
 def packed(
     model: Any, examples: Sequence[RenderedExample], max_tokens: int = 10_000, savings: Savings = ALL_SAVINGS
 ) -> Result:
-    losses = [0.0] * len(examples)
+    losses, prefixes = [0.0] * len(examples), []
     with batches_for(model, examples, max_tokens=max_tokens, savings=savings) as batches:
         for batch in batches:
             per_token = token_losses(model, batch)
             for owner, loss in zip(batch.owners_S.tolist(), per_token.tolist(), strict=True):
                 losses[owner] += loss
-            per_token.sum().backward()
+            if batch.fills is None:
+                per_token.sum().backward()
+            else:
+                prefixes.append((batch.fills, per_token.sum()))
+    for store, loss in prefixes:
+        store.backward(loss)
     return losses, gradients(model)
 
 
@@ -86,6 +93,43 @@ def test_packed_is_one_by_one(sliding_window: int | None, shared: int, max_token
     assert_same(packed(model, examples, max_tokens, savings), one_by_one(model, examples))
 
 
+@pytest.fixture
+def keep_short_prefixes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack, "MIN_KEPT", 8)
+
+
+@pytest.mark.usefixtures("keep_short_prefixes")
+@pytest.mark.parametrize("sliding_window", [None, 7])
+@pytest.mark.parametrize("max_tokens", [60, 1])
+@pytest.mark.parametrize("plain_keys", [640, 0])
+def test_a_prefix_that_is_computed_once_a_step_is_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, sliding_window: int | None, max_tokens: int, plain_keys: int
+) -> None:
+    monkeypatch.setattr(attention, "MAX_PLAIN_KEYS", plain_keys)
+    for examples in (random_examples(7, 13), grouped_examples(), learned_in_the_prefix()):
+        model = adapted(sliding_window)
+        assert_same(packed(model, examples, max_tokens), one_by_one(model, examples))
+
+
+@pytest.mark.usefixtures("keep_short_prefixes")
+def test_a_prefix_is_fed_once_a_step() -> None:
+    examples, cpu = random_examples(7, 13), torch.device("cpu")
+    batches = list(pack_examples(examples, max_tokens=60, device=cpu))
+    again = list(pack_examples(examples, max_tokens=60, device=cpu, savings=Savings(prefix_once=False)))
+    assert [batch.fills is not None for batch in batches] == [True] + [False] * (len(batches) - 1)
+    assert sum(b.num_tokens for b in batches) == 13 + sum(example.length - 13 for example in examples)
+    assert sum(b.num_tokens for b in again) > sum(b.num_tokens for b in batches)
+
+
+@torch.no_grad()
+@pytest.mark.usefixtures("keep_short_prefixes")
+def test_losses_without_gradients_use_the_kept_prefix_too() -> None:
+    model, examples = adapted().eval(), random_examples(7, 13)
+    sums = example_losses(model, examples, micro_batch_tokens=60)
+    wanted = example_losses(model, examples, micro_batch_tokens=10_000)
+    torch.testing.assert_close(sums, wanted, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("sliding_window", [None, 7])
 def test_the_fused_way_of_long_packs_is_the_same(monkeypatch: pytest.MonkeyPatch, sliding_window: int | None) -> None:
     monkeypatch.setattr(attention, "MAX_PLAIN_KEYS", 0)
@@ -93,15 +137,18 @@ def test_the_fused_way_of_long_packs_is_the_same(monkeypatch: pytest.MonkeyPatch
     assert_same(packed(model, examples), one_by_one(model, examples))
 
 
-def test_a_prefix_that_holds_a_learned_token_counts_for_each_example() -> None:
+def learned_in_the_prefix() -> list[RenderedExample]:
     base = random_examples(1, 20)[0]
     mask = tuple(i in (12, 22) for i in range(len(base.input_ids)))
     tails = [(5, 6, 7), (8, 9), (10, 11, 12, 13)]
-    examples = [
+    return [
         RenderedExample(str(n), base.input_ids[:22] + tail, mask[:22] + (True,) * len(tail), 22)
         for n, tail in enumerate(tails)
     ]
-    model = adapted()
+
+
+def test_a_prefix_that_holds_a_learned_token_counts_for_each_example() -> None:
+    model, examples = adapted(), learned_in_the_prefix()
     assert_same(packed(model, examples), one_by_one(model, examples))
 
 

@@ -17,6 +17,7 @@ from burnish.recipe import Schedule
 from burnish.train import checkpoint
 from burnish.train.checkpoint import list_checkpoints
 from burnish.train.fit import FitEvents, FitOptions, FitResult, fit
+from burnish.train import pack
 from burnish.train.loop import TrainOptions, start_training, train
 from burnish.train.schedule import examples_of_step, learning_rate_at
 from burnish.train.step import StepMetrics
@@ -98,7 +99,8 @@ def test_the_best_adapter_by_validation_is_left_in_the_model(tmp_path: Path) -> 
     model = new_model()
     result = run_fit(tmp_path, model, options=replace(OPTIONS, learning_rate=0.5, epochs=6))
     assert result.best_loss == min(loss for _, loss in result.validations)
-    from burnish.train.loop import loss_per_token
+    from burnish.train import pack
+from burnish.train.loop import loss_per_token
 
     assert loss_per_token(model, VALIDATION, micro_batch_tokens=64) == pytest.approx(result.best_loss, rel=1e-6)
 
@@ -118,8 +120,10 @@ def steps(model: Any, options: TrainOptions, count: int) -> list[StepMetrics]:
     return [metrics for metrics, _ in zip(train(state, EXAMPLES, options), range(count), strict=False)]
 
 
-def test_a_step_does_not_depend_on_how_it_is_cut() -> None:
-    """8 x 1 = 1 x 8, in float64, with examples of different numbers of learned tokens."""
+@pytest.mark.parametrize("min_kept", [8, 64])
+def test_a_step_does_not_depend_on_how_it_is_cut(monkeypatch: pytest.MonkeyPatch, min_kept: int) -> None:
+    """8 x 1 = 1 x 8, in float64, with examples of different numbers of learned tokens, the prefix once or each time."""
+    monkeypatch.setattr(pack, "MIN_KEPT", min_kept)
     trajectories, ends = [], []
     for tokens in (1, 70, 10_000):
         model = attach_adapter(build_exact_model(), rank=3, alpha=8, dropout=0, target_modules="all-linear", seed=0)

@@ -23,6 +23,43 @@ ATTENTION_NAME = "burnish_pack"
 MAX_PLAIN_KEYS = 640
 
 
+class PrefixStore:
+    """Keys and values of a prefix, by layer: computed in a pack of its own and used in later ones.
+
+    The later packs take them as they are; what their backward leaves there goes back through the prefix once, by
+    `backward`.
+    """
+
+    def __init__(self) -> None:
+        self._computed: dict[int, tuple[Tensor, Tensor]] = {}
+        self._used: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Remember a layer's keys and values, [K, P, D] each."""
+        self._computed[layer] = key, value
+
+    def use(self, layer: int) -> tuple[Tensor, Tensor]:
+        """A layer's keys and values, cut off from how they were computed."""
+        if layer not in self._used:
+            key, value = self._computed[layer]
+            needs_gradient = torch.is_grad_enabled()
+            self._used[layer] = (
+                key.detach().requires_grad_(needs_gradient and key.requires_grad),
+                value.detach().requires_grad_(needs_gradient and value.requires_grad),
+            )
+        return self._used[layer]
+
+    def backward(self, loss: Tensor) -> None:
+        """The backward of the prefix's pack: of its own loss (a scalar) and of all that used its keys and values."""
+        tensors, gradients = [loss], [torch.ones_like(loss)]
+        for layer, used in self._used.items():
+            for computed, leaf in zip(self._computed[layer], used, strict=True):
+                if leaf.grad is not None:
+                    tensors.append(computed)
+                    gradients.append(leaf.grad)
+        torch.autograd.backward(tensors, gradients)
+
+
 @dataclass(frozen=True)
 class GroupLayout:
     """Where the tokens of one group lie."""
@@ -33,6 +70,13 @@ class GroupLayout:
     """For each cell of [G, S] the suffix token that stands there (0 where none does)."""
     packed_N: Tensor
     """For each suffix token its cell in the flattened [G, S]."""
+    store: PrefixStore | None = None
+    """If there is one, the pack holds either the prefix, which fills it, or suffixes, which use it."""
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """In this pack."""
+        return 0 if self.store is not None and self.suffix_lengths else self.prefix_length
 
     @property
     def num_suffix_tokens(self) -> int:
@@ -40,7 +84,7 @@ class GroupLayout:
 
     @property
     def num_tokens(self) -> int:
-        return self.prefix_length + self.num_suffix_tokens
+        return self.num_prefix_tokens + self.num_suffix_tokens
 
 
 @dataclass(frozen=True)
@@ -50,12 +94,16 @@ class PackLayout:
     groups: tuple[GroupLayout, ...]
 
 
-def build_layout(groups: Sequence[tuple[int, Sequence[int]]], device: torch.device) -> PackLayout:
+def build_layout(
+    groups: Sequence[tuple[int, Sequence[int]]], device: torch.device, store: PrefixStore | None = None
+) -> PackLayout:
     """The layout of a pack from (prefix length, suffix lengths) of each group; a suffix has at least one token."""
-    return PackLayout(tuple(_build_group(prefix, lengths, device) for prefix, lengths in groups))
+    return PackLayout(tuple(_build_group(prefix, lengths, device, store) for prefix, lengths in groups))
 
 
-def _build_group(prefix_length: int, suffix_lengths: Sequence[int], device: torch.device) -> GroupLayout:
+def _build_group(
+    prefix_length: int, suffix_lengths: Sequence[int], device: torch.device, store: PrefixStore | None
+) -> GroupLayout:
     longest = max(suffix_lengths, default=0)
     lengths_G = torch.tensor(suffix_lengths, dtype=torch.long)
     starts_G = lengths_G.cumsum(0) - lengths_G
@@ -63,7 +111,7 @@ def _build_group(prefix_length: int, suffix_lengths: Sequence[int], device: torc
     is_token_GS = cells_S[None] < lengths_G[:, None]
     padded_GS = torch.where(is_token_GS, starts_G[:, None] + cells_S[None], 0)
     packed_N = is_token_GS.flatten().nonzero().flatten()
-    return GroupLayout(prefix_length, tuple(suffix_lengths), padded_GS.to(device), packed_N.to(device))
+    return GroupLayout(prefix_length, tuple(suffix_lengths), padded_GS.to(device), packed_N.to(device), store)
 
 
 def position_ids(layout: PackLayout) -> Tensor:
@@ -71,7 +119,10 @@ def position_ids(layout: PackLayout) -> Tensor:
     counts = []
     for group in layout.groups:
         prefix = group.prefix_length
-        counts += [torch.arange(prefix), *(torch.arange(prefix, prefix + n) for n in group.suffix_lengths)]
+        counts += [
+            torch.arange(group.num_prefix_tokens),
+            *(torch.arange(prefix, prefix + n) for n in group.suffix_lengths),
+        ]
     return torch.cat(counts)[None].to(layout.groups[0].packed_N.device)
 
 
@@ -117,25 +168,31 @@ def pack_attention(
     sizes = [group.num_tokens for group in pack_layout.groups]
     # Split, here and below, and not sliced: the backward is one copy, not a zero-filled one for each part and a sum.
     queries, keys, values = (torch.split(tensor[0], sizes, dim=1) for tensor in (query, key, value))
-    outputs = [_attend(*part, options=options) for part in zip(queries, keys, values, pack_layout.groups, strict=True)]
+    parts = zip(queries, keys, values, pack_layout.groups, strict=True)
+    outputs = [_attend(*part, layer=module.layer_idx, options=options) for part in parts]
     return torch.cat(outputs, dim=1).transpose(0, 1)[None], None
 
 
 def _attend(
-    query_HTD: Tensor, key_KTD: Tensor, value_KTD: Tensor, group: GroupLayout, *, options: "_Options"
+    query_HTD: Tensor, key_KTD: Tensor, value_KTD: Tensor, group: GroupLayout, *, layer: int, options: "_Options"
 ) -> Tensor:
     """Attention of one group: [H, T, D]."""
-    longest = max(group.suffix_lengths, default=0)
-    if group.prefix_length + longest > MAX_PLAIN_KEYS and options.softcap is None:
-        return _fused_parts(query_HTD, key_KTD, value_KTD, group, options)
-    if not group.prefix_length:
-        return _suffix_part(query_HTD, key_KTD, value_KTD, None, group, options)
-    sizes = [group.prefix_length, group.num_suffix_tokens]
+    sizes = [group.num_prefix_tokens, group.num_suffix_tokens]
     query_P, query_N = torch.split(query_HTD, sizes, dim=1)
     key_P, key_N = torch.split(key_KTD, sizes, dim=1)
     value_P, value_N = torch.split(value_KTD, sizes, dim=1)
-    of_prefix = _prefix_part(query_P, key_P, value_P, options)
-    return torch.cat([of_prefix, _suffix_part(query_N, key_N, value_N, (key_P, value_P), group, options)], dim=1)
+    if group.store is not None and group.suffix_lengths:
+        key_P, value_P = group.store.use(layer)
+    elif group.store is not None:
+        group.store.keep(layer, key_P, value_P)
+    is_long = group.prefix_length + max(group.suffix_lengths, default=0) > MAX_PLAIN_KEYS and options.softcap is None
+    outputs = []
+    if group.num_prefix_tokens:
+        outputs.append((_fused if is_long else _prefix_part)(query_P, key_P, value_P, options))
+    if group.suffix_lengths:
+        suffix_part = _fused_suffixes if is_long else _suffix_part
+        outputs.append(suffix_part(query_N, key_N, value_N, (key_P, value_P), group, options))
+    return torch.cat(outputs, dim=1)
 
 
 @dataclass(frozen=True)
@@ -167,11 +224,11 @@ def _suffix_part(
     query_HND: Tensor,
     key_KND: Tensor,
     value_KND: Tensor,
-    prefix: tuple[Tensor, Tensor] | None,
+    prefix: tuple[Tensor, Tensor],
     group: GroupLayout,
     options: _Options,
 ) -> Tensor:
-    """The suffixes over the keys and values of the prefix ([K, P, D] each), if there is one, and over their own."""
+    """The suffixes over the keys and values of the prefix ([K, P, D] each) and over their own."""
     heads, _, width = query_HND.shape
     kv_heads, length = key_KND.shape[0], group.prefix_length
     num, longest = group.padded_GS.shape
@@ -183,14 +240,14 @@ def _suffix_part(
     own_key = key_KND[:, cells].view(kv_heads, num, longest, width)
     own_value = value_KND[:, cells].view(kv_heads, num, longest, width)
     scores = query_KGRSD @ own_key.mT
-    if prefix is not None:
+    if length:
         shared = query_KGRSD.reshape(kv_heads, -1, width) @ prefix[0].mT
         scores = torch.cat([shared.view(*folded[:3], length), scores], dim=-1)
     visible = _visible(length, longest, 0, length + longest, options.window, query_HND.device)
     weights = options.weights(scores, _hidden(visible, repeats, scores))
     shared_weights, own_weights = torch.split(weights, [length, longest], dim=-1)
     out = own_weights @ own_value
-    if prefix is not None:
+    if length:
         out = out + (shared_weights.reshape(kv_heads, -1, length) @ prefix[1]).view(folded)
     out_HGSD = out.view(kv_heads, num, -1, longest, width).transpose(1, 2).reshape(heads, num * longest, width)
     return out_HGSD[:, group.packed_N]
@@ -202,15 +259,20 @@ def _hidden(visible: Tensor, repeats: int, like: Tensor) -> Tensor:
     return hidden.repeat(repeats, 1)
 
 
-def _fused_parts(
-    query_HTD: Tensor, key_KTD: Tensor, value_KTD: Tensor, group: GroupLayout, options: _Options
+def _fused_suffixes(
+    query_HND: Tensor,
+    key_KND: Tensor,
+    value_KND: Tensor,
+    prefix: tuple[Tensor, Tensor],
+    group: GroupLayout,
+    options: _Options,
 ) -> Tensor:
-    """The same, one sequence after the other, through SDPA, whose memory grows with the length, not its square."""
-    lengths = [group.prefix_length, *group.suffix_lengths]
-    queries, keys, values = (torch.split(tensor, lengths, dim=1) for tensor in (query_HTD, key_KTD, value_KTD))
-    outputs = [_fused(queries[0], keys[0], values[0], options)] if group.prefix_length else []
-    for query, key, value in zip(queries[1:], keys[1:], values[1:], strict=True):
-        seen = torch.cat([keys[0], key], dim=1), torch.cat([values[0], value], dim=1)
+    """The same, one suffix after the other, through SDPA, whose memory grows with the length, not its square."""
+    outputs = []
+    lengths = list(group.suffix_lengths)
+    parts = (torch.split(tensor, lengths, dim=1) for tensor in (query_HND, key_KND, value_KND))
+    for query, key, value in zip(*parts, strict=True):
+        seen = torch.cat([prefix[0], key], dim=1), torch.cat([prefix[1], value], dim=1)
         outputs.append(_fused(query, *seen, options))
     return torch.cat(outputs, dim=1)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from burnish.model.attention import PackLayout, build_layout, position_ids
+from burnish.model.attention import PackLayout, PrefixStore, build_layout, position_ids
 
 # Rows of logits that exist at once: 256 of a vocabulary of 49,152 are 50 MB in fp32.
 ROWS_PER_CHUNK = 256
@@ -35,6 +35,12 @@ class Batch:
     """The supervised tokens."""
     owners_S: Tensor
     """Which example each supervised token belongs to, as an index into the caller's list."""
+
+    @property
+    def fills(self) -> PrefixStore | None:
+        """Where its keys and values go, if it is a prefix that later batches use."""
+        group = self.layout.groups[0] if self.layout else None
+        return group.store if group and not group.suffix_lengths else None
 
     @property
     def num_tokens(self) -> int:

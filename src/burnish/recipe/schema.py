@@ -131,6 +131,7 @@ class TrainSection(Section):
     micro_batch_tokens: Count | Auto = Field(AUTO, description="tokens in one forward pass, at most")
     packing: bool = Field(True, description="feed examples one behind the other, without padding")
     shared_prefix: bool = Field(True, description="compute what the examples of a pack begin with in common once")
+    prefix_once: bool = Field(True, description="and once a step, where the step needs several packs")
     drop_tail: bool = Field(True, description="do not feed tokens after which nothing is learned")
     supervised_logits: bool = Field(True, description="make logits only where a token is learned")
     chunked_loss: bool = Field(True, description="make them a chunk at a time, never all at once")

@@ -7,10 +7,13 @@ from typing import Any
 import torch
 
 from burnish.data.render import RenderedExample
-from burnish.model.attention import PackLayout, build_layout, can_pack, packed_attention
+from burnish.model.attention import PackLayout, PrefixStore, build_layout, can_pack, packed_attention
 from burnish.model.loss import Batch
 from burnish.model.prefix import PrefixGroup, group_by_prefix
 from burnish.train.savings import ALL_SAVINGS, Savings
+
+# A shorter prefix is computed again in each pack of a step: a pack of its own would cost as much.
+MIN_KEPT = 64
 
 
 @contextmanager
@@ -38,9 +41,13 @@ def pack_examples(
     Results of a pack are matched to examples by `owners_S`.
     """
     fed = _fed(examples, savings)
+    lengths = [len(ids) for ids in fed]
     groups = group_by_prefix(fed) if savings.shared_prefix else [PrefixGroup(0, tuple(range(len(examples))))]
-    for part in _fill([len(ids) for ids in fed], groups, max_tokens):
-        yield _pack(examples, fed, part, device)
+    kept = [group for group in groups if savings.prefix_once and _is_worth_keeping(group, lengths, max_tokens)]
+    for group in kept:
+        yield from _prefix_first(examples, fed, group, max_tokens, device)
+    for part in _fill(lengths, [group for group in groups if group not in kept], max_tokens):
+        yield _pack(examples, fed, _with_the_lonely_together(part), device)
 
 
 def pad_examples(
@@ -82,9 +89,9 @@ def _batch(
     return Batch(
         input_ids=torch.tensor(ids, device=device),
         layout=layout,
-        rows_S=torch.tensor(rows, device=device),
-        targets_S=torch.tensor(targets, device=device),
-        owners_S=torch.tensor(owners, device=device),
+        rows_S=torch.tensor(rows, dtype=torch.long, device=device),
+        targets_S=torch.tensor(targets, dtype=torch.long, device=device),
+        owners_S=torch.tensor(owners, dtype=torch.long, device=device),
     )
 
 
@@ -110,22 +117,52 @@ def _pack(
     fed: Sequence[Sequence[int]],
     groups: Sequence[PrefixGroup],
     device: torch.device,
+    store: PrefixStore | None = None,
 ) -> Batch:
+    """One pack of groups; with a store only of their suffixes, and of what is learned from suffix tokens."""
     ids, rows, targets, owners = list[int](), list[int](), list[int](), list[int]()
-    shapes = list[tuple[int, list[int]]]()
-    for group in _with_the_lonely_together(groups):
+    for group in groups:
         prefix, start = group.length, len(ids)
-        ids += fed[group.members[0]][:prefix]
+        ids += fed[group.members[0]][:prefix] if store is None else ()
         for owner in group.members:
             shift = len(ids) - prefix  # own position -> row of the pack, for positions behind the prefix
             for position in _learned(examples[owner]):
                 before = position - 1
-                rows.append(before + (start if before < prefix else shift))
-                targets.append(examples[owner].input_ids[position])
-                owners.append(owner)
+                if before >= prefix or store is None:
+                    rows.append(before + (start if before < prefix else shift))
+                    targets.append(examples[owner].input_ids[position])
+                    owners.append(owner)
             ids += fed[owner][prefix:]
-        shapes.append((prefix, [len(fed[i]) - prefix for i in group.members]))
-    return _batch([ids], build_layout(shapes, device), rows, targets, owners, device)
+    shapes = [(group.length, [len(fed[i]) - group.length for i in group.members]) for group in groups]
+    return _batch([ids], build_layout(shapes, device, store), rows, targets, owners, device)
+
+
+def _is_worth_keeping(group: PrefixGroup, lengths: Sequence[int], max_tokens: int) -> bool:
+    num_own = sum(lengths[i] - group.length for i in group.members)
+    return group.length >= MIN_KEPT and group.length + num_own > max_tokens
+
+
+def _prefix_first(
+    examples: Sequence[RenderedExample],
+    fed: Sequence[Sequence[int]],
+    group: PrefixGroup,
+    max_tokens: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """A pack of the prefix alone, whose keys and values the packs of the suffixes use."""
+    store, prefix = PrefixStore(), group.length
+    learned = [(p, owner) for owner in group.members for p in _learned(examples[owner]) if p - 1 < prefix]
+    yield _batch(
+        [fed[group.members[0]][:prefix]],
+        build_layout([(prefix, [])], device, store),
+        rows=[position - 1 for position, _ in learned],
+        targets=[examples[owner].input_ids[position] for position, owner in learned],
+        owners=[owner for _, owner in learned],
+        device=device,
+    )
+    own_lengths = [len(ids) - prefix for ids in fed]
+    for (part,) in _fill(own_lengths, [PrefixGroup(0, group.members)], max_tokens):
+        yield _pack(examples, fed, [PrefixGroup(prefix, part.members)], device, store)
 
 
 def _with_the_lonely_together(groups: Sequence[PrefixGroup]) -> list[PrefixGroup]:

@@ -17,6 +17,8 @@ class Savings:
     """Examples one behind the other in one row, without padding."""
     shared_prefix: bool = True
     """What examples of a pack begin with in common is computed once."""
+    prefix_once: bool = True
+    """And once a step, where its examples need several packs."""
 
 
 ALL_SAVINGS = Savings()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from burnish.errors import TrainingError
+from burnish.model.attention import PrefixStore
 from burnish.model.loss import Batch, token_losses
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.savings import ALL_SAVINGS, Savings
@@ -56,13 +57,19 @@ def train_step(
     start = time.perf_counter()
     loss_sum, tokens = 0.0, 0
     optimizer.zero_grad(set_to_none=True)
+    prefixes = list[tuple[PrefixStore, Tensor]]()
     for batch in batches:
         loss = token_losses(
             model, batch, supervised_logits_only=savings.supervised_logits, chunked=savings.chunked_loss
         ).sum()
-        (loss / num_supervised).backward()  # type: ignore[no-untyped-call]
+        if batch.fills is None:
+            (loss / num_supervised).backward()  # type: ignore[no-untyped-call]
+        else:  # its backward waits for those of the batches that use it
+            prefixes.append((batch.fills, loss / num_supervised))
         loss_sum += loss.item()
         tokens += batch.num_tokens
+    for store, share in prefixes:
+        store.backward(share)
     ranks.sum_gradients(parameters)
     loss_sum, fed = ranks.sum(loss_sum, tokens)
     grad_norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm).item()
