@@ -14,11 +14,10 @@ from burnish.data import RenderedExample
 from burnish.errors import Interrupted, RunError, StorageError, TrainingError
 from burnish.model.adapter import adapter_parameters, attach_adapter
 from burnish.recipe import Schedule
-from burnish.train import checkpoint
+from burnish.train import checkpoint, pack
 from burnish.train.checkpoint import list_checkpoints
 from burnish.train.fit import FitEvents, FitOptions, FitResult, fit
-from burnish.train import pack
-from burnish.train.loop import TrainOptions, start_training, train
+from burnish.train.loop import TrainOptions, loss_per_token, start_training, train
 from burnish.train.schedule import examples_of_step, learning_rate_at
 from burnish.train.step import StepMetrics
 from tests.tiny import build_exact_model, build_model, random_examples, randomize_adapter
@@ -99,9 +98,6 @@ def test_the_best_adapter_by_validation_is_left_in_the_model(tmp_path: Path) -> 
     model = new_model()
     result = run_fit(tmp_path, model, options=replace(OPTIONS, learning_rate=0.5, epochs=6))
     assert result.best_loss == min(loss for _, loss in result.validations)
-    from burnish.train import pack
-from burnish.train.loop import loss_per_token
-
     assert loss_per_token(model, VALIDATION, micro_batch_tokens=64) == pytest.approx(result.best_loss, rel=1e-6)
 
 
