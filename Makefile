@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEER := .venv-peer
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types floors unit bench bench-data format lock schema clean
+.PHONY: demo test lint types floors unit bench bench-data bench-gpu format lock schema clean
 
 demo: $(STAMP)
 	$(BIN)/burnish demo
@@ -28,6 +28,10 @@ unit: $(STAMP)
 # make bench DATA=FOLDER: the training step against TRL; ARGS="--workloads W1 --rows 96" for a part of it.
 bench: bench-data $(STAMP) $(PEER)/.installed
 	$(BIN)/python benchmarks/bench.py "$(DATA)" --peer-python $(PEER)/bin/python $(ARGS)
+
+# make bench-gpu: the training step on this machine's GPU; ARGS="--shapes 8B --prefix 300" and the like.
+bench-gpu: $(STAMP)
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 bench-data:
 	@test -d "$(DATA)" || { echo "make bench DATA=FOLDER: the folder of the datasets; see benchmarks/README.md"; exit 1; }

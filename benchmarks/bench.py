@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from job import WORKLOADS
+from job import SWITCHES, WORKLOADS
 
 HERE = Path(__file__).parent
 QUALITY_GATE = 0.01
@@ -27,13 +27,13 @@ SYSTEMS = {
     "trl-default": ("run_trl.py", ["default"]),
     "trl-tuned": ("run_trl.py", ["tuned"]),
     "burnish": ("run_burnish.py", []),
-    "burnish, no shared prefix": ("run_burnish.py", ["shared_prefix=off"]),
+    **{f"burnish-{name}": ("run_burnish.py", [f"{name}=off"]) for name in SWITCHES},
 }
 TITLES = {
     "trl-default": "TRL, its defaults",
     "trl-tuned": "TRL, tuned",
     "burnish": "burnish",
-    "burnish, no shared prefix": "burnish without the shared prefix",
+    **{f"burnish-{name}": f"burnish, train.{name} = false" for name in SWITCHES},
 }
 
 

@@ -7,7 +7,7 @@ Writes JOB_FOLDER/job.json and JOB_FOLDER/start/ (the adapter before the first s
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from burnish.model.adapter import attach_adapter
 from burnish.model.base import find_base, load_model, load_tokenizer
 from burnish.recipe import Schedule
 from burnish.train.loop import TrainOptions, count_steps
+from burnish.train.savings import Savings
 from burnish.train.schedule import examples_of_step, learning_rate_at
 
 OPTIONS = TrainOptions(
@@ -31,9 +32,10 @@ OPTIONS = TrainOptions(
     weight_decay=0.0,
     max_grad_norm=1.0,
     micro_batch_tokens=2048,
-    shared_prefix=True,
 )
 RANK, ALPHA = 16, 32
+# What the ablation switches off, one after the other.
+SWITCHES = (*(field.name for field in fields(Savings)), "in_place_lora")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Train a job with burnish: python benchmarks/run_burnish.py JOB_FOLDER OUTPUT_FOLDER [shared_prefix=off]."""
+"""Train a job with burnish: python benchmarks/run_burnish.py JOB_FOLDER OUTPUT_FOLDER [SWITCH=off]."""
 
 import json
 import sys
@@ -12,7 +12,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from burnish.data import RenderedExample
+from burnish.model.lora import add_in_place
 from burnish.train.loop import start_training, train
+from burnish.train.savings import Savings
 
 
 def main(folder: Path, output: Path, switched_off: set[str]) -> None:
@@ -23,7 +25,10 @@ def main(folder: Path, output: Path, switched_off: set[str]) -> None:
     ]
     model = AutoModelForCausalLM.from_pretrained(job["base"], dtype=torch.float32)
     model = PeftModel.from_pretrained(model, folder / "start", is_trainable=True)
-    options = replace(OPTIONS, shared_prefix="shared_prefix" not in switched_off)
+    if "in_place_lora" not in switched_off:
+        add_in_place(model)
+    savings = Savings(**{name: False for name in switched_off - {"in_place_lora"}})
+    options = replace(OPTIONS, savings=savings)
     times, fed = [], 0
     for metrics in train(start_training(model, options), examples, options):
         fed += metrics.tokens

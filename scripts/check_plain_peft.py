@@ -43,14 +43,13 @@ def burnish_logits(run: Path, prompts: list[list[int]]) -> list[torch.Tensor]:
     """burnish's own logits at every position but the last, all prompts in one pack. Only this part needs burnish."""
     import burnish
     from burnish.data import RenderedExample
-    from burnish.model.attention import packed_attention
     from burnish.model.loss import supervised_logits
-    from burnish.train.pack import pack_examples
+    from burnish.train.pack import batches_for
 
     examples = [RenderedExample("", tuple(ids), (False,) + (True,) * (len(ids) - 1), 1) for ids in prompts]
     model = burnish.load(run).model
-    (batch,) = pack_examples(examples, max_tokens=sum(map(len, prompts)), device=model.device)
-    with packed_attention(model.get_base_model()):
+    with batches_for(model, examples, max_tokens=sum(map(len, prompts))) as batches:
+        (batch,) = batches
         logits_SV = supervised_logits(model, batch).cpu()
     return [logits_SV[batch.owners_S.cpu() == owner] for owner in range(len(prompts))]
 

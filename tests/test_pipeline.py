@@ -15,10 +15,10 @@ import pytest
 import burnish
 from burnish.evaluate.statistics import RowScores
 from burnish.files import read_json, read_jsonl, sha256_of_file
-from burnish.pipeline import Run, resume, run
+from burnish.pipeline import Run, SilentScreen, resume, run
 from burnish.recipe import build_recipe, load_recipe
 from burnish.registry import open_registry, rebuild_registry
-from tests.tiny import save_base
+from tests.tiny import build_model_without_interface, save_base
 
 FAST = {
     "train": {"epochs": 1, "learning_rate": 0.01, "batch_size": 8},
@@ -93,6 +93,21 @@ def test_a_run_leaves_every_product_and_they_agree(task: str, base: Path, tmp_pa
     with open_registry(tmp_path / "runs" / "registry.sqlite") as registry:
         assert [(r.run_id, r.status.value) for r in registry.list_runs()] == [(done.dir.run_id, "finished")]
     assert rebuild_registry(tmp_path / "runs" / "registry.sqlite", tmp_path / "runs").num_runs == 1
+
+
+@pytest.mark.parametrize("task", ["completion", "classification"])
+def test_a_base_without_the_attention_interface_goes_the_whole_way(task: str, tmp_path: Path) -> None:
+    base = save_base(tmp_path / "base")
+    (base / "model.safetensors").unlink()
+    build_model_without_interface("qwen3_next").float().save_pretrained(base)
+    said = list[str]()
+    screen = SilentScreen()
+    screen.say = said.append  # type: ignore[method-assign]
+    done = run(build_recipe(recipe_values(task, base, tmp_path)), screen)
+    assert sum("models of type qwen3_next do not use transformers' attention interface" in line for line in said) == 1
+    tested = read_jsonl(done.dir.predictions("specialist"))
+    specialist = burnish.load(done)
+    assert [specialist.generate(row["prompt"]) for row in tested] == [row["prediction"] for row in tested]
 
 
 def test_the_specialist_that_is_loaded_answers_as_it_was_tested(base: Path, tmp_path: Path) -> None:

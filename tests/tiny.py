@@ -80,6 +80,41 @@ def build_exact_model(seed: int = 0, sliding_window: int | None = None) -> Any:
     return model.double().requires_grad_(False).eval()
 
 
+def build_model_without_interface(kind: str) -> Any:
+    """A model that does not attend through transformers' interface: an old one ("bloom"), or one whose layers are
+    recurrent by turns ("qwen3_next")."""
+    from transformers import BloomConfig, Qwen3NextConfig
+
+    ids = {"vocab_size": 258, "bos_token_id": None, "eos_token_id": 256, "pad_token_id": 256}
+    config = (
+        BloomConfig(hidden_size=32, n_layer=2, n_head=2, **ids)
+        if kind == "bloom"
+        else Qwen3NextConfig(
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            layer_types=["linear_attention", "full_attention"],
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            linear_key_head_dim=8,
+            linear_value_head_dim=8,
+            linear_num_key_heads=2,
+            linear_num_value_heads=4,
+            num_experts=0,
+            mlp_only_layers=[0, 1],
+            **ids,
+        )
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model: Any = AutoModelForCausalLM.from_config(config)
+        for name, parameter in model.named_parameters():
+            if "norm" not in name and parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.15)
+    return model.double().requires_grad_(False).eval()
+
+
 def random_examples(count: int, shared: int, seed: int = 0, longest: int = 40) -> list[RenderedExample]:
     """Examples of odd lengths that share their first `shared` ids; some learn tokens in the middle as well."""
     chance = random.Random(seed)

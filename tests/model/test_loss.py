@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM, Gemma2Config, GraniteConfig
 from burnish.data import RenderedExample
 from burnish.model import loss
 from burnish.model.adapter import attach_adapter
-from burnish.model.attention import packed_attention
 from burnish.model.loss import FrozenHeadLoss, find_frozen_head, supervised_logits, token_losses
-from burnish.train.pack import pack_examples
+from burnish.train.pack import batches_for
+from burnish.train.savings import Savings
 from tests.tiny import build_exact_model, random_examples, randomize_adapter
 
 SMALL = {
@@ -86,23 +86,34 @@ def adapted(model: Any, targets: str | list[str] = "all-linear") -> Any:
     return model.eval()
 
 
-def assert_losses_are_those_of_the_logits(model: Any, examples: list[RenderedExample]) -> None:
-    with packed_attention(model.get_base_model()):
-        for batch in pack_examples(examples, max_tokens=100, device=torch.device("cpu")):
+PACKED, PADDED = Savings(), Savings(packing=False)
+
+
+@pytest.fixture(params=[PACKED, PADDED], ids=["packed", "padded"])
+def savings(request: pytest.FixtureRequest) -> Savings:
+    return request.param
+
+
+def assert_losses_are_those_of_the_logits(
+    model: Any, examples: list[RenderedExample], savings: Savings, *, through_head: bool
+) -> None:
+    with batches_for(model, examples, max_tokens=100, savings=savings) as batches:
+        for batch in batches:
+            assert (find_frozen_head(model, batch) is not None) == through_head
             wanted = cross_entropy(supervised_logits(model, batch), batch.targets_S, reduction="none")
-            torch.testing.assert_close(token_losses(model, batch), wanted, rtol=1e-10, atol=1e-10)
+            for switches in ({}, {"chunked": False}, {"supervised_logits_only": False}):
+                got = token_losses(model, batch, **switches)
+                torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
 
 
-def test_a_plain_head_is_used_and_gives_the_same() -> None:
+def test_a_plain_head_is_used_and_gives_the_same(savings: Savings) -> None:
     model = adapted(build_exact_model())
-    assert_losses_are_those_of_the_logits(model, random_examples(5, 9))
-    assert find_frozen_head(model) is model.get_base_model().lm_head.weight
+    assert_losses_are_those_of_the_logits(model, random_examples(5, 9), savings, through_head=True)
 
 
-def test_an_adapted_head_takes_the_plain_way() -> None:
+def test_an_adapted_head_takes_the_plain_way(savings: Savings) -> None:
     model = adapted(build_exact_model(), ["q_proj", "lm_head"])
-    assert_losses_are_those_of_the_logits(model, random_examples(5, 9))
-    assert find_frozen_head(model) is None
+    assert_losses_are_those_of_the_logits(model, random_examples(5, 9), savings, through_head=False)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +121,7 @@ def test_an_adapted_head_takes_the_plain_way() -> None:
     [Gemma2Config(**SMALL, final_logit_softcapping=3.0, pad_token_id=0), GraniteConfig(**SMALL, logits_scaling=4.0)],
     ids=["capped", "scaled"],
 )
-def test_capped_or_scaled_logits_take_the_plain_way(config: Any) -> None:
+def test_capped_or_scaled_logits_take_the_plain_way(config: Any, savings: Savings) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = adapted(AutoModelForCausalLM.from_config(config).double().requires_grad_(False).eval())
@@ -118,15 +129,13 @@ def test_capped_or_scaled_logits_take_the_plain_way(config: Any) -> None:
         RenderedExample(e.id, tuple(t % 61 for t in e.input_ids), e.loss_mask, e.prompt_length)
         for e in random_examples(4, 9)
     ]
-    with packed_attention(model.get_base_model()):
-        assert find_frozen_head(model) is None
-    assert_losses_are_those_of_the_logits(model, examples)
+    assert_losses_are_those_of_the_logits(model, examples, savings, through_head=False)
 
 
-def test_the_trial_of_a_model_leaves_dropout_and_the_random_state_alone() -> None:
+def test_the_trial_of_a_model_leaves_dropout_and_the_random_state_alone(savings: Savings) -> None:
     model = adapted(build_exact_model()).train()
     before = torch.get_rng_state()
-    with packed_attention(model.get_base_model()):
-        assert find_frozen_head(model) is not None
+    with batches_for(model, random_examples(2, 9), max_tokens=100, savings=savings) as batches:
+        assert find_frozen_head(model, next(batches)) is not None
     assert torch.equal(torch.get_rng_state(), before)
     assert all(module.training for module in model.modules())

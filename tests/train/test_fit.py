@@ -14,10 +14,10 @@ from burnish.data import RenderedExample
 from burnish.errors import Interrupted, RunError, StorageError, TrainingError
 from burnish.model.adapter import adapter_parameters, attach_adapter
 from burnish.recipe import Schedule
-from burnish.train import checkpoint
+from burnish.train import checkpoint, pack
 from burnish.train.checkpoint import list_checkpoints
 from burnish.train.fit import FitEvents, FitOptions, FitResult, fit
-from burnish.train.loop import TrainOptions, start_training, train
+from burnish.train.loop import TrainOptions, loss_per_token, start_training, train
 from burnish.train.schedule import examples_of_step, learning_rate_at
 from burnish.train.step import StepMetrics
 from tests.tiny import build_exact_model, build_model, random_examples, randomize_adapter
@@ -32,7 +32,6 @@ OPTIONS = TrainOptions(
     weight_decay=0.01,
     max_grad_norm=1.0,
     micro_batch_tokens=64,
-    shared_prefix=True,
 )
 EXAMPLES = random_examples(18, 13, seed=1)
 GOLDEN = [6.0705, 5.9382, 5.9085, 5.9202, 5.8723, 5.468]
@@ -99,8 +98,6 @@ def test_the_best_adapter_by_validation_is_left_in_the_model(tmp_path: Path) -> 
     model = new_model()
     result = run_fit(tmp_path, model, options=replace(OPTIONS, learning_rate=0.5, epochs=6))
     assert result.best_loss == min(loss for _, loss in result.validations)
-    from burnish.train.loop import loss_per_token
-
     assert loss_per_token(model, VALIDATION, micro_batch_tokens=64) == pytest.approx(result.best_loss, rel=1e-6)
 
 
@@ -119,8 +116,10 @@ def steps(model: Any, options: TrainOptions, count: int) -> list[StepMetrics]:
     return [metrics for metrics, _ in zip(train(state, EXAMPLES, options), range(count), strict=False)]
 
 
-def test_a_step_does_not_depend_on_how_it_is_cut() -> None:
-    """8 x 1 = 1 x 8, in float64, with examples of different numbers of learned tokens."""
+@pytest.mark.parametrize("min_kept", [8, 64])
+def test_a_step_does_not_depend_on_how_it_is_cut(monkeypatch: pytest.MonkeyPatch, min_kept: int) -> None:
+    """8 x 1 = 1 x 8, in float64, with examples of different numbers of learned tokens, the prefix once or each time."""
+    monkeypatch.setattr(pack, "MIN_KEPT", min_kept)
     trajectories, ends = [], []
     for tokens in (1, 70, 10_000):
         model = attach_adapter(build_exact_model(), rank=3, alpha=8, dropout=0, target_modules="all-linear", seed=0)

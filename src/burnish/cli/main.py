@@ -162,6 +162,8 @@ def run(
     if (recipe is None) == (resume is None):
         raise typer.BadParameter("name a recipe, or a run to --resume")
     result = _resume(resume, runs) if resume else _run(recipe or Path(), overrides or [])
+    if not _is_first_rank():
+        return
     _print_run(result, as_json)
     if gate and result.verdict["outcome"] != "better":
         raise typer.Exit(EXIT_GATE)
@@ -264,7 +266,7 @@ def _run(recipe: Path, overrides: list[str]) -> "Run":
     from burnish import pipeline
     from burnish.cli.screen import TerminalScreen
 
-    return pipeline.run(loaded, TerminalScreen())
+    return pipeline.run(loaded, TerminalScreen(is_quiet=not _is_first_rank()))
 
 
 def _resume(name: str, runs: Path) -> "Run":
@@ -272,7 +274,12 @@ def _resume(name: str, runs: Path) -> "Run":
     from burnish.cli.screen import TerminalScreen
     from burnish.run_dir import find_run_dir
 
-    return pipeline.resume(find_run_dir(name, runs), TerminalScreen())
+    return pipeline.resume(find_run_dir(name, runs), TerminalScreen(is_quiet=not _is_first_rank()))
+
+
+def _is_first_rank() -> bool:
+    """Under torchrun one process talks for all."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _open(name: str, runs: Path) -> "Run":

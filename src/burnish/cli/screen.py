@@ -18,8 +18,8 @@ PLAIN_INTERVAL_S = 15.0
 class TerminalScreen:
     """News on stderr, so that stdout holds results only."""
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+    def __init__(self, *, is_quiet: bool = False) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=is_quiet)
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""

@@ -19,9 +19,9 @@ from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap
 from burnish.files import read_json, sha256_of_json, write_json
 from burnish.generate.decode import decode_greedy
 from burnish.model.adapter import adapter_off
-from burnish.model.attention import packed_attention
 from burnish.model.loss import supervised_logits
-from burnish.train.pack import pack_examples
+from burnish.train.pack import batches_for
+from burnish.train.savings import Savings
 
 # Rows of logits (a vocabulary wide each) that are compared at once: the comparison needs several copies of them.
 ROWS_PER_CHUNK = 64
@@ -133,8 +133,9 @@ def _compare(model: Any, examples: Sequence[RenderedExample], max_tokens: int) -
     sums = {
         name: torch.zeros(len(examples), dtype=torch.float64) for name in ("kl", "nll_change", "agreement", "count")
     }
-    batches = pack_examples(examples, max_tokens=min(max_tokens, 1024), device=model.device)
-    with packed_attention(model.get_base_model()):
+    # Each batch is read with and without the adapter, so none may hand its keys and values to the next.
+    savings = Savings(prefix_once=False)
+    with batches_for(model, examples, max_tokens=min(max_tokens, 1024), savings=savings) as batches:
         for batch in batches:
             tuned_SV = supervised_logits(model, batch)
             with adapter_off(model):

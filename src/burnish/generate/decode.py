@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
+from burnish.generate.plain import generate_plainly
 from burnish.generate.prompts import extend, read_prompts
+from burnish.model.attention import can_pack
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ def decode_greedy(
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[Generation]:
     """The most likely next token, again and again, until the end of the turn; one answer a prompt, in order."""
+    if not can_pack(model):
+        return _decode_plainly(model, prompts, max_new_tokens, end_ids, batch_size, on_done)
     answers: list[Generation | None] = [None] * len(prompts)
     start = time.perf_counter()
     for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=min(end_ids), room=max_new_tokens):
@@ -60,3 +64,22 @@ def decode_greedy(
         on_done(len(chosen))
         start = time.perf_counter()
     return [answer for answer in answers if answer is not None]
+
+
+def _decode_plainly(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    end_ids: frozenset[int],
+    batch_size: int,
+    on_done: Callable[[int], None],
+) -> list[Generation]:
+    answers: dict[int, Generation] = {}
+    for chosen, found, elapsed in generate_plainly(
+        model, prompts, max_new_tokens=max_new_tokens, end_ids=end_ids, batch_size=batch_size
+    ):
+        for i, tokens in zip(chosen, found, strict=True):
+            has_ended = tokens[-1] in end_ids
+            answers[i] = Generation(tuple(tokens[: len(tokens) - has_ended]), has_ended, elapsed)
+        on_done(len(chosen))
+    return [answers[i] for i in range(len(prompts))]

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from burnish.errors import BaseModelError
+from burnish.generate.plain import score_labels
 from burnish.generate.prompts import FilledCache, fits_window, read_prompts
+from burnish.model.attention import can_pack
 
 # Nodes of one prompt that one pass reads. More save passes; fewer are read in vain.
 NODES_PER_PASS = 12
@@ -46,18 +47,11 @@ def choose_labels(
     batch_size: int,
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[LabelChoice]:
-    """The most likely of `labels` (token ids with the end-of-turn token) after each prompt, in order.
-
-    Raises:
-        BaseModelError: a prompt is longer than the model's sliding window.
-    """
-    root = _build_trie(labels)
+    """The most likely of `labels` (token ids with the end-of-turn token) after each prompt, in order."""
     room = max(map(len, labels))
-    if not fits_window(model, prompts, room):
-        raise BaseModelError(
-            f"a prompt of {max(map(len, prompts)):,} tokens with the labels goes beyond the base model's attention "
-            f"window of {model.config.sliding_window:,} tokens. Shorten the prompts, or use a base without one."
-        )
+    if not (can_pack(model) and fits_window(model, prompts, room)):
+        return _choose_plainly(model, prompts, labels, batch_size, on_done)
+    root = _build_trie(labels)
     choices: dict[int, LabelChoice] = {}
     start = time.perf_counter()
     for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=pad_id, room=room):
@@ -79,6 +73,23 @@ def choose_labels(
         on_done(len(chosen))
         start = time.perf_counter()
     return [choices[i] for i in range(len(prompts))]
+
+
+def _choose_plainly(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    labels: Sequence[Sequence[int]],
+    batch_size: int,
+    on_done: Callable[[int], None],
+) -> list[LabelChoice]:
+    choices = []
+    for prompt in prompts:
+        start = time.perf_counter()
+        scores = score_labels(model, [prompt], labels, batch_size)[0]
+        best = int(scores.argmax())
+        choices.append(LabelChoice(best, float(scores[best]), time.perf_counter() - start))
+        on_done(1)
+    return choices
 
 
 @dataclass(eq=False)

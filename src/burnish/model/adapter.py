@@ -37,9 +37,18 @@ class AdapterCard:
 
 
 def attach_adapter(
-    model: Any, *, rank: int, alpha: float, dropout: float, target_modules: str | Sequence[str], seed: int
+    model: Any,
+    *,
+    rank: int,
+    alpha: float,
+    dropout: float,
+    target_modules: str | Sequence[str],
+    seed: int,
+    in_place: bool = True,
 ) -> Any:
     """Wrap `model` with a new LoRA adapter in fp32; its B is zero, so the model's answers do not change yet.
+
+    `in_place` as in `model.lora`; peft's own forward without it.
 
     Raises:
         AdapterError: no layer has such a name.
@@ -55,7 +64,8 @@ def attach_adapter(
             wrapped = get_peft_model(model, config)
     except ValueError as error:
         raise AdapterError(f"adapter.target_modules = {target_modules!r}: {str(error).splitlines()[0]}") from None
-    add_in_place(wrapped)
+    if in_place:
+        add_in_place(wrapped)
     return wrapped
 
 

@@ -1,11 +1,12 @@
-"""Attention over a pack: a prefix that is computed once, then the suffixes that each continue it.
+"""Attention over a pack: prefixes that are computed once, each followed by the suffixes that continue it.
 
-One row holds P prefix tokens and then G suffixes without padding. A prefix token sees the prefix before it; a
-suffix token sees the whole prefix and its own suffix before it, never another suffix. With P = 0 this is plain
-packing. No [T, T] mask is ever built. It enters through transformers' AttentionInterface.
+One row holds groups one after the other; a group is P prefix tokens and then G suffixes without padding. A prefix
+token sees the prefix before it; a suffix token sees its group's whole prefix and its own suffix before it, never
+another suffix or group. A group with P = 0 is plain packing. No [T, T] mask is ever built. It enters through
+transformers' AttentionInterface.
 
-Shapes: T tokens of the pack, P prefix, N = T - P suffix tokens, G suffixes, S longest suffix, H query heads,
-K key/value heads, R = H / K query heads per key/value head, D head width.
+Shapes: T tokens of the pack; of one group: P prefix tokens, N suffix tokens, G suffixes, S longest suffix; H query
+heads, K key/value heads, R = H / K query heads per key/value head, D head width.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,9 +23,46 @@ ATTENTION_NAME = "burnish_pack"
 MAX_PLAIN_KEYS = 640
 
 
+class PrefixStore:
+    """Keys and values of a prefix, by layer: computed in a pack of its own and used in later ones.
+
+    The later packs take them as they are; what their backward leaves there goes back through the prefix once, by
+    `backward`.
+    """
+
+    def __init__(self) -> None:
+        self._computed: dict[int, tuple[Tensor, Tensor]] = {}
+        self._used: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Remember a layer's keys and values, [K, P, D] each."""
+        self._computed[layer] = key, value
+
+    def use(self, layer: int) -> tuple[Tensor, Tensor]:
+        """A layer's keys and values, cut off from how they were computed."""
+        if layer not in self._used:
+            key, value = self._computed[layer]
+            needs_gradient = torch.is_grad_enabled()
+            self._used[layer] = (
+                key.detach().requires_grad_(needs_gradient and key.requires_grad),
+                value.detach().requires_grad_(needs_gradient and value.requires_grad),
+            )
+        return self._used[layer]
+
+    def backward(self, loss: Tensor) -> None:
+        """The backward of the prefix's pack: of its own loss (a scalar) and of all that used its keys and values."""
+        tensors, gradients = [loss], [torch.ones_like(loss)]
+        for layer, used in self._used.items():
+            for computed, leaf in zip(self._computed[layer], used, strict=True):
+                if leaf.grad is not None:
+                    tensors.append(computed)
+                    gradients.append(leaf.grad)
+        torch.autograd.backward(tensors, gradients)
+
+
 @dataclass(frozen=True)
-class PackLayout:
-    """Where the suffixes of a pack lie."""
+class GroupLayout:
+    """Where the tokens of one group lie."""
 
     prefix_length: int
     suffix_lengths: tuple[int, ...]
@@ -32,10 +70,40 @@ class PackLayout:
     """For each cell of [G, S] the suffix token that stands there (0 where none does)."""
     packed_N: Tensor
     """For each suffix token its cell in the flattened [G, S]."""
+    store: PrefixStore | None = None
+    """If there is one, the pack holds either the prefix, which fills it, or suffixes, which use it."""
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """In this pack."""
+        return 0 if self.store is not None and self.suffix_lengths else self.prefix_length
+
+    @property
+    def num_suffix_tokens(self) -> int:
+        return sum(self.suffix_lengths)
+
+    @property
+    def num_tokens(self) -> int:
+        return self.num_prefix_tokens + self.num_suffix_tokens
 
 
-def build_layout(prefix_length: int, suffix_lengths: Sequence[int], device: torch.device) -> PackLayout:
-    """The layout of a pack; suffixes have at least one token."""
+@dataclass(frozen=True)
+class PackLayout:
+    """The groups of a pack, in order."""
+
+    groups: tuple[GroupLayout, ...]
+
+
+def build_layout(
+    groups: Sequence[tuple[int, Sequence[int]]], device: torch.device, store: PrefixStore | None = None
+) -> PackLayout:
+    """The layout of a pack from (prefix length, suffix lengths) of each group; a suffix has at least one token."""
+    return PackLayout(tuple(_build_group(prefix, lengths, device, store) for prefix, lengths in groups))
+
+
+def _build_group(
+    prefix_length: int, suffix_lengths: Sequence[int], device: torch.device, store: PrefixStore | None
+) -> GroupLayout:
     longest = max(suffix_lengths, default=0)
     lengths_G = torch.tensor(suffix_lengths, dtype=torch.long)
     starts_G = lengths_G.cumsum(0) - lengths_G
@@ -43,14 +111,24 @@ def build_layout(prefix_length: int, suffix_lengths: Sequence[int], device: torc
     is_token_GS = cells_S[None] < lengths_G[:, None]
     padded_GS = torch.where(is_token_GS, starts_G[:, None] + cells_S[None], 0)
     packed_N = is_token_GS.flatten().nonzero().flatten()
-    return PackLayout(prefix_length, tuple(suffix_lengths), padded_GS.to(device), packed_N.to(device))
+    return GroupLayout(prefix_length, tuple(suffix_lengths), padded_GS.to(device), packed_N.to(device), store)
 
 
 def position_ids(layout: PackLayout) -> Tensor:
-    """[1, T]: the prefix counts from 0, and each suffix goes on from there."""
-    counts = [torch.arange(layout.prefix_length)]
-    counts += [torch.arange(layout.prefix_length, layout.prefix_length + n) for n in layout.suffix_lengths]
-    return torch.cat(counts)[None].to(layout.packed_N.device)
+    """[1, T]: each prefix counts from 0, and each of its suffixes goes on from there."""
+    counts = []
+    for group in layout.groups:
+        prefix = group.prefix_length
+        counts += [
+            torch.arange(group.num_prefix_tokens),
+            *(torch.arange(prefix, prefix + n) for n in group.suffix_lengths),
+        ]
+    return torch.cat(counts)[None].to(layout.groups[0].packed_N.device)
+
+
+def can_pack(model: Any) -> bool:
+    """Whether the model attends through transformers' attention interface; nearly all do."""
+    return bool(getattr(model, "_supports_attention_backend", False))
 
 
 @contextmanager
@@ -86,18 +164,35 @@ def pack_attention(
     if attention_mask is not None or dropout or s_aux is not None:
         raise NotImplementedError("pack attention takes no mask, dropout or attention sinks")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    prefix = pack_layout.prefix_length
-    queries, keys, values = query[0], key[0], value[0]
-    longest = max(pack_layout.suffix_lengths, default=0)
-    if prefix + longest > MAX_PLAIN_KEYS and softcap is None:
-        out_HTD = _fused_parts(queries, keys, values, pack_layout, scale, sliding_window)
-    else:
-        options = _Options(scale, sliding_window, softcap)
-        parts = [_prefix_part(queries[:, :prefix], keys[:, :prefix], values[:, :prefix], options)] if prefix else []
-        if longest:
-            parts.append(_suffix_part(queries, keys, values, pack_layout, options))
-        out_HTD = torch.cat(parts, dim=1)
-    return out_HTD.transpose(0, 1)[None], None
+    options = _Options(scale, sliding_window, softcap)
+    sizes = [group.num_tokens for group in pack_layout.groups]
+    # Split, here and below, and not sliced: the backward is one copy, not a zero-filled one for each part and a sum.
+    queries, keys, values = (torch.split(tensor[0], sizes, dim=1) for tensor in (query, key, value))
+    parts = zip(queries, keys, values, pack_layout.groups, strict=True)
+    outputs = [_attend(*part, layer=module.layer_idx, options=options) for part in parts]
+    return torch.cat(outputs, dim=1).transpose(0, 1)[None], None
+
+
+def _attend(
+    query_HTD: Tensor, key_KTD: Tensor, value_KTD: Tensor, group: GroupLayout, *, layer: int, options: "_Options"
+) -> Tensor:
+    """Attention of one group: [H, T, D]."""
+    sizes = [group.num_prefix_tokens, group.num_suffix_tokens]
+    query_P, query_N = torch.split(query_HTD, sizes, dim=1)
+    key_P, key_N = torch.split(key_KTD, sizes, dim=1)
+    value_P, value_N = torch.split(value_KTD, sizes, dim=1)
+    if group.store is not None and group.suffix_lengths:
+        key_P, value_P = group.store.use(layer)
+    elif group.store is not None:
+        group.store.keep(layer, key_P, value_P)
+    is_long = group.prefix_length + max(group.suffix_lengths, default=0) > MAX_PLAIN_KEYS and options.softcap is None
+    outputs = []
+    if group.num_prefix_tokens:
+        outputs.append((_fused if is_long else _prefix_part)(query_P, key_P, value_P, options))
+    if group.suffix_lengths:
+        suffix_part = _fused_suffixes if is_long else _suffix_part
+        outputs.append(suffix_part(query_N, key_N, value_N, (key_P, value_P), group, options))
+    return torch.cat(outputs, dim=1)
 
 
 @dataclass(frozen=True)
@@ -126,31 +221,36 @@ def _prefix_part(query_HPD: Tensor, key_KPD: Tensor, value_KPD: Tensor, options:
 
 
 def _suffix_part(
-    query_HTD: Tensor, key_KTD: Tensor, value_KTD: Tensor, layout: PackLayout, options: _Options
+    query_HND: Tensor,
+    key_KND: Tensor,
+    value_KND: Tensor,
+    prefix: tuple[Tensor, Tensor],
+    group: GroupLayout,
+    options: _Options,
 ) -> Tensor:
-    heads, _, width = query_HTD.shape
-    kv_heads, prefix = key_KTD.shape[0], layout.prefix_length
-    num, longest = layout.padded_GS.shape
+    """The suffixes over the keys and values of the prefix ([K, P, D] each) and over their own."""
+    heads, _, width = query_HND.shape
+    kv_heads, length = key_KND.shape[0], group.prefix_length
+    num, longest = group.padded_GS.shape
     repeats = heads // kv_heads
-    cells = layout.padded_GS.flatten() + prefix
+    cells = group.padded_GS.flatten()
     folded = (kv_heads, num, repeats * longest, width)
-    query_KGRSD = query_HTD[:, cells].view(kv_heads, -1, num, longest, width).transpose(1, 2).reshape(folded)
+    query_KGRSD = query_HND[:, cells].view(kv_heads, -1, num, longest, width).transpose(1, 2).reshape(folded)
     query_KGRSD = query_KGRSD * options.scale
-    own_key = key_KTD[:, cells].view(kv_heads, num, longest, width)
-    own_value = value_KTD[:, cells].view(kv_heads, num, longest, width)
+    own_key = key_KND[:, cells].view(kv_heads, num, longest, width)
+    own_value = value_KND[:, cells].view(kv_heads, num, longest, width)
     scores = query_KGRSD @ own_key.mT
-    if prefix:
-        shared = query_KGRSD.reshape(kv_heads, -1, width) @ key_KTD[:, :prefix].mT
-        scores = torch.cat([shared.view(*folded[:3], prefix), scores], dim=-1)
-    visible = _visible(prefix, longest, 0, prefix + longest, options.window, query_HTD.device)
+    if length:
+        shared = query_KGRSD.reshape(kv_heads, -1, width) @ prefix[0].mT
+        scores = torch.cat([shared.view(*folded[:3], length), scores], dim=-1)
+    visible = _visible(length, longest, 0, length + longest, options.window, query_HND.device)
     weights = options.weights(scores, _hidden(visible, repeats, scores))
-    # Split, not sliced: the backward is one copy, not two and a sum.
-    shared_weights, own_weights = torch.split(weights, [prefix, longest], dim=-1)
+    shared_weights, own_weights = torch.split(weights, [length, longest], dim=-1)
     out = own_weights @ own_value
-    if prefix:
-        out = out + (shared_weights.reshape(kv_heads, -1, prefix) @ value_KTD[:, :prefix]).view(folded)
+    if length:
+        out = out + (shared_weights.reshape(kv_heads, -1, length) @ prefix[1]).view(folded)
     out_HGSD = out.view(kv_heads, num, -1, longest, width).transpose(1, 2).reshape(heads, num * longest, width)
-    return out_HGSD[:, layout.packed_N]
+    return out_HGSD[:, group.packed_N]
 
 
 def _hidden(visible: Tensor, repeats: int, like: Tensor) -> Tensor:
@@ -159,35 +259,38 @@ def _hidden(visible: Tensor, repeats: int, like: Tensor) -> Tensor:
     return hidden.repeat(repeats, 1)
 
 
-def _fused_parts(
-    query_HTD: Tensor, key_KTD: Tensor, value_KTD: Tensor, layout: PackLayout, scale: float, window: int | None
+def _fused_suffixes(
+    query_HND: Tensor,
+    key_KND: Tensor,
+    value_KND: Tensor,
+    prefix: tuple[Tensor, Tensor],
+    group: GroupLayout,
+    options: _Options,
 ) -> Tensor:
-    """The same, one sequence after the other, through SDPA, whose memory grows with the length, not its square."""
-    prefix, outputs, start = layout.prefix_length, [], layout.prefix_length
-    spans = [(0, prefix)] if prefix else []
-    for length in layout.suffix_lengths:
-        spans.append((start, start + length))
-        start += length
-    for begin, end in spans:
-        own = slice(begin, end)
-        is_suffix = begin >= prefix and prefix > 0
-        key, value = key_KTD[:, own], value_KTD[:, own]
-        if is_suffix:
-            key, value = torch.cat([key_KTD[:, :prefix], key], 1), torch.cat([value_KTD[:, :prefix], value], 1)
-        offset = prefix if is_suffix else 0
-        needs_mask = is_suffix or (window is not None and window < end - begin)
-        mask = _visible(offset, end - begin, 0, offset + end - begin, window, key.device) if needs_mask else None
-        repeats = query_HTD.shape[0] // key.shape[0]
-        out = scaled_dot_product_attention(
-            query_HTD[None, :, own],
-            key.repeat_interleave(repeats, 0)[None],
-            value.repeat_interleave(repeats, 0)[None],
-            attn_mask=mask,
-            is_causal=mask is None,
-            scale=scale,
-        )
-        outputs.append(out[0])
+    """The same, one suffix after the other, through SDPA, whose memory grows with the length, not its square."""
+    outputs = []
+    lengths = list(group.suffix_lengths)
+    parts = (torch.split(tensor, lengths, dim=1) for tensor in (query_HND, key_KND, value_KND))
+    for query, key, value in zip(*parts, strict=True):
+        seen = torch.cat([prefix[0], key], dim=1), torch.cat([prefix[1], value], dim=1)
+        outputs.append(_fused(query, *seen, options))
     return torch.cat(outputs, dim=1)
+
+
+def _fused(query_HSD: Tensor, key_KLD: Tensor, value_KLD: Tensor, options: _Options) -> Tensor:
+    """The last S of L positions, through SDPA: [H, S, D]."""
+    num, total = query_HSD.shape[1], key_KLD.shape[1]
+    is_plain = num == total and (options.window is None or options.window >= total)
+    mask = None if is_plain else _visible(total - num, num, 0, total, options.window, key_KLD.device)
+    repeats = query_HSD.shape[0] // key_KLD.shape[0]
+    return scaled_dot_product_attention(
+        query_HSD[None],
+        key_KLD.repeat_interleave(repeats, 0)[None],
+        value_KLD.repeat_interleave(repeats, 0)[None],
+        attn_mask=mask,
+        is_causal=is_plain,
+        scale=options.scale,
+    )[0]
 
 
 def _visible(

@@ -70,11 +70,6 @@ def load_model(base: BaseFiles, *, dtype: "torch.dtype", device: "torch.device")
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise BaseModelError(f"{base.folder}: the model cannot be read ({reason}). Is the folder complete?") from error
-    if not getattr(model, "_supports_attention_backend", False):
-        raise BaseModelError(
-            f"{base.name}: models of type {model.config.model_type} do not use transformers' attention interface, "
-            "which burnish needs to pack examples. Choose another base model."
-        )
     model.requires_grad_(False)
     return model.to(device).eval()
 

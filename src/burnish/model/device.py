@@ -1,5 +1,6 @@
 """The device, the number format that is fast on it, and its random numbers."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +9,9 @@ import torch
 
 
 def choose_device() -> torch.device:
-    """The first accelerator, else the CPU."""
+    """The first accelerator (under torchrun the process's own), else the CPU."""
     if torch.cuda.is_available():
-        return torch.device("cuda", 0)
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun: one process a device
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")

@@ -15,6 +15,7 @@ from burnish.errors import Interrupted
 from burnish.files import storage_errors, write_jsonl
 from burnish.train.checkpoint import Progress, list_checkpoints, load_checkpoint, save_checkpoint
 from burnish.train.loop import TrainOptions, TrainState, count_steps, loss_per_token, start_training, train
+from burnish.train.ranks import ALONE, Ranks
 from burnish.train.schedule import steps_per_epoch
 from burnish.train.step import StepMetrics
 
@@ -59,43 +60,52 @@ def fit(
     checkpoints: Path,
     metrics_path: Path,
     events: FitEvents,
+    ranks: Ranks = ALONE,
 ) -> FitResult:
     """Train the adapter of `model` and leave the best one, by validation loss, in it.
 
-    Goes on from the newest checkpoint if there is one; on the CPU the end is then the same, bit for bit.
+    Goes on from the newest checkpoint if there is one; on the CPU the end is then the same, bit for bit (on several
+    ranks with dropout, the other ranks' dropout aside). Only the first rank writes.
 
     Raises:
-        Interrupted: `should_stop` said so; a checkpoint of the last whole step was kept.
+        Interrupted: `should_stop` said so, on any rank; a checkpoint of the last whole step was kept.
     """
-    torch.manual_seed(options.seed)
+    torch.manual_seed(options.seed + ranks.rank)  # each rank its own dropout
     state = start_training(model, options)
     progress, best = Progress(), dict[str, Tensor]()
-    if list_checkpoints(checkpoints):
+    is_begun = ranks.agree(bool(list_checkpoints(checkpoints)))
+    if is_begun:
         progress, best = load_checkpoint(state, checkpoints)
-    _cut_metrics(metrics_path, state.step)
+    if ranks.is_first:
+        _cut_metrics(metrics_path, state.step)
     num_steps = count_steps(len(train_examples), options)
     per_epoch = steps_per_epoch(len(train_examples), options.batch_size)
     validate_at = _validation_steps(num_steps, per_epoch, fit_options.validations_per_epoch)
     started, saved_at = time.monotonic() - progress.elapsed_s, time.monotonic()
 
     def save() -> None:
+        if not ranks.is_first:
+            return
         progress.elapsed_s = time.monotonic() - started
         save_checkpoint(state, progress, best, checkpoints)
 
-    if not list_checkpoints(checkpoints):
+    if not is_begun:
         save()  # so that the very first minutes can be resumed, and an unwritable disk shows at once
     if progress.num_worse < fit_options.patience:
-        for metrics in train(state, train_examples, options):
-            _log(metrics_path, metrics)
+        for metrics in train(state, train_examples, options, ranks):
+            if ranks.is_first:
+                _log(metrics_path, metrics)
             events.on_step(metrics, num_steps)
             if metrics.step in validate_at:
-                loss = loss_per_token(model, validation_examples, micro_batch_tokens=options.micro_batch_tokens)
+                loss = loss_per_token(
+                    model, validation_examples, micro_batch_tokens=options.micro_batch_tokens, ranks=ranks
+                )
                 if progress.add(metrics.step, loss):
                     best = {name: p.detach().cpu().clone() for name, p in state.parameters.items()}
                 events.on_validation(metrics.step, loss)
                 if progress.num_worse >= fit_options.patience:
                     break
-            if events.should_stop():
+            if ranks.any(events.should_stop()):
                 save()
                 raise Interrupted
             if time.monotonic() - saved_at >= fit_options.checkpoint_s:

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from burnish.data.render import RenderedExample
 from burnish.model.adapter import adapter_parameters
-from burnish.model.attention import packed_attention
 from burnish.model.loss import token_losses
 from burnish.recipe import Schedule
-from burnish.train.pack import pack_examples
+from burnish.train.pack import batches_for
+from burnish.train.ranks import ALONE, Ranks
+from burnish.train.savings import ALL_SAVINGS, Savings
 from burnish.train.schedule import examples_of_step, learning_rate_at, steps_per_epoch
 from burnish.train.step import StepMetrics, train_step
 
@@ -30,7 +31,7 @@ class TrainOptions:
     weight_decay: float
     max_grad_norm: float
     micro_batch_tokens: int
-    shared_prefix: bool
+    savings: Savings = ALL_SAVINGS
 
 
 @dataclass
@@ -58,11 +59,12 @@ def count_steps(num_examples: int, options: TrainOptions) -> int:
     return options.epochs * steps_per_epoch(num_examples, options.batch_size)
 
 
-def train(state: TrainState, examples: Sequence[RenderedExample], options: TrainOptions) -> Iterator[StepMetrics]:
+def train(
+    state: TrainState, examples: Sequence[RenderedExample], options: TrainOptions, ranks: Ranks = ALONE
+) -> Iterator[StepMetrics]:
     """Go on from `state.step` to the last step; `state` is whole whenever a step has been yielded."""
     num_steps = count_steps(len(examples), options)
     per_epoch = steps_per_epoch(len(examples), options.batch_size)
-    device = state.model.device
     while state.step < num_steps:
         chosen = [examples[i] for i in examples_of_step(state.step, len(examples), options.batch_size, options.seed)]
         for group in state.optimizer.param_groups:
@@ -73,11 +75,9 @@ def train(state: TrainState, examples: Sequence[RenderedExample], options: Train
                 warmup_share=options.warmup_share,
                 schedule=options.schedule,
             )
-        batches = pack_examples(
-            chosen, max_tokens=options.micro_batch_tokens, device=device, shared_prefix=options.shared_prefix
-        )
+        own = [chosen[i] for i in ranks.share([example.length for example in chosen])]
         state.model.train()
-        with packed_attention(state.model.get_base_model()):
+        with batches_for(state.model, own, max_tokens=options.micro_batch_tokens, savings=options.savings) as batches:
             metrics = train_step(
                 state.model,
                 list(state.parameters.values()),
@@ -87,6 +87,8 @@ def train(state: TrainState, examples: Sequence[RenderedExample], options: Train
                 max_grad_norm=options.max_grad_norm,
                 step=state.step + 1,
                 epoch=(state.step + 1) / per_epoch,
+                savings=options.savings,
+                ranks=ranks,
             )
         state.step += 1
         state.model.eval()
@@ -94,22 +96,20 @@ def train(state: TrainState, examples: Sequence[RenderedExample], options: Train
 
 
 @torch.no_grad()
-def example_losses(
-    model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int, shared_prefix: bool = True
-) -> Tensor:
+def example_losses(model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int) -> Tensor:
     """[examples]: the sum of the negative log-likelihood of each example's supervised tokens, nats."""
     sums = torch.zeros(len(examples), dtype=torch.float64)
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    with packed_attention(base):
-        for batch in pack_examples(
-            examples, max_tokens=micro_batch_tokens, device=model.device, shared_prefix=shared_prefix
-        ):
+    with batches_for(model, examples, max_tokens=micro_batch_tokens) as batches:
+        for batch in batches:
             losses = token_losses(model, batch)
             sums.index_add_(0, batch.owners_S.cpu(), losses.cpu().double())
     return sums
 
 
-def loss_per_token(model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int) -> float:
-    """The mean negative log-likelihood over all supervised tokens, nats."""
-    sums = example_losses(model, examples, micro_batch_tokens=micro_batch_tokens)
-    return float(sums.sum() / sum(example.num_supervised for example in examples))
+def loss_per_token(
+    model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int, ranks: Ranks = ALONE
+) -> float:
+    """The mean negative log-likelihood over all supervised tokens, nats; each rank takes its share."""
+    own = [examples[i] for i in ranks.share([example.length for example in examples])]
+    (total,) = ranks.sum(float(example_losses(model, own, micro_batch_tokens=micro_batch_tokens).sum()))
+    return total / sum(example.num_supervised for example in examples)

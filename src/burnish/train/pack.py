@@ -1,59 +1,172 @@
-"""Rendered examples -> packs: no padding, the common beginning computed once, nothing fed that is not needed."""
+"""Rendered examples -> batches: no padding, common beginnings computed once, nothing fed that is not needed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from burnish.data.render import RenderedExample
-from burnish.model.attention import build_layout, position_ids
+from burnish.model.attention import PackLayout, PrefixStore, build_layout, can_pack, packed_attention
 from burnish.model.loss import Batch
-from burnish.model.prefix import common_prefix_length
+from burnish.model.prefix import PrefixGroup, group_by_prefix
+from burnish.train.savings import ALL_SAVINGS, Savings
+
+# A shorter prefix is computed again in each pack of a step: a pack of its own would cost as much.
+MIN_KEPT = 64
+
+
+@contextmanager
+def batches_for(
+    model: Any, examples: Sequence[RenderedExample], *, max_tokens: int, savings: Savings = ALL_SAVINGS
+) -> Iterator[Iterator[Batch]]:
+    """The batches that cover `examples` once, and within the block the attention that they need.
+
+    A model that does not attend through transformers' interface is given padded examples.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if not (savings.packing and can_pack(base)):
+        yield pad_examples(examples, max_tokens=max_tokens, device=model.device, savings=savings)
+        return
+    with packed_attention(base):
+        yield pack_examples(examples, max_tokens=max_tokens, device=model.device, savings=savings)
 
 
 def pack_examples(
-    examples: Sequence[RenderedExample], *, max_tokens: int, device: torch.device, shared_prefix: bool = True
+    examples: Sequence[RenderedExample], *, max_tokens: int, device: torch.device, savings: Savings = ALL_SAVINGS
 ) -> Iterator[Batch]:
-    """Packs of at most `max_tokens` tokens (more only for a single longer example) that cover `examples` once.
+    """Packs of at most `max_tokens` tokens (more only for a single longer example).
 
-    The longest example comes first, so that a pack holds examples of like length. Results of a pack are matched to
-    examples by `owners_S`; the order of packs and rows depends on the lengths alone.
+    Within a group of common beginning the longest example comes first, so that a pack holds examples of like length.
+    Results of a pack are matched to examples by `owners_S`.
     """
-    order = sorted(range(len(examples)), key=lambda i: (-examples[i].length, i))
-    prefix = common_prefix_length([example.input_ids[: example.length] for example in examples]) if shared_prefix else 0
-    chosen: list[int] = []
-    total = prefix
-    for i in order:
-        added = examples[i].length - prefix
-        if chosen and total + added > max_tokens:
-            yield _pack(examples, chosen, prefix, device)
-            chosen, total = [], prefix
-        chosen.append(i)
-        total += added
-    if chosen:
-        yield _pack(examples, chosen, prefix, device)
+    fed = _fed(examples, savings)
+    lengths = [len(ids) for ids in fed]
+    groups = group_by_prefix(fed) if savings.shared_prefix else [PrefixGroup(0, tuple(range(len(examples))))]
+    kept = [group for group in groups if savings.prefix_once and _is_worth_keeping(group, lengths, max_tokens)]
+    for group in kept:
+        yield from _prefix_first(examples, fed, group, max_tokens, device)
+    for part in _fill(lengths, [group for group in groups if group not in kept], max_tokens):
+        yield _pack(examples, fed, _with_the_lonely_together(part), device)
 
 
-def _pack(examples: Sequence[RenderedExample], chosen: Sequence[int], prefix: int, device: torch.device) -> Batch:
-    if len(chosen) == 1:
-        prefix = 0
-    ids = list(examples[chosen[0]].input_ids[:prefix])
-    rows, targets, owners = list[int](), list[int](), list[int]()
-    for owner in chosen:
-        example = examples[owner]
-        shift = len(ids) - prefix  # own position -> row of the pack, for positions behind the prefix
-        for position in range(1, len(example.input_ids)):
-            if example.loss_mask[position]:
-                before = position - 1
-                rows.append(before if before < prefix else before + shift)
-                targets.append(example.input_ids[position])
+def pad_examples(
+    examples: Sequence[RenderedExample], *, max_tokens: int, device: torch.device, savings: Savings = ALL_SAVINGS
+) -> Iterator[Batch]:
+    """Batches of at most `max_tokens` tokens with their padding, the longest examples first."""
+    fed = _fed(examples, savings)
+    order = sorted(range(len(examples)), key=lambda i: (-len(fed[i]), i))
+    while order:
+        longest = len(fed[order[0]])
+        count = max(1, max_tokens // longest)
+        chosen, order = order[:count], order[count:]
+        rows, targets, owners = list[int](), list[int](), list[int]()
+        for start, owner in zip(range(0, count * longest, longest), chosen, strict=False):
+            for position in _learned(examples[owner]):
+                rows.append(start + position - 1)
+                targets.append(examples[owner].input_ids[position])
                 owners.append(owner)
-        ids += example.input_ids[prefix : example.length]
-    layout = build_layout(prefix, [examples[i].length - prefix for i in chosen], device)
+        padded = [[*fed[i], *[0] * (longest - len(fed[i]))] for i in chosen]
+        yield _batch(padded, None, rows, targets, owners, device)
+
+
+def _fed(examples: Sequence[RenderedExample], savings: Savings) -> list[Sequence[int]]:
+    return [example.input_ids[: example.length] if savings.drop_tail else example.input_ids for example in examples]
+
+
+def _learned(example: RenderedExample) -> Iterator[int]:
+    return (position for position in range(1, len(example.input_ids)) if example.loss_mask[position])
+
+
+def _batch(
+    ids: Sequence[Sequence[int]],
+    layout: PackLayout | None,
+    rows: Sequence[int],
+    targets: Sequence[int],
+    owners: Sequence[int],
+    device: torch.device,
+) -> Batch:
     return Batch(
-        input_ids=torch.tensor([ids], device=device),
-        position_ids=position_ids(layout),
+        input_ids=torch.tensor(ids, device=device),
         layout=layout,
-        rows_S=torch.tensor(rows, device=device),
-        targets_S=torch.tensor(targets, device=device),
-        owners_S=torch.tensor(owners, device=device),
+        rows_S=torch.tensor(rows, dtype=torch.long, device=device),
+        targets_S=torch.tensor(targets, dtype=torch.long, device=device),
+        owners_S=torch.tensor(owners, dtype=torch.long, device=device),
     )
+
+
+def _fill(lengths: Sequence[int], groups: Iterable[PrefixGroup], max_tokens: int) -> Iterator[list[PrefixGroup]]:
+    """The groups of each pack; a group that is cut has its prefix in each of its packs."""
+    pack, total = list[PrefixGroup](), 0
+    for group in groups:
+        chosen = list[int]()
+        for i in sorted(group.members, key=lambda i: (-lengths[i], i)):
+            added = lengths[i] - (group.length if chosen else 0)
+            if total and total + added > max_tokens:
+                yield [*pack, PrefixGroup(group.length, tuple(chosen))]
+                pack, chosen, total, added = [], [], 0, lengths[i]
+            chosen.append(i)
+            total += added
+        pack.append(PrefixGroup(group.length, tuple(chosen)))
+    if total:
+        yield pack
+
+
+def _pack(
+    examples: Sequence[RenderedExample],
+    fed: Sequence[Sequence[int]],
+    groups: Sequence[PrefixGroup],
+    device: torch.device,
+    store: PrefixStore | None = None,
+) -> Batch:
+    """One pack of groups; with a store only of their suffixes, and of what is learned from suffix tokens."""
+    ids, rows, targets, owners = list[int](), list[int](), list[int](), list[int]()
+    for group in groups:
+        prefix, start = group.length, len(ids)
+        ids += fed[group.members[0]][:prefix] if store is None else ()
+        for owner in group.members:
+            shift = len(ids) - prefix  # own position -> row of the pack, for positions behind the prefix
+            for position in _learned(examples[owner]):
+                before = position - 1
+                if before >= prefix or store is None:
+                    rows.append(before + (start if before < prefix else shift))
+                    targets.append(examples[owner].input_ids[position])
+                    owners.append(owner)
+            ids += fed[owner][prefix:]
+    shapes = [(group.length, [len(fed[i]) - group.length for i in group.members]) for group in groups]
+    return _batch([ids], build_layout(shapes, device, store), rows, targets, owners, device)
+
+
+def _is_worth_keeping(group: PrefixGroup, lengths: Sequence[int], max_tokens: int) -> bool:
+    num_own = sum(lengths[i] - group.length for i in group.members)
+    return group.length >= MIN_KEPT and group.length + num_own > max_tokens
+
+
+def _prefix_first(
+    examples: Sequence[RenderedExample],
+    fed: Sequence[Sequence[int]],
+    group: PrefixGroup,
+    max_tokens: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """A pack of the prefix alone, whose keys and values the packs of the suffixes use."""
+    store, prefix = PrefixStore(), group.length
+    learned = [(p, owner) for owner in group.members for p in _learned(examples[owner]) if p - 1 < prefix]
+    yield _batch(
+        [fed[group.members[0]][:prefix]],
+        build_layout([(prefix, [])], device, store),
+        rows=[position - 1 for position, _ in learned],
+        targets=[examples[owner].input_ids[position] for position, owner in learned],
+        owners=[owner for _, owner in learned],
+        device=device,
+    )
+    own_lengths = [len(ids) - prefix for ids in fed]
+    for (part,) in _fill(own_lengths, [PrefixGroup(0, group.members)], max_tokens):
+        yield _pack(examples, fed, [PrefixGroup(prefix, part.members)], device, store)
+
+
+def _with_the_lonely_together(groups: Sequence[PrefixGroup]) -> list[PrefixGroup]:
+    """A prefix with one example is no prefix; all that share nothing are one group."""
+    shared = [group for group in groups if group.length and len(group.members) > 1]
+    alone = tuple(i for group in groups if group not in shared for i in group.members)
+    return [*shared, PrefixGroup(0, alone)] if alone else shared

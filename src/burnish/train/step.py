@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from burnish.errors import TrainingError
+from burnish.model.attention import PrefixStore
 from burnish.model.loss import Batch, token_losses
+from burnish.train.ranks import ALONE, Ranks
+from burnish.train.savings import ALL_SAVINGS, Savings
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,13 @@ def train_step(
     max_grad_norm: float,
     step: int,
     epoch: float,
+    savings: Savings = ALL_SAVINGS,
+    ranks: Ranks = ALONE,
 ) -> StepMetrics:
     """Accumulate the gradients of `batches` and move the parameters once.
 
     The loss is a sum over supervised tokens divided by `num_supervised`, the count of the whole step, so that
-    the step does not depend on how it is cut into batches.
+    the step does not depend on how it is cut into batches, or spread over ranks.
 
     Raises:
         TrainingError: loss or gradient is not finite; the parameters have not been moved.
@@ -52,11 +57,21 @@ def train_step(
     start = time.perf_counter()
     loss_sum, tokens = 0.0, 0
     optimizer.zero_grad(set_to_none=True)
+    prefixes = list[tuple[PrefixStore, Tensor]]()
     for batch in batches:
-        loss = token_losses(model, batch).sum()
-        (loss / num_supervised).backward()  # type: ignore[no-untyped-call]
+        loss = token_losses(
+            model, batch, supervised_logits_only=savings.supervised_logits, chunked=savings.chunked_loss
+        ).sum()
+        if batch.fills is None:
+            (loss / num_supervised).backward()  # type: ignore[no-untyped-call]
+        else:  # its backward waits for those of the batches that use it
+            prefixes.append((batch.fills, loss / num_supervised))
         loss_sum += loss.item()
         tokens += batch.num_tokens
+    for store, share in prefixes:
+        store.backward(share)
+    ranks.sum_gradients(parameters)
+    loss_sum, fed = ranks.sum(loss_sum, tokens)
     grad_norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm).item()
     if not (math.isfinite(loss_sum) and math.isfinite(grad_norm)):
         raise TrainingError(
@@ -70,7 +85,7 @@ def train_step(
         loss_per_token=loss_sum / num_supervised,
         learning_rate=optimizer.param_groups[0]["lr"],
         grad_norm=grad_norm,
-        tokens=tokens,
+        tokens=int(fed),
         supervised_tokens=num_supervised,
         seconds=time.perf_counter() - start,
     )

@@ -1,0 +1,85 @@
+"""The same answers without packed attention or a cache of our own: for models and prompts that these do not fit.
+
+Such are models that do not attend through transformers' interface (recurrent and hybrid ones, some old ones), and
+labels behind a prompt that is longer than a sliding window. It is slower, and exact.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from burnish.model.loss import Batch, token_losses
+
+
+def generate_plainly(
+    model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, end_ids: frozenset[int], batch_size: int
+) -> Iterator[tuple[list[int], list[list[int]], float]]:
+    """Through transformers' own `generate`.
+
+    Yields the indices of the prompts, the tokens of each answer through its end-of-turn token, if it came to one, and
+    the seconds that the batch took.
+    """
+    from transformers import GenerationConfig
+
+    config = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        repetition_penalty=1.0,
+        eos_token_id=sorted(end_ids),
+        pad_token_id=min(end_ids),
+    )
+    for chosen in _of_equal_length(prompts, batch_size):
+        start = time.perf_counter()
+        ids = torch.tensor([list(prompts[i]) for i in chosen], device=model.device)
+        answers = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
+        new = answers[:, ids.shape[1] :].tolist()
+        yield chosen, [_through_end(answer, end_ids) for answer in new], time.perf_counter() - start
+
+
+def _of_equal_length(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Batches that need no padding: not every model computes the same behind it."""
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
+    for _, alike in groupby(order, key=lambda i: len(prompts[i])):
+        members = list(alike)
+        for begin in range(0, len(members), batch_size):
+            yield members[begin : begin + batch_size]
+
+
+def _through_end(answer: list[int], end_ids: frozenset[int]) -> list[int]:
+    end = next((i for i, token in enumerate(answer) if token in end_ids), len(answer))
+    return answer[: end + 1]
+
+
+def score_labels(
+    model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], batch_size: int
+) -> Tensor:
+    """[prompts, labels]: the log-probability of each label after each prompt, nats; every label is read in full."""
+    pairs = [(prompt, label) for prompt in prompts for label in labels]
+    order = sorted(range(len(pairs)), key=lambda i: (sum(map(len, pairs[i])), i))
+    scores = torch.zeros(len(pairs), dtype=torch.float64)
+    for begin in range(0, len(order), batch_size):
+        chosen = order[begin : begin + batch_size]
+        losses_S, owners_S = _label_losses(model, [pairs[i] for i in chosen])
+        scores.index_add_(0, torch.tensor(chosen)[owners_S], -losses_S)
+    return scores.view(len(prompts), len(labels))
+
+
+def _label_losses(model: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> tuple[Tensor, Tensor]:
+    """The negative log-likelihood of each token of the labels, and which pair it belongs to; both on the CPU."""
+    rows = [[*prompt, *label][:-1] for prompt, label in pairs]  # nothing is predicted behind the last token
+    longest = max(map(len, rows))
+    places = [
+        (row, len(prompt) - 1 + i, token) for row, (prompt, label) in enumerate(pairs) for i, token in enumerate(label)
+    ]
+    batch = Batch(
+        input_ids=torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=model.device),
+        layout=None,
+        rows_S=torch.tensor([row * longest + column for row, column, _ in places], device=model.device),
+        targets_S=torch.tensor([token for _, _, token in places], device=model.device),
+        owners_S=torch.tensor([row for row, _, _ in places], device=model.device),
+    )
+    return token_losses(model, batch).cpu().double(), batch.owners_S.cpu()

@@ -1,0 +1,160 @@
+"""Two processes that train together equal one, to rounding; their stopped run goes on bit for bit."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from burnish.errors import Interrupted
+from burnish.files import read_json
+from burnish.model.adapter import adapter_parameters, attach_adapter
+from burnish.train.fit import FitEvents, FitOptions, fit
+from burnish.train.loop import TrainOptions
+from burnish.train.ranks import ALONE, Ranks, join_ranks
+from tests.tiny import build_exact_model, random_examples, randomize_adapter, save_base
+from tests.train.test_fit import OPTIONS, VALIDATION
+
+EXAMPLES = random_examples(9, 13, seed=1)  # not a multiple of two, or of the batch
+CASES = {
+    "even": replace(OPTIONS, epochs=2, batch_size=4),
+    "one example a step": replace(OPTIONS, epochs=1, batch_size=1),
+    "tiny batches": replace(OPTIONS, epochs=1, batch_size=4, micro_batch_tokens=1),
+}
+
+
+def fit_tiny(folder: Path, options: TrainOptions, ranks: Ranks, stop_after: int | None = None) -> dict[str, Any]:
+    """Train the float64 model; returns what came out, for comparison. Rank 1 is the one that asks for a stop."""
+    model = attach_adapter(build_exact_model(), rank=3, alpha=8, dropout=0, target_modules="all-linear", seed=0)
+    randomize_adapter(model, torch.float64)
+    done = 0
+
+    def count(*_: Any) -> None:
+        nonlocal done
+        done += 1
+
+    result = fit(
+        model,
+        EXAMPLES,
+        VALIDATION,
+        options=options,
+        fit_options=FitOptions(validations_per_epoch=2, patience=9, checkpoint_s=0.0),
+        checkpoints=folder / "checkpoints",
+        metrics_path=folder / "metrics.jsonl",
+        events=FitEvents(on_step=count, should_stop=lambda: done == stop_after and ranks.rank == ranks.count - 1),
+        ranks=ranks,
+    )
+    tensors = {name: p.detach().clone() for name, p in adapter_parameters(model).items()}
+    return {"validations": result.validations, "tensors": tensors}
+
+
+def main(folder: Path) -> None:
+    """What each of the two processes does."""
+    with join_ranks() as ranks:
+        for name, options in CASES.items():
+            found = fit_tiny(folder / name, options, ranks)
+            save_file(found["tensors"], folder / f"{name}-{ranks.rank}.safetensors")
+            (folder / f"{name}-{ranks.rank}.json").write_text(json.dumps(found["validations"]))
+        try:
+            fit_tiny(folder / "stopped", CASES["even"], ranks, stop_after=3)
+        except Interrupted:
+            found = fit_tiny(folder / "stopped", CASES["even"], ranks)
+            save_file(found["tensors"], folder / f"stopped-{ranks.rank}.safetensors")
+
+
+def torchrun(*words: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
+    return subprocess.run(
+        [*command, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ranks")
+    done = torchrun("-m", "tests.train.test_ranks", folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.parametrize("case", CASES)
+def test_two_ranks_equal_one(trained: Path, tmp_path: Path, case: str) -> None:
+    alone = fit_tiny(tmp_path, CASES[case], ALONE)
+    for rank in range(2):
+        tensors = load_file(trained / f"{case}-{rank}.safetensors")
+        for name, tensor in alone["tensors"].items():
+            torch.testing.assert_close(tensors[name], tensor, rtol=1e-9, atol=1e-11)
+        validations = json.loads((trained / f"{case}-{rank}.json").read_text())
+        assert [step for step, _ in validations] == [step for step, _ in alone["validations"]]
+        assert [loss for _, loss in validations] == pytest.approx([loss for _, loss in alone["validations"]], rel=1e-10)
+    first, own = ((path / "metrics.jsonl").read_text().splitlines() for path in (trained / case, tmp_path))
+    for ours, theirs in zip(map(json.loads, first), map(json.loads, own), strict=True):
+        assert ours["loss_per_token"] == pytest.approx(theirs["loss_per_token"], rel=1e-10)
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-9)
+        assert ours["supervised_tokens"] == theirs["supervised_tokens"]
+
+
+@pytest.mark.xdist_group("ranks")
+def test_ranks_that_were_stopped_by_one_of_them_go_on_bit_for_bit(trained: Path) -> None:
+    for rank in range(2):
+        whole, parts = (load_file(trained / f"{name}-{rank}.safetensors") for name in ("even", "stopped"))
+        assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.xdist_group("ranks")
+def test_torchrun_does_the_whole_job(tmp_path: Path) -> None:
+    base = save_base(tmp_path / "base")
+    data = tmp_path / "data.jsonl"
+    texts = [f"{word} {n}" for n in range(30) for word in ("red", "green")]
+    data.write_text("".join(json.dumps({"text": text, "label": text.split()[0]}) + "\n" for text in texts))
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f'task = "classification"\ndata.train = "{data}"\nmodel.base = "{base}"\n'
+        f'output.folder = "{tmp_path / "runs"}"\ntrain.epochs = 1\n'
+        "retention.num_prompts = 4\nretention.answer_tokens = 4\nevaluate.num_resamples = 200\n"
+    )
+    done = torchrun("-m", "burnish", "run", recipe, "--json", BURNISH_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    shown = json.loads(done.stdout)  # one rank talks
+    assert shown["run_id"] == read_json(run / "evaluation.json")["run_id"] == run.name
+    alone = subprocess.run(
+        [sys.executable, "-m", "burnish", "run", str(run / "recipe.toml"), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "BURNISH_CACHE": str(tmp_path / "cache")},
+    )
+    other = Path(json.loads(alone.stdout)["path"])
+    ours, theirs = (load_file(path / "adapter" / "adapter_model.safetensors") for path in (run, other))
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("lengths", [[], [5], [3, 3, 3], [9, 1, 1, 1, 1, 5, 2]])
+def test_every_example_has_one_rank(lengths: list[int]) -> None:
+    shares = [Ranks(rank, 3).share(lengths) for rank in range(3)]
+    assert sorted(i for share in shares for i in share) == list(range(len(lengths)))
+    assert ALONE.share(lengths) == list(range(len(lengths)))
+    loads = [sum(lengths[i] for i in share) for share in shares]
+    assert max(loads) - min(loads) <= max(lengths, default=0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
