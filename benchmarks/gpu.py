@@ -15,7 +15,7 @@ from job import OPTIONS, RANK
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from burnish.data import RenderedExample
-from burnish.model.adapter import attach_adapter
+from burnish.model.adapter import attach_adapter, base_of
 from burnish.model.device import choose_device, describe_device
 from burnish.train.loop import start_training, train
 
@@ -78,7 +78,7 @@ def flops_of_step(model: Any, tokens: int, supervised: int) -> float:
 
     Attention and the adapter are not counted, so that the share of the product rate is a lower bound.
     """
-    base = model.get_base_model()
+    base = base_of(model)
     linear = sum(p.numel() for name, p in base.model.named_parameters() if "base_layer" in name)
     return 4.0 * (linear * tokens + base.get_output_embeddings().weight.numel() * supervised)
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from burnish.conversation import Message, Role, build_conversation
-from burnish.data import Example, Renderer
+from burnish.conversation import Task
+from burnish.data import Renderer, TaskForm, build_examples, load_table, render_all
 from burnish.model.adapter import attach_adapter
 from burnish.model.base import find_base, load_model, load_tokenizer
 from burnish.recipe import Schedule
-from burnish.train.loop import TrainOptions, count_steps
+from burnish.train.loop import TrainOptions, count_steps, rate_of_step
 from burnish.train.savings import Savings
-from burnish.train.schedule import examples_of_step, learning_rate_at
+from burnish.train.schedule import examples_of_step
 
 OPTIONS = TrainOptions(
     seed=0,
@@ -43,32 +43,16 @@ class Workload:
     """Rows of a public dataset; `held_out` rows of its test file judge the adapters."""
 
     folder: str
-    columns: tuple[str, str] | None
-    """Of question and answer; None for chat rows."""
+    task: Task
     rows: int
     held_out: int
 
 
 WORKLOADS = {
-    "W1": Workload("bank_chat", None, 770, 200),
-    "W2": Workload("gsm8k", ("prompt", "completion"), 400, 100),
-    "W3": Workload("medquad", ("question", "answer"), 300, 40),
+    "W1": Workload("bank_chat", Task.CHAT, 770, 200),
+    "W2": Workload("gsm8k", Task.COMPLETION, 400, 100),
+    "W3": Workload("medquad", Task.COMPLETION, 300, 40),
 }
-
-
-def read_examples(workload: Workload, data: Path, name: str, count: int) -> list[Example]:
-    """The first `count` rows as conversations."""
-    lines = (data / workload.folder / name).read_text(encoding="utf-8").split("\n")
-    examples = []
-    for number, line in enumerate(lines[:count], start=1):
-        row = json.loads(line)
-        if workload.columns is None:
-            messages = tuple(Message(Role(m["role"]), m["content"]) for m in row["messages"])
-        else:
-            question, answer = (row[column] for column in workload.columns)
-            messages = build_conversation(None, (Role.USER, question), (Role.ASSISTANT, answer))
-        examples.append(Example(f"{name}:{number}", messages))
-    return examples
 
 
 def main() -> None:
@@ -83,21 +67,14 @@ def main() -> None:
     renderer = Renderer(*load_tokenizer(base))
 
     def rendered(name: str, count: int) -> list[dict[str, Any]]:
-        found = [renderer.render(example) for example in read_examples(workload, given.data, name, count)]
+        path = given.data / workload.folder / name
+        table = load_table(path, workload.task, columns={}, max_rows=count)
+        examples = build_examples(table, TaskForm(workload.task, "", (), ()))
+        found = render_all(renderer, examples, supervise_all=True)
         return [{"ids": list(example.input_ids), "mask": [int(m) for m in example.loss_mask]} for example in found]
 
     train = rendered("train.jsonl", given.rows or workload.rows)
     num_steps = count_steps(len(train), OPTIONS)
-    rates = [
-        learning_rate_at(
-            step,
-            num_steps,
-            peak=OPTIONS.learning_rate,
-            warmup_share=OPTIONS.warmup_share,
-            schedule=OPTIONS.schedule,
-        )
-        for step in range(num_steps)
-    ]
     size, seed = OPTIONS.batch_size, OPTIONS.seed
     job = {
         "workload": given.workload,
@@ -106,7 +83,7 @@ def main() -> None:
         "held_out": rendered("test.jsonl", workload.held_out),
         "order": [i for step in range(num_steps) for i in examples_of_step(step, len(train), size, seed)],
         "batch_size": size,
-        "learning_rates": rates,
+        "learning_rates": [rate_of_step(step, num_steps, OPTIONS) for step in range(num_steps)],
         "max_grad_norm": OPTIONS.max_grad_norm,
     }
     given.job.mkdir(parents=True, exist_ok=True)

@@ -66,13 +66,16 @@ def judge(
         return Verdict(Outcome.BETTER, headline, reasons, None)
     needed = [o.rows_needed for o in opponents if o not in wins and o.rows_needed and o.rows_needed > num_rows]
     headline = f"No difference is shown: {scores} {100 * best.score:.1f} for the best baseline."
-    most = max(needed, default=0)
-    is_within_reach = 0 < most <= OUT_OF_REACH * num_rows
-    return Verdict(Outcome.NOT_SHOWN, headline, reasons, most if is_within_reach else None)
+    most = max(needed, default=None)
+    return Verdict(Outcome.NOT_SHOWN, headline, reasons, None if most and _is_out_of_reach(most, num_rows) else most)
 
 
 def _is_shown(opponent: Opponent, alpha: float) -> bool:
     return opponent.adjusted_p < alpha
+
+
+def _is_out_of_reach(rows_needed: int, num_rows: int) -> bool:
+    return rows_needed > OUT_OF_REACH * num_rows
 
 
 def _reason(opponent: Opponent, metric: str, num_rows: int, alpha: float) -> str:
@@ -84,7 +87,7 @@ def _reason(opponent: Opponent, metric: str, num_rows: int, alpha: float) -> str
     text = f"Against the {opponent.title.lower()}: {points} ({interval}; {p}); {counts}."
     if _is_shown(opponent, alpha):
         return text
-    if opponent.rows_needed and opponent.rows_needed > OUT_OF_REACH * num_rows:
+    if opponent.rows_needed and _is_out_of_reach(opponent.rows_needed, num_rows):
         return f"{text} That is within chance, and so little that more test rows would hardly show it."
     if opponent.rows_needed and opponent.rows_needed > num_rows:
         return f"{text} That is within chance; about {opponent.rows_needed:,} test rows would show such a difference."

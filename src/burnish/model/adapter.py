@@ -1,4 +1,4 @@
-"""LoRA adapters through peft; all peft spellings are in this file."""
+"""LoRA adapters through peft: made, saved, loaded, switched off. (Their forward is in lora.py.)"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -67,6 +67,11 @@ def attach_adapter(
     if in_place:
         add_in_place(wrapped)
     return wrapped
+
+
+def base_of(model: Any) -> Any:
+    """transformers' own model under an adapter; a model without one is its own base."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def adapter_parameters(model: Any) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from burnish.model.adapter import base_of
 from burnish.model.attention import PackLayout, PrefixStore, build_layout, position_ids
 
 # Rows of logits that exist at once: 256 of a vocabulary of 49,152 are 50 MB in fp32.
@@ -68,7 +69,7 @@ def token_losses(model: Any, batch: Batch, *, supervised_logits_only: bool = Tru
     if head_VW is None:
         logits_SV = supervised_logits(model, batch, all_rows=not supervised_logits_only)
         return cross_entropy(logits_SV, batch.targets_S, reduction="none")
-    hidden_TW = _hidden_states(_base(model), batch).flatten(0, 1)
+    hidden_TW = _hidden_states(base_of(model), batch).flatten(0, 1)
     losses_S: Tensor = FrozenHeadLoss.apply(  # type: ignore[no-untyped-call]
         hidden_TW[batch.rows_S], head_VW, batch.targets_S
     )
@@ -119,7 +120,7 @@ def find_frozen_head(model: Any, batch: Batch) -> Tensor | None:
 
     Some models scale or cap their logits. Whether this one does is tried once, on a few tokens of the kind of `batch`.
     """
-    base = _base(model)
+    base = base_of(model)
     head = base.get_output_embeddings()
     if type(head) is not torch.nn.Linear or head.bias is not None or head.weight.requires_grad:
         return None
@@ -149,10 +150,6 @@ def _hidden_states(base: Any, batch: Batch) -> Tensor:
     """[B, T, W]: what the head reads."""
     hidden_BTW: Tensor = base.get_decoder()(**batch.inputs).last_hidden_state
     return hidden_BTW
-
-
-def _base(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _accurate(tensor: Tensor) -> torch.dtype:

@@ -59,6 +59,17 @@ def count_steps(num_examples: int, options: TrainOptions) -> int:
     return options.epochs * steps_per_epoch(num_examples, options.batch_size)
 
 
+def rate_of_step(step: int, num_steps: int, options: TrainOptions) -> float:
+    """The learning rate of `step`, counted from 0."""
+    return learning_rate_at(
+        step,
+        num_steps,
+        peak=options.learning_rate,
+        warmup_share=options.warmup_share,
+        schedule=options.schedule,
+    )
+
+
 def train(
     state: TrainState, examples: Sequence[RenderedExample], options: TrainOptions, ranks: Ranks = ALONE
 ) -> Iterator[StepMetrics]:
@@ -68,13 +79,7 @@ def train(
     while state.step < num_steps:
         chosen = [examples[i] for i in examples_of_step(state.step, len(examples), options.batch_size, options.seed)]
         for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate_at(
-                state.step,
-                num_steps,
-                peak=options.learning_rate,
-                warmup_share=options.warmup_share,
-                schedule=options.schedule,
-            )
+            group["lr"] = rate_of_step(state.step, num_steps, options)
         own = [chosen[i] for i in ranks.share([example.length for example in chosen])]
         state.model.train()
         with batches_for(state.model, own, max_tokens=options.micro_batch_tokens, savings=options.savings) as batches:

@@ -24,11 +24,10 @@ def batches_for(
 
     A model that does not attend through transformers' interface is given padded examples.
     """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if not (savings.packing and can_pack(base)):
+    if not (savings.packing and can_pack(model)):
         yield pad_examples(examples, max_tokens=max_tokens, device=model.device, savings=savings)
         return
-    with packed_attention(base):
+    with packed_attention(model):
         yield pack_examples(examples, max_tokens=max_tokens, device=model.device, savings=savings)
 
 
