@@ -47,6 +47,7 @@ from burnish.recipe import (
     TokenFacts,
     dump_recipe,
     load_recipe,
+    resolve_memory,
     resolve_rows,
     resolve_tokens,
 )
@@ -60,7 +61,10 @@ if TYPE_CHECKING:
     from burnish.evaluate.evaluation import ArmRun
     from burnish.model.base import BaseFiles
     from burnish.train.fit import FitResult
+    from burnish.train.forecast import Rehearsal
+    from burnish.train.plan import Plan
     from burnish.train.ranks import Ranks
+    from burnish.train.savings import Savings
 
 Advance = Callable[[int, str], None]
 
@@ -102,10 +106,28 @@ class Prepared:
     findings: list[Finding]
     details: dict[str, Any]
     rendered: dict[str, list[RenderedExample]] = field(repr=False)
+    rehearsal: "Rehearsal | None" = field(repr=False)
+    plan: "Plan | None"
+    """None if the recipe leaves nothing to plan, or the base is of a kind that cannot be rehearsed."""
 
     @property
     def recipe(self) -> Recipe:
         return self.loaded.recipe
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the training of a run (not its baselines and measurements) will take on this machine."""
+
+    num_steps: int
+    seconds: float
+    peak_bytes: int
+    """Of the whole process."""
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(round(self.seconds), 60)
+        time = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+        return f"Training: {self.num_steps} steps in about {time}, with about {self.peak_bytes / 1e9:.1f} GB of memory."
 
 
 @dataclass(frozen=True)
@@ -220,6 +242,33 @@ def prepare(loaded: LoadedRecipe, screen: Screen | None = None) -> Prepared:
     return _finish_preparing(loaded, split, form, findings, details, screen)
 
 
+def predict(prepared: Prepared) -> Prediction | None:
+    """Time and memory of the training, from its counted work and the rate of this machine for this base.
+
+    The rate is measured the first time. None where the base is of a kind that cannot be rehearsed.
+    """
+    import psutil
+
+    from burnish.model.base import load_model
+    from burnish.model.device import choose_device
+    from burnish.train.forecast import StepSettings
+    from burnish.train.rate import training_rate
+
+    if prepared.rehearsal is None or prepared.plan is None:
+        return None
+    process = psutil.Process().memory_info().rss if choose_device().type == "cpu" else 0
+    recipe, rehearsal, plan = prepared.recipe, prepared.rehearsal, prepared.plan
+    steps = _steps(recipe, prepared.rendered["train"])
+    settings = StepSettings(plan.max_tokens, plan.recompute_layers, _savings(recipe))
+    work = sum(rehearsal.operations(examples, settings) for examples in steps)
+    rate = training_rate(
+        prepared.base.fingerprint,
+        rehearsal,
+        lambda: _attach(load_model(prepared.base, dtype=_dtype(recipe), device=choose_device()), recipe),
+    )
+    return Prediction(len(steps), work / rate, process + plan.bytes_needed)
+
+
 def _prepare_again(run_dir: RunDir, screen: Screen) -> Prepared:
     """The same from the frozen split and the resolved recipe of a run."""
     loaded = load_recipe(run_dir.recipe)
@@ -303,7 +352,71 @@ def _finish_preparing(
     )
     settled = resolve_tokens(loaded, facts)
     check_lengths(everything, int(settled.recipe.data.max_length))
-    return Prepared(settled, base, renderer, split, form, findings, details, rendered)
+    longest = max(2048, facts.longest_example)
+    rehearsal = _rehearse(base, settled.recipe)
+    plan = _plan(rehearsal, settled.recipe, rendered["train"], longest) if rehearsal else None
+    settled = resolve_memory(
+        settled,
+        micro_batch_tokens=plan.max_tokens if plan else longest,
+        recompute_layers=plan.recompute_layers if plan else False,
+        reason=plan.reason if plan else "what it needs is not known",
+    )
+    return Prepared(settled, base, renderer, split, form, findings, details, rendered, rehearsal, plan)
+
+
+def _rehearse(base: "BaseFiles", recipe: Recipe) -> "Rehearsal | None":
+    """The base without numbers; None where its code, or the adapter's place in it, does not allow that."""
+    from burnish.errors import AdapterError
+    from burnish.model.base import load_config
+    from burnish.train.forecast import Rehearsal
+
+    try:
+        return Rehearsal(load_config(base), lambda model: _attach(model, recipe), _dtype(recipe))
+    except (AdapterError, AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError):
+        return None
+
+
+def _plan(rehearsal: "Rehearsal", recipe: Recipe, train: list[RenderedExample], longest: int) -> "Plan | None":
+    from burnish.model.device import choose_device, free_bytes
+    from burnish.train.forecast import StepSettings
+    from burnish.train.plan import make_plan
+
+    options = recipe.train
+    is_auto = options.micro_batch_tokens == "auto"
+    try:
+        return make_plan(
+            rehearsal,
+            _steps(recipe, train),
+            StepSettings(longest if is_auto else int(options.micro_batch_tokens), savings=_savings(recipe)),
+            bytes_free=int(options.memory_gb * 1e9) if options.memory_gb else free_bytes(choose_device()),
+            may_shrink=is_auto,
+            recompute=None if options.recompute_layers == "auto" else bool(options.recompute_layers),
+        )
+    except (RuntimeError, NotImplementedError):
+        return None
+
+
+def _steps(recipe: Recipe, train: list[RenderedExample]) -> list[list[RenderedExample]]:
+    """The examples of each step of a whole run."""
+    from burnish.train.schedule import examples_of_step, steps_per_epoch
+
+    count, size, seed = len(train), int(recipe.train.batch_size), recipe.train.seed
+    num_steps = int(recipe.train.epochs) * steps_per_epoch(count, size)
+    return [[train[i] for i in examples_of_step(step, count, size, seed)] for step in range(num_steps)]
+
+
+def _savings(recipe: Recipe) -> "Savings":
+    from burnish.train.savings import Savings
+
+    options = recipe.train
+    return Savings(
+        supervised_logits=options.supervised_logits,
+        chunked_loss=options.chunked_loss,
+        drop_tail=options.drop_tail,
+        packing=options.packing,
+        shared_prefix=options.shared_prefix,
+        prefix_once=options.prefix_once,
+    )
 
 
 def _help(run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
@@ -349,6 +462,8 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
         screen.say(f"{finding.severity.value}: {finding.message}")
     rows = ", ".join(f"{len(getattr(split, part))} {part}" for part in ("train", "validation", "test"))
     screen.say(f"{prepared.details['train_file']}: {rows} rows; base {prepared.base.name} on {device.type}")
+    if prepared.plan:
+        screen.say(str(prepared.plan))
     with _registered(run_dir):
         model = load_model(prepared.base, dtype=_dtype(recipe), device=device)
         if not can_pack(model):
@@ -428,7 +543,6 @@ def _base_answers(model: Any, prepared: Prepared, screen: Screen) -> list[Render
 def _fit(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> "FitResult":
     from burnish.train.fit import FitEvents, FitOptions, fit
     from burnish.train.loop import TrainOptions, count_steps
-    from burnish.train.savings import Savings
     from burnish.train.step import StepMetrics
 
     recipe = prepared.recipe.train
@@ -442,14 +556,8 @@ def _fit(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, ranks:
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         micro_batch_tokens=int(recipe.micro_batch_tokens),
-        savings=Savings(
-            supervised_logits=recipe.supervised_logits,
-            chunked_loss=recipe.chunked_loss,
-            drop_tail=recipe.drop_tail,
-            packing=recipe.packing,
-            shared_prefix=recipe.shared_prefix,
-            prefix_once=recipe.prefix_once,
-        ),
+        savings=_savings(prepared.recipe),
+        recompute_layers=bool(recipe.recompute_layers),
     )
     total = count_steps(len(prepared.rendered["train"]), options)
     title = f"Training: {total} steps of {options.batch_size} examples"

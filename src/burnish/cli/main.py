@@ -129,7 +129,12 @@ def explain(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema for editors and stop.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Print every resolved value of a recipe and where it comes from."""
+    """Print every resolved value of a recipe and where it comes from, and what training will take on this machine.
+
+    The first time for a base on this machine, a step of a standard shape is timed; that takes up to a minute.
+    """
+    from dataclasses import asdict
+
     from burnish.recipe import describe_keys, json_schema, load_recipe, origins_of_all
 
     if schema:
@@ -142,13 +147,18 @@ def explain(
     if recipe is None:
         raise typer.BadParameter("name a recipe, or use --keys or --schema")
     from burnish.cli.tables import print_origins
-    from burnish.pipeline import prepare
+    from burnish.pipeline import predict, prepare
 
-    rows = origins_of_all(prepare(load_recipe(recipe, overrides or [])).loaded)
+    prepared = prepare(load_recipe(recipe, overrides or []))
+    with _console(stderr=True).status("Timing a step of this base on this machine (once) ..."):
+        prediction = predict(prepared)
+    rows = origins_of_all(prepared.loaded)
     if as_json:
-        _print_json({key: {"value": value, "from": o.kind.value, "why": o.detail} for key, value, o in rows})
-    else:
-        print_origins(_console(), rows)
+        values = {key: {"value": value, "from": o.kind.value, "why": o.detail} for key, value, o in rows}
+        _print_json({"recipe": values, "training": asdict(prediction) if prediction else None})
+        return
+    print_origins(_console(), rows)
+    _console().print(str(prediction or "What training will take cannot be told for this base."), markup=False)
 
 
 @app.command()

@@ -74,6 +74,14 @@ def load_model(base: BaseFiles, *, dtype: "torch.dtype", device: "torch.device")
     return model.to(device).eval()
 
 
+def load_config(base: BaseFiles) -> Any:
+    """transformers' configuration of the model."""
+    from transformers import AutoConfig
+
+    quiet_transformers()
+    return AutoConfig.from_pretrained(base.folder)
+
+
 def context_length(base: BaseFiles) -> int:
     """The longest sequence that the base was made for, in tokens."""
     config = read_json(base.folder / "config.json")

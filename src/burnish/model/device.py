@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -33,6 +34,20 @@ def measure_bf16_speedup(device: torch.device, width: int = 576, tokens: int = 1
     return _seconds_per_product(device, torch.float32, width, tokens) / _seconds_per_product(
         device, torch.bfloat16, width, tokens
     )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free now; on a CPU inside a container, what its limit leaves."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no such group, or no limit ("max")
+        return free
+    return min(free, limit - used)
 
 
 @contextmanager

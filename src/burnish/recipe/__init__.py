@@ -2,7 +2,7 @@
 
 from burnish.recipe.load import LoadedRecipe, all_keys, build_recipe, load_recipe
 from burnish.recipe.origin import Origin, OriginKind
-from burnish.recipe.resolve import RowFacts, TokenFacts, origins_of_all, resolve_rows, resolve_tokens
+from burnish.recipe.resolve import RowFacts, TokenFacts, origins_of_all, resolve_memory, resolve_rows, resolve_tokens
 from burnish.recipe.schema import AUTO, Baseline, Metric, Precision, Recipe, Schedule, Supervise
 from burnish.recipe.write import describe_keys, dump_recipe, json_schema, starter_recipe
 
@@ -26,6 +26,7 @@ __all__ = [
     "json_schema",
     "load_recipe",
     "origins_of_all",
+    "resolve_memory",
     "resolve_rows",
     "resolve_tokens",
     "starter_recipe",

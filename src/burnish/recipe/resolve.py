@@ -78,10 +78,6 @@ def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
                 1e-3,
                 "a flat optimum of LoRA with alpha 32, from small models to large ones",
             ),
-            "train.micro_batch_tokens": (
-                max(2048, facts.longest_example),
-                "2,048, or the longest example",
-            ),
             "train.precision": (
                 Precision.BF16 if use_bf16 else Precision.FP32,
                 f"bf16 matrix products measured {facts.bf16_speedup:.2f} times as fast as fp32; bf16 from 1.3",
@@ -94,6 +90,19 @@ def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
                 min(256, int(1.25 * facts.longest_target)),
                 "1.25 times the longest target, at most 256",
             ),
+        },
+    )
+
+
+def resolve_memory(
+    loaded: LoadedRecipe, *, micro_batch_tokens: int, recompute_layers: bool, reason: str
+) -> LoadedRecipe:
+    """Settle what the memory plan has chosen."""
+    return _settle(
+        loaded,
+        {
+            "train.micro_batch_tokens": (micro_batch_tokens, f"2,048, or the longest example; {reason}"),
+            "train.recompute_layers": (recompute_layers, reason),
         },
     )
 

@@ -129,6 +129,10 @@ class TrainSection(Section):
     weight_decay: NotNegative = Field(0.0, description="decoupled weight decay of AdamW")
     max_grad_norm: PositiveOrInf = Field(1.0, description="gradients are scaled down to this norm; inf for never")
     micro_batch_tokens: Count | Auto = Field(AUTO, description="tokens in one forward pass, at most")
+    recompute_layers: bool | Auto = Field(
+        AUTO, description="compute layers again in the backward: less memory, a quarter more time (checkpointing)"
+    )
+    memory_gb: Positive | None = Field(None, description="memory that training may use; else what is free")
     packing: bool = Field(True, description="feed examples one behind the other, without padding")
     shared_prefix: bool = Field(True, description="compute what the examples of a pack begin with in common once")
     prefix_once: bool = Field(True, description="and once a step, where the step needs several packs")

@@ -11,6 +11,7 @@ from burnish.data.render import RenderedExample
 from burnish.model.adapter import adapter_parameters
 from burnish.model.loss import token_losses
 from burnish.recipe import Schedule
+from burnish.train.forecast import recompute
 from burnish.train.pack import batches_for
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.savings import ALL_SAVINGS, Savings
@@ -32,6 +33,7 @@ class TrainOptions:
     max_grad_norm: float
     micro_batch_tokens: int
     savings: Savings = ALL_SAVINGS
+    recompute_layers: bool = False
 
 
 @dataclass
@@ -46,7 +48,8 @@ class TrainState:
 
 
 def start_training(model: Any, options: TrainOptions) -> TrainState:
-    """AdamW over the adapter alone."""
+    """AdamW over the adapter alone; layers kept or recomputed as `options` say."""
+    recompute(model, options.recompute_layers)
     parameters = adapter_parameters(model)
     optimizer = torch.optim.AdamW(
         list(parameters.values()), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True

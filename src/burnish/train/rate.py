@@ -1,0 +1,59 @@
+"""How fast this machine trains a base: one step of a standard shape, timed once and remembered."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from burnish.data.render import RenderedExample
+from burnish.files import cache_dir, read_json, sha256_of_json, write_json
+from burnish.model.device import choose_device, describe_device
+from burnish.model.loss import token_losses
+from burnish.train.forecast import Rehearsal, StepSettings
+from burnish.train.pack import batches_for
+
+# A step of 16 examples that begin alike; the last fourteen tokens of each are learned.
+NUM_EXAMPLES, SHARED, OWN, LEARNED = 16, 160, 56, 14
+REPETITIONS = 3
+
+
+def training_rate(fingerprint: str, rehearsal: Rehearsal, load: Callable[[], Any]) -> float:
+    """Floating-point operations a second of forward and backward; kept in the cache of this machine.
+
+    `load` gives the base with an adapter; it is called only if the rate is not known yet.
+    """
+    device = describe_device(choose_device())
+    key = sha256_of_json([fingerprint, device, str(rehearsal.dtype), torch.__version__])
+    path = cache_dir() / "rates" / f"{key}.json"
+    if path.is_file():
+        return float(read_json(path)["operations_per_s"])
+    model, settings = load().train(), StepSettings(max_tokens=2048)
+    examples = _standard_step(rehearsal.vocabulary)
+    seconds = min(_time_step(model, examples, settings) for _ in range(REPETITIONS))
+    rate = rehearsal.operations(examples, settings) / seconds
+    write_json(path, {"operations_per_s": rate, "device": device, "dtype": str(rehearsal.dtype)})
+    return rate
+
+
+def _time_step(model: Any, examples: list[RenderedExample], settings: StepSettings) -> float:
+    start = time.perf_counter()
+    with batches_for(model, examples, max_tokens=settings.max_tokens) as batches:
+        for batch in batches:
+            loss = token_losses(model, batch).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            loss.item()  # waits for the device
+    return time.perf_counter() - start
+
+
+def _standard_step(vocabulary: int) -> list[RenderedExample]:
+    chance = random.Random(0)
+    start = [chance.randrange(vocabulary) for _ in range(SHARED)]
+    mask = (False,) * (SHARED + OWN - LEARNED) + (True,) * LEARNED
+    return [
+        RenderedExample(
+            str(i), (*start, *(chance.randrange(vocabulary) for _ in range(OWN))), mask, len(mask) - LEARNED
+        )
+        for i in range(NUM_EXAMPLES)
+    ]
