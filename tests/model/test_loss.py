@@ -9,11 +9,10 @@ from transformers import AutoModelForCausalLM, Gemma2Config, GraniteConfig
 
 from burnish.data import RenderedExample
 from burnish.model import loss
-from burnish.model.adapter import attach_adapter
 from burnish.model.loss import FrozenHeadLoss, find_frozen_head, supervised_logits, token_losses
 from burnish.train.pack import batches_for
 from burnish.train.savings import Savings
-from tests.tiny import build_exact_model, random_examples, randomize_adapter
+from tests.tiny import adapt, build_exact_model, random_examples
 
 SMALL = {
     "vocab_size": 61,
@@ -81,9 +80,7 @@ def test_half_precision_sums_in_fp32() -> None:
 
 
 def adapted(model: Any, targets: str | list[str] = "all-linear") -> Any:
-    model = attach_adapter(model, rank=3, alpha=8, dropout=0.3, target_modules=targets, seed=0)
-    randomize_adapter(model, torch.float64)
-    return model.eval()
+    return adapt(model, dropout=0.3, target_modules=targets).eval()
 
 
 PACKED, PADDED = Savings(), Savings(packing=False)

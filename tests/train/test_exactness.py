@@ -8,14 +8,14 @@ import torch
 
 from burnish.data import RenderedExample
 from burnish.model import attention
-from burnish.model.adapter import adapter_parameters, attach_adapter
+from burnish.model.adapter import adapter_parameters
 from burnish.model.attention import packed_attention
 from burnish.model.loss import token_losses
 from burnish.train import pack
 from burnish.train.loop import example_losses
 from burnish.train.pack import batches_for, pack_examples
 from burnish.train.savings import ALL_SAVINGS, Savings
-from tests.tiny import build_exact_model, random_examples, randomize_adapter
+from tests.tiny import adapt, build_exact_model, random_examples
 
 Result = tuple[list[float], dict[str, torch.Tensor]]
 SWITCHED = {
@@ -27,16 +27,7 @@ SWITCHED = {
 
 
 def adapted(sliding_window: int | None = None) -> Any:
-    model = attach_adapter(
-        build_exact_model(sliding_window=sliding_window),
-        rank=3,
-        alpha=8,
-        dropout=0,
-        target_modules="all-linear",
-        seed=0,
-    )
-    randomize_adapter(model, torch.float64)
-    return model
+    return adapt(build_exact_model(sliding_window=sliding_window))
 
 
 def gradients(model: Any) -> dict[str, torch.Tensor]:
