@@ -12,7 +12,7 @@ from burnish.model.attention import can_pack
 from burnish.train.pack import batches_for
 from tests.generate.test_generate import END, LABELS, plain_greedy, prompts
 from tests.tiny import adapt, build_exact_model, build_model_without_interface, random_examples
-from tests.train.test_exactness import assert_same, one_by_one, packed
+from tests.train.equivalence import assert_same, one_by_one, packed
 
 
 @pytest.fixture(params=["bloom", "qwen3_next"])
