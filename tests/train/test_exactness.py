@@ -117,6 +117,15 @@ def test_two_groups_share_their_own_prefixes() -> None:
     assert [(g.prefix_length, len(g.suffix_lengths)) for g in batch.layout.groups] == [(25, 3), (33, 3), (0, 2)]
 
 
+@pytest.mark.usefixtures("keep_short_prefixes")
+def test_a_group_that_fits_in_a_pack_is_not_cut() -> None:
+    examples = grouped_examples()
+    sizes = [25 + sum(e.length - 25 for e in examples[0:6:2]), 33 + sum(e.length - 33 for e in examples[1:6:2])]
+    for max_tokens in (max(sizes), sum(sizes) - 1):  # the second group fits in a pack, but not behind the first
+        batches = list(pack_examples(examples[:6], max_tokens=max_tokens, device=torch.device("cpu")))
+        assert [batch.num_tokens for batch in batches] == sizes
+
+
 def test_sharing_feeds_fewer_tokens() -> None:
     examples = random_examples(6, 30)
     count = {
