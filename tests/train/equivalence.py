@@ -1,7 +1,8 @@
 """Two ways to the same losses and gradients, the examples that tell them apart, and what must hold between them."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from burnish.data import RenderedExample
 from burnish.model.adapter import adapter_parameters
 from burnish.model.attention import PrefixStore
 from burnish.model.loss import Batch, token_losses
+from burnish.model.prefix import PrefixGroup, group_by_prefix
 from burnish.train import pack
 from burnish.train.pack import batches_for
 from burnish.train.savings import ALL_SAVINGS, Savings
@@ -138,22 +140,28 @@ def assert_each_learned_token_once(examples: Sequence[RenderedExample], batches:
 def assert_nothing_needless(examples: Sequence[RenderedExample], batches: Sequence[Batch], max_tokens: int) -> None:
     """Each example is fed once, through the token that predicts its last supervised one; a common beginning is fed
     once a pack, and once a step if it is worth keeping; and no pack is larger than it may be."""
-    fed, prefixes = Counter[tuple[int, ...]](), Counter[tuple[int, ...]]()
+    needed, found = [example.input_ids[: example.length] for example in examples], list[tuple[int, ...]]()
     for batch, contexts, ends in _read(batches):
         assert batch.layout is not None
-        fed.update(contexts[row] for row in ends)
+        found += [contexts[row] for row in ends]
         assert set(ends) <= set(batch.rows_S.tolist())
-        groups, start, own = batch.layout.groups, 0, list[tuple[int, ...]]()
-        for group in groups:
-            assert group.store is not None or group.prefix_length == 0 or len(group.suffix_lengths) > 1
-            if group.num_prefix_tokens:
-                own.append(contexts[start + group.prefix_length - 1])
-            start += group.num_tokens
-        assert len(set(own)) == len(own)
-        prefixes.update(own)
+        groups = batch.layout.groups
+        assert all(len(g.suffix_lengths) > 1 for g in groups if g.prefix_length and g.store is None)
+        last_rows = accumulate((group.num_tokens for group in groups), initial=-1)
+        next(last_rows)
+        begun = [contexts[row][: g.prefix_length] for g, row in zip(groups, last_rows, strict=True) if g.prefix_length]
+        assert len(set(begun)) == len(begun)
         assert batch.num_tokens <= max_tokens or batch.fills is not None or len(ends) == 1
-    assert fed == Counter(example.input_ids[: example.length] for example in examples)
-    assert all(count == 1 for prefix, count in prefixes.items() if len(prefix) >= pack.MIN_KEPT)
+    assert sorted(found) == sorted(needed)
+    best, plain = group_by_prefix(needed), sum(map(len, needed))
+    total, at_once = sum(batch.num_tokens for batch in batches), plain - _saved(best)
+    assert total >= at_once
+    assert total == at_once or at_once > max_tokens
+    assert total <= plain - _saved(group for group in best if group.length >= pack.MIN_KEPT)
+
+
+def _saved(groups: Iterable[PrefixGroup]) -> int:
+    return sum(group.length * (len(group.members) - 1) for group in groups)
 
 
 def _read(batches: Sequence[Batch]) -> Iterator[tuple[Batch, list[tuple[int, ...]], list[int]]]:
