@@ -1,15 +1,24 @@
 """A two-layer, 32-wide model and a byte-level tokenizer, built in memory: enough to test everything but quality."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Starcoder2Config
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Starcoder2Config,
+)
 
 from burnish.data import RenderedExample
-from burnish.model.adapter import adapter_parameters
+from burnish.model.adapter import adapter_parameters, attach_adapter
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -35,49 +44,60 @@ def build_tokenizer(chat_template: str | None = CHATML) -> Any:
 
 def build_model(seed: int = 0, dtype: torch.dtype = torch.float64, **changes: Any) -> Any:
     """A random Llama with grouped queries (4 heads, 2 key/value heads)."""
-    settings: dict[str, Any] = {
-        "vocab_size": 258,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 2048,
-        "bos_token_id": None,
-        "eos_token_id": 256,
-        "pad_token_id": 256,
-        "tie_word_embeddings": True,
-    }
-    config = LlamaConfig(**{**settings, **changes})
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model: Any = AutoModelForCausalLM.from_config(config)
-        for name, parameter in model.named_parameters():
-            if "norm" not in name:
-                torch.nn.init.normal_(parameter, std=0.15)  # wide enough that attention matters
-    return model.to(dtype).requires_grad_(False).eval()
+    sizes = {**SIZES, "max_position_embeddings": 2048, "pad_token_id": 256, "tie_word_embeddings": True}
+    return _fill_at_random(LlamaConfig(**{**sizes, **changes}), seed).to(dtype)
 
 
-def build_exact_model(seed: int = 0, sliding_window: int | None = None) -> Any:
-    """A model that keeps float64 throughout (Llama's norms do not), with grouped queries and, if asked, a window."""
-    config = Starcoder2Config(
-        vocab_size=258,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        sliding_window=sliding_window,
-        bos_token_id=None,
-        eos_token_id=256,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model: Any = AutoModelForCausalLM.from_config(config)
-        for name, parameter in model.named_parameters():
-            if "norm" not in name:
-                torch.nn.init.normal_(parameter, std=0.15)
-    return model.double().requires_grad_(False).eval()
+SIZES: dict[str, Any] = {
+    "vocab_size": 258,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "bos_token_id": None,
+    "eos_token_id": 256,
+}
+EXACT_KINDS = ("starcoder2", "llama", "qwen3", "gemma3")
+
+
+def build_exact_model(kind: str = "starcoder2", *, sliding_window: int | None = None) -> Any:
+    """A model of one of `EXACT_KINDS` that keeps float64 throughout, with grouped queries.
+
+    A window is on every layer of a Starcoder2 and on the first of two of a Qwen3 or Gemma3; a Llama has none.
+    """
+    layers = ["full_attention" if sliding_window is None else "sliding_attention", "full_attention"]
+    own = {"head_dim": 8, "pad_token_id": 256}
+    config = {
+        "starcoder2": lambda: Starcoder2Config(**SIZES, sliding_window=sliding_window),
+        "llama": lambda: LlamaConfig(**SIZES, **own),
+        "qwen3": lambda: Qwen3Config(
+            **SIZES, **own, use_sliding_window=True, sliding_window=sliding_window, layer_types=layers
+        ),
+        "gemma3": lambda: Gemma3TextConfig(
+            **SIZES, **own, query_pre_attn_scalar=11, sliding_window=sliding_window or 64, layer_types=layers
+        ),
+    }[kind]()
+    model = _fill_at_random(config).double()
+    _norms_in_float64(model)
+    return model
+
+
+def _norms_in_float64(model: Any) -> None:
+    """transformers computes RMS norms in float32 whatever the model's format; here the same formula in the input's.
+
+    (The angles of rotary embeddings stay float32 numbers: they depend on the position alone, so are equal in both ways
+    of a comparison.)
+    """
+
+    def forward(norm: Any, inputs: torch.Tensor) -> torch.Tensor:
+        is_gemma = hasattr(norm, "eps")
+        scale = torch.rsqrt(inputs.pow(2).mean(-1, keepdim=True) + (norm.eps if is_gemma else norm.variance_epsilon))
+        return inputs * scale * (1 + norm.weight if is_gemma else norm.weight)
+
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = MethodType(forward, module)
 
 
 def build_model_without_interface(kind: str) -> Any:
@@ -90,12 +110,8 @@ def build_model_without_interface(kind: str) -> Any:
         BloomConfig(hidden_size=32, n_layer=2, n_head=2, **ids)
         if kind == "bloom"
         else Qwen3NextConfig(
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=2,
+            **{**SIZES, **ids},
             layer_types=["linear_attention", "full_attention"],
-            num_attention_heads=4,
-            num_key_value_heads=2,
             head_dim=8,
             linear_key_head_dim=8,
             linear_value_head_dim=8,
@@ -103,16 +119,20 @@ def build_model_without_interface(kind: str) -> Any:
             linear_num_value_heads=4,
             num_experts=0,
             mlp_only_layers=[0, 1],
-            **ids,
         )
     )
+    return _fill_at_random(config, matrices_only=True).double()
+
+
+def _fill_at_random(config: Any, seed: int = 0, *, matrices_only: bool = False) -> Any:
+    """A frozen model with weights wide enough that attention matters."""
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         model: Any = AutoModelForCausalLM.from_config(config)
         for name, parameter in model.named_parameters():
-            if "norm" not in name and parameter.dim() > 1:
+            if "norm" not in name and (parameter.dim() > 1 or not matrices_only):
                 torch.nn.init.normal_(parameter, std=0.15)
-    return model.double().requires_grad_(False).eval()
+    return model.requires_grad_(False).eval()
 
 
 def random_examples(count: int, shared: int, seed: int = 0, longest: int = 40) -> list[RenderedExample]:
@@ -127,6 +147,13 @@ def random_examples(count: int, shared: int, seed: int = 0, longest: int = 40) -
         mask[start + 1] = True
         examples.append(RenderedExample(f"rows.jsonl:{number + 1}", tuple(ids), tuple(mask), start))
     return examples
+
+
+def adapt(model: Any, *, dropout: float = 0, target_modules: str | Sequence[str] = "all-linear") -> Any:
+    """The float64 model with a float64 adapter that changes every answer."""
+    model = attach_adapter(model, rank=3, alpha=8, dropout=dropout, target_modules=target_modules, seed=0)
+    randomize_adapter(model, torch.float64)
+    return model
 
 
 def randomize_adapter(model: Any, dtype: torch.dtype, seed: int = 0, std: float = 0.3) -> None:

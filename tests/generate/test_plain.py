@@ -8,12 +8,11 @@ import torch
 from burnish.generate.decode import decode_greedy
 from burnish.generate.labels import choose_labels
 from burnish.generate.plain import score_labels
-from burnish.model.adapter import attach_adapter
 from burnish.model.attention import can_pack
 from burnish.train.pack import batches_for
 from tests.generate.test_generate import END, LABELS, plain_greedy, prompts
-from tests.tiny import build_exact_model, build_model_without_interface, random_examples, randomize_adapter
-from tests.train.test_exactness import assert_same, one_by_one, packed
+from tests.tiny import adapt, build_exact_model, build_model_without_interface, random_examples
+from tests.train.equivalence import assert_same, one_by_one, packed
 
 
 @pytest.fixture(params=["bloom", "qwen3_next"])
@@ -32,8 +31,7 @@ def label_scores(model: Any, prompt: list[int]) -> list[float]:
 @pytest.mark.parametrize("max_tokens", [10_000, 60, 1])
 def test_padded_training_is_one_by_one(model: Any, max_tokens: int) -> None:
     assert not can_pack(model)
-    model = attach_adapter(model, rank=3, alpha=8, dropout=0, target_modules="all-linear", seed=0)
-    randomize_adapter(model, torch.float64)
+    model = adapt(model)
     examples = random_examples(7, 13)
     losses, gradients = one_by_one(model, examples)
     got = packed(model, examples, max_tokens)
@@ -75,8 +73,7 @@ def test_every_label_has_its_log_probability() -> None:
 
 
 def test_padding_is_exact_in_float64() -> None:
-    model = attach_adapter(build_exact_model(), rank=3, alpha=8, dropout=0, target_modules="all-linear", seed=0)
-    randomize_adapter(model, torch.float64)
+    model = adapt(build_exact_model())
     model._supports_attention_backend = False
     examples = random_examples(7, 13)
     assert_same(packed(model, examples, 60), one_by_one(model, examples))

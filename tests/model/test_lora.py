@@ -7,18 +7,15 @@ import torch
 from peft.tuners.lora import Linear
 from torch import Tensor
 
-from burnish.model.adapter import adapter_off, attach_adapter
+from burnish.model.adapter import adapter_off
 from burnish.model.lora import add_in_place
-from tests.tiny import build_exact_model, randomize_adapter
+from tests.tiny import adapt, build_exact_model, randomize_adapter
 
 IDS = torch.tensor([[5, 17, 101, 3, 44, 90]])
 
 
 def adapted(dropout: float = 0.0) -> Any:
-    model = build_exact_model()
-    model = attach_adapter(model, rank=3, alpha=8, dropout=dropout, target_modules="all-linear", seed=0)
-    randomize_adapter(model, torch.float64)
-    return model.train()
+    return adapt(build_exact_model(), dropout=dropout).train()
 
 
 def peft_alone(model: Any) -> None:

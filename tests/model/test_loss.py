@@ -1,5 +1,6 @@
 """The chunked loss through a frozen head is cross-entropy: values, gradients, and when it must not be used."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,11 +10,10 @@ from transformers import AutoModelForCausalLM, Gemma2Config, GraniteConfig
 
 from burnish.data import RenderedExample
 from burnish.model import loss
-from burnish.model.adapter import attach_adapter
 from burnish.model.loss import FrozenHeadLoss, find_frozen_head, supervised_logits, token_losses
 from burnish.train.pack import batches_for
 from burnish.train.savings import Savings
-from tests.tiny import build_exact_model, random_examples, randomize_adapter
+from tests.tiny import EXACT_KINDS, adapt, build_exact_model, random_examples
 
 SMALL = {
     "vocab_size": 61,
@@ -37,7 +37,8 @@ def tensors(rows: int = 23) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_values_and_gradients_are_those_of_cross_entropy(monkeypatch: pytest.MonkeyPatch, rows_per_chunk: int) -> None:
     monkeypatch.setattr(loss, "ROWS_PER_CHUNK", rows_per_chunk)
     hidden, head, targets = tensors()
-    weights = torch.linspace(-1, 2, len(targets), dtype=torch.float64)  # some negative, one zero
+    weights = torch.arange(-7, 16, dtype=torch.float64) / 5  # some negative, one zero
+    assert weights.eq(0).any()
     results = []
     for chunked in (True, False):
         own = hidden.clone().requires_grad_()
@@ -49,6 +50,66 @@ def test_values_and_gradients_are_those_of_cross_entropy(monkeypatch: pytest.Mon
         (losses * weights).sum().backward()
         results.append((losses.detach(), own.grad))
     torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-12)
+
+
+IGNORED = -100
+
+
+def assert_is_weighted_cross_entropy() -> None:
+    """With a weight for each token (the upstream gradient), a third of them zero, and rows that are not learned."""
+    hidden, head, targets = tensors()
+    labels = torch.where(torch.arange(23) % 5 == 2, IGNORED, targets)
+    weights = torch.arange(-7, 16, dtype=torch.float64) * (torch.arange(23) % 3 > 0)
+    own, plain = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
+    rows = (labels != IGNORED).nonzero()[:, 0]
+    losses = FrozenHeadLoss.apply(own[rows], head, labels[rows])
+    (losses * weights[rows]).sum().backward()
+    wanted = cross_entropy(plain @ head.T, labels, reduction="none", ignore_index=IGNORED)
+    (wanted * weights).sum().backward()
+    torch.testing.assert_close(losses, wanted[rows], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(own.grad, plain.grad, rtol=1e-12, atol=1e-12)
+    unlearned = (labels == IGNORED) | (weights == 0)
+    assert own.grad is not None
+    assert torch.equal(own.grad.abs().sum(-1) == 0, unlearned)
+
+
+@pytest.mark.parametrize("rows_per_chunk", [1, 4, 1000])
+def test_weighted_tokens_and_rows_that_are_not_learned(monkeypatch: pytest.MonkeyPatch, rows_per_chunk: int) -> None:
+    monkeypatch.setattr(loss, "ROWS_PER_CHUNK", rows_per_chunk)
+    assert_is_weighted_cross_entropy()
+
+
+def test_a_row_that_predicts_for_several_examples() -> None:
+    hidden, head, targets = tensors()
+    rows, weights = torch.tensor([3, 0, 3, 3, 22]), torch.tensor([2.0, 0.0, -1.0, 0.5, 0.0], dtype=torch.float64)
+    own, plain = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
+    (FrozenHeadLoss.apply(own[rows], head, targets[:5]) * weights).sum().backward()
+    (cross_entropy((plain @ head.T)[rows], targets[:5], reduction="none") * weights).sum().backward()
+    torch.testing.assert_close(own.grad, plain.grad, rtol=1e-12, atol=1e-12)
+
+
+def forget_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    mean = staticmethod(lambda ctx, upstream: (ctx.saved_tensors[0] * upstream.mean(), None, None))
+    monkeypatch.setattr(FrozenHeadLoss, "backward", mean)
+
+
+def forget_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "scatter_add_", lambda tensor, *_: tensor)  # leaves the softmax alone
+
+
+def forget_the_last_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a last chunk that is not full were left out."""
+    real = FrozenHeadLoss.apply
+    weights = torch.arange(18) < 16
+    monkeypatch.setattr(FrozenHeadLoss, "apply", lambda *tensors: real(*tensors) * weights)
+
+
+@pytest.mark.parametrize("fault", [forget_the_weights, forget_the_target, forget_the_last_rows])
+def test_a_fault_in_the_loss_is_noticed(monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]) -> None:
+    assert_is_weighted_cross_entropy()
+    fault(monkeypatch)
+    with pytest.raises(AssertionError):
+        assert_is_weighted_cross_entropy()
 
 
 def test_no_rows() -> None:
@@ -81,9 +142,7 @@ def test_half_precision_sums_in_fp32() -> None:
 
 
 def adapted(model: Any, targets: str | list[str] = "all-linear") -> Any:
-    model = attach_adapter(model, rank=3, alpha=8, dropout=0.3, target_modules=targets, seed=0)
-    randomize_adapter(model, torch.float64)
-    return model.eval()
+    return adapt(model, dropout=0.3, target_modules=targets).eval()
 
 
 PACKED, PADDED = Savings(), Savings(packing=False)
@@ -109,6 +168,31 @@ def assert_losses_are_those_of_the_logits(
 def test_a_plain_head_is_used_and_gives_the_same(savings: Savings) -> None:
     model = adapted(build_exact_model())
     assert_losses_are_those_of_the_logits(model, random_examples(5, 9), savings, through_head=True)
+
+
+@pytest.mark.parametrize("kind", EXACT_KINDS)
+def test_weighted_tokens_through_a_whole_model(kind: str, savings: Savings) -> None:
+    model, examples = adapted(build_exact_model(kind, sliding_window=7)), random_examples(5, 9)
+    weights = torch.randint(-1, 3, (5, 60), generator=torch.Generator().manual_seed(0)).double()  # by example and token
+
+    for number, example in enumerate(examples):
+        labels = torch.tensor(example.input_ids).where(torch.tensor(example.loss_mask), IGNORED)[1:]
+        logits = model(input_ids=torch.tensor([example.input_ids])).logits[0, :-1]
+        losses = cross_entropy(logits, labels, reduction="none", ignore_index=IGNORED)
+        (losses * weights[number, : len(labels)]).sum().backward()
+    wanted = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+
+    learned = [[t - 1 for t, is_learned in enumerate(example.loss_mask) if is_learned] for example in examples]
+    with batches_for(model, examples, max_tokens=100, savings=savings) as batches:
+        for batch in batches:
+            positions = [learned[owner].pop(0) for owner in batch.owners_S.tolist()]  # in order within an example
+            (token_losses(model, batch) * weights[batch.owners_S, positions]).sum().backward()
+    assert learned == [[]] * 5
+    assert len(wanted) > 0
+    for name, parameter in model.named_parameters():
+        if name in wanted:
+            torch.testing.assert_close(parameter.grad, wanted[name], rtol=1e-10, atol=1e-10)
 
 
 def test_an_adapted_head_takes_the_plain_way(savings: Savings) -> None:

@@ -1,23 +1,26 @@
 """Packing and prefix sharing change what is computed, not what comes out: losses and gradients in float64."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
-from burnish.data import RenderedExample
 from burnish.model import attention
-from burnish.model.adapter import adapter_parameters, attach_adapter
 from burnish.model.attention import packed_attention
-from burnish.model.loss import token_losses
 from burnish.train import pack
 from burnish.train.loop import example_losses
-from burnish.train.pack import batches_for, pack_examples
-from burnish.train.savings import ALL_SAVINGS, Savings
-from tests.tiny import build_exact_model, random_examples, randomize_adapter
+from burnish.train.pack import pack_examples
+from burnish.train.savings import Savings
+from tests.tiny import EXACT_KINDS, adapt, build_exact_model, random_examples
+from tests.train.equivalence import (
+    assert_neighbours_are_not_seen,
+    assert_same,
+    grouped_examples,
+    learned_in_the_prefix,
+    one_by_one,
+    packed,
+)
 
-Result = tuple[list[float], dict[str, torch.Tensor]]
 SWITCHED = {
     Savings(): "all",
     Savings(shared_prefix=False): "no prefix",
@@ -26,62 +29,8 @@ SWITCHED = {
 }
 
 
-def adapted(sliding_window: int | None = None) -> Any:
-    model = attach_adapter(
-        build_exact_model(sliding_window=sliding_window),
-        rank=3,
-        alpha=8,
-        dropout=0,
-        target_modules="all-linear",
-        seed=0,
-    )
-    randomize_adapter(model, torch.float64)
-    return model
-
-
-def gradients(model: Any) -> dict[str, torch.Tensor]:
-    grads = {name: p.grad.clone() for name, p in adapter_parameters(model).items() if p.grad is not None}
-    model.zero_grad()
-    return grads
-
-
-def one_by_one(model: Any, examples: Sequence[RenderedExample]) -> Result:
-    """The plain way: each example alone, all logits, transformers' own attention."""
-    losses = []
-    for example in examples:
-        logits = model(input_ids=torch.tensor([example.input_ids])).logits[0].double()
-        learned = [t for t in range(1, len(example.input_ids)) if example.loss_mask[t]]
-        targets = torch.tensor([example.input_ids[t] for t in learned])
-        rows = torch.tensor([t - 1 for t in learned])
-        loss = torch.nn.functional.cross_entropy(logits[rows], targets, reduction="sum")
-        loss.backward()
-        losses.append(loss.item())
-    return losses, gradients(model)
-
-
-def packed(
-    model: Any, examples: Sequence[RenderedExample], max_tokens: int = 10_000, savings: Savings = ALL_SAVINGS
-) -> Result:
-    losses, prefixes = [0.0] * len(examples), []
-    with batches_for(model, examples, max_tokens=max_tokens, savings=savings) as batches:
-        for batch in batches:
-            per_token = token_losses(model, batch)
-            for owner, loss in zip(batch.owners_S.tolist(), per_token.tolist(), strict=True):
-                losses[owner] += loss
-            if batch.fills is None:
-                per_token.sum().backward()
-            else:
-                prefixes.append((batch.fills, per_token.sum()))
-    for store, loss in prefixes:
-        store.backward(loss)
-    return losses, gradients(model)
-
-
-def assert_same(got: Result, wanted: Result) -> None:
-    assert got[0] == pytest.approx(wanted[0], rel=1e-12)
-    assert got[1].keys() == wanted[1].keys()
-    for name, gradient in wanted[1].items():
-        torch.testing.assert_close(got[1][name], gradient, rtol=1e-9, atol=1e-11)
+def adapted(sliding_window: int | None = None, kind: str = "starcoder2") -> Any:
+    return adapt(build_exact_model(kind, sliding_window=sliding_window))
 
 
 @pytest.mark.parametrize("sliding_window", [None, 7])
@@ -90,6 +39,15 @@ def assert_same(got: Result, wanted: Result) -> None:
 @pytest.mark.parametrize("savings", SWITCHED, ids=SWITCHED.values())
 def test_packed_is_one_by_one(sliding_window: int | None, shared: int, max_tokens: int, savings: Savings) -> None:
     model, examples = adapted(sliding_window), random_examples(7, shared)
+    assert_same(packed(model, examples, max_tokens, savings), one_by_one(model, examples))
+
+
+@pytest.mark.parametrize("max_tokens", [10_000, 60])
+@pytest.mark.parametrize("savings", SWITCHED, ids=SWITCHED.values())
+@pytest.mark.parametrize("kind", [kind for kind in EXACT_KINDS if kind != "starcoder2"])
+def test_so_it_is_for_other_kinds_of_models(kind: str, max_tokens: int, savings: Savings) -> None:
+    """Layers with and without a window in one model (Qwen3, Gemma3); norms of queries and keys; scaled embeddings."""
+    model, examples = adapted(7, kind), random_examples(7, 13)
     assert_same(packed(model, examples, max_tokens, savings), one_by_one(model, examples))
 
 
@@ -137,35 +95,9 @@ def test_the_fused_way_of_long_packs_is_the_same(monkeypatch: pytest.MonkeyPatch
     assert_same(packed(model, examples), one_by_one(model, examples))
 
 
-def learned_in_the_prefix() -> list[RenderedExample]:
-    base = random_examples(1, 20)[0]
-    mask = tuple(i in (12, 22) for i in range(len(base.input_ids)))
-    tails = [(5, 6, 7), (8, 9), (10, 11, 12, 13)]
-    return [
-        RenderedExample(str(n), base.input_ids[:22] + tail, mask[:22] + (True,) * len(tail), 22)
-        for n, tail in enumerate(tails)
-    ]
-
-
 def test_a_prefix_that_holds_a_learned_token_counts_for_each_example() -> None:
     model, examples = adapted(), learned_in_the_prefix()
     assert_same(packed(model, examples), one_by_one(model, examples))
-
-
-def grouped_examples() -> list[RenderedExample]:
-    """Two groups that share more among themselves than with each other, and two examples that share nothing."""
-    start = tuple(range(100, 112))
-    prefixes = [(*start, *range(20, 33)), (*start, *range(50, 71))]
-    tails = random_examples(8, 0)
-    return [
-        RenderedExample(
-            tail.id,
-            (*prefix, *tail.input_ids),
-            (*([False] * len(prefix)), *tail.loss_mask),
-            tail.prompt_length + len(prefix),
-        )
-        for tail, prefix in zip(tails, [*prefixes, *prefixes, *prefixes, (), ()], strict=True)
-    ]
 
 
 @pytest.mark.parametrize("sliding_window", [None, 7])
@@ -185,6 +117,15 @@ def test_two_groups_share_their_own_prefixes() -> None:
     assert [(g.prefix_length, len(g.suffix_lengths)) for g in batch.layout.groups] == [(25, 3), (33, 3), (0, 2)]
 
 
+@pytest.mark.usefixtures("keep_short_prefixes")
+def test_a_group_that_fits_in_a_pack_is_not_cut() -> None:
+    examples = grouped_examples()
+    sizes = [25 + sum(e.length - 25 for e in examples[0:6:2]), 33 + sum(e.length - 33 for e in examples[1:6:2])]
+    for max_tokens in (max(sizes), sum(sizes) - 1):  # the second group fits in a pack, but not behind the first
+        batches = list(pack_examples(examples[:6], max_tokens=max_tokens, device=torch.device("cpu")))
+        assert [batch.num_tokens for batch in batches] == sizes
+
+
 def test_sharing_feeds_fewer_tokens() -> None:
     examples = random_examples(6, 30)
     count = {
@@ -200,13 +141,7 @@ def test_sharing_feeds_fewer_tokens() -> None:
 
 
 def test_a_changed_neighbour_leaves_a_row_alone() -> None:
-    model, examples = adapted(), random_examples(4, 13)
-    first = packed(model, examples)[0]
-    other = examples[1]
-    changed = RenderedExample(other.id, (*other.input_ids[:-2], 1, 2), other.loss_mask, other.prompt_length)
-    second = packed(model, [examples[0], changed, *examples[2:]])[0]
-    assert [first[i] for i in (0, 2, 3)] == pytest.approx([second[i] for i in (0, 2, 3)], rel=1e-12)
-    assert first[1] != pytest.approx(second[1], rel=1e-6)
+    assert_neighbours_are_not_seen(adapted())
 
 
 def test_the_attention_of_the_model_is_put_back() -> None:

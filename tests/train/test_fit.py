@@ -20,7 +20,7 @@ from burnish.train.fit import FitEvents, FitOptions, FitResult, fit
 from burnish.train.loop import TrainOptions, loss_per_token, start_training, train
 from burnish.train.schedule import examples_of_step, learning_rate_at
 from burnish.train.step import StepMetrics
-from tests.tiny import build_exact_model, build_model, random_examples, randomize_adapter
+from tests.tiny import adapt, build_exact_model, build_model, random_examples
 
 OPTIONS = TrainOptions(
     seed=3,
@@ -122,8 +122,7 @@ def test_a_step_does_not_depend_on_how_it_is_cut(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pack, "MIN_KEPT", min_kept)
     trajectories, ends = [], []
     for tokens in (1, 70, 10_000):
-        model = attach_adapter(build_exact_model(), rank=3, alpha=8, dropout=0, target_modules="all-linear", seed=0)
-        randomize_adapter(model, torch.float64)
+        model = adapt(build_exact_model())
         options = replace(OPTIONS, batch_size=8, micro_batch_tokens=tokens)
         trajectories.append([m.loss_per_token for m in steps(model, options, 3)])
         ends.append(adapter_parameters(model))

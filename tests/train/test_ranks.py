@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 
 from burnish.errors import Interrupted
 from burnish.files import read_json
-from burnish.model.adapter import adapter_parameters, attach_adapter
+from burnish.model.adapter import adapter_parameters
 from burnish.train.fit import FitEvents, FitOptions, fit
 from burnish.train.loop import TrainOptions
 from burnish.train.ranks import ALONE, Ranks, join_ranks
-from tests.tiny import build_exact_model, random_examples, randomize_adapter, save_base
+from tests.tiny import adapt, build_exact_model, random_examples, save_base
 from tests.train.test_fit import OPTIONS, VALIDATION
 
 EXAMPLES = random_examples(9, 13, seed=1)  # not a multiple of two, or of the batch
@@ -32,8 +32,7 @@ CASES = {
 
 def fit_tiny(folder: Path, options: TrainOptions, ranks: Ranks, stop_after: int | None = None) -> dict[str, Any]:
     """Train the float64 model; returns what came out, for comparison. Rank 1 is the one that asks for a stop."""
-    model = attach_adapter(build_exact_model(), rank=3, alpha=8, dropout=0, target_modules="all-linear", seed=0)
-    randomize_adapter(model, torch.float64)
+    model = adapt(build_exact_model())
     done = 0
 
     def count(*_: Any) -> None:

@@ -95,10 +95,16 @@ def _batch(
 
 
 def _fill(lengths: Sequence[int], groups: Iterable[PrefixGroup], max_tokens: int) -> Iterator[list[PrefixGroup]]:
-    """The groups of each pack; a group that is cut has its prefix in each of its packs."""
+    """The groups of each pack; a group that is cut has its prefix in each of its packs.
+
+    One with a prefix worth keeping is not cut if it fits in a pack of its own.
+    """
     pack, total = list[PrefixGroup](), 0
     for group in groups:
-        chosen = list[int]()
+        chosen, whole = list[int](), _num_tokens(group, lengths)
+        if total and group.length >= MIN_KEPT and whole <= max_tokens < total + whole:
+            yield pack
+            pack, total = [], 0
         for i in sorted(group.members, key=lambda i: (-lengths[i], i)):
             added = lengths[i] - (group.length if chosen else 0)
             if total and total + added > max_tokens:
@@ -137,8 +143,12 @@ def _pack(
 
 
 def _is_worth_keeping(group: PrefixGroup, lengths: Sequence[int], max_tokens: int) -> bool:
-    num_own = sum(lengths[i] - group.length for i in group.members)
-    return group.length >= MIN_KEPT and group.length + num_own > max_tokens
+    return group.length >= MIN_KEPT and _num_tokens(group, lengths) > max_tokens
+
+
+def _num_tokens(group: PrefixGroup, lengths: Sequence[int]) -> int:
+    """With the prefix once."""
+    return group.length + sum(lengths[i] - group.length for i in group.members)
 
 
 def _prefix_first(
