@@ -58,7 +58,7 @@ class Rehearsal:
             rows = min(ROWS_PER_CHUNK, rows)
         elif not settings.savings.supervised_logits:
             rows = tokens
-        kept = self._whole([_bytes_kept(model, examples, settings) for model in self._models])
+        kept = self.kept_bytes(examples, settings)
         if settings.recompute_layers:  # one layer at a time is there in full
             one, two = (
                 _bytes_kept(model, examples, replace(settings, recompute_layers=False)) for model in self._models
@@ -67,6 +67,10 @@ class Rehearsal:
         widest = max(max(layer.weight.shape) for layer in _linear_layers(self._models[0]))
         scratch = BACKWARD_TENSORS * tokens * widest * self.dtype.itemsize + 2 * rows * self.vocabulary * 4
         return kept + scratch + self._whole([_count(m, trained=True) for m in self._models]) * BYTES_PER_TRAINED
+
+    def kept_bytes(self, examples: Sequence[RenderedExample], settings: StepSettings) -> int:
+        """What the backward of a step keeps at once, at most."""
+        return self._whole([_bytes_kept(model, examples, settings) for model in self._models])
 
     def operations(self, examples: Sequence[RenderedExample], settings: StepSettings) -> float:
         """Floating-point operations of a step's forward and backward.
