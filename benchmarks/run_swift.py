@@ -1,0 +1,73 @@
+"""Train a job with ms-swift, in its own environment: run_swift.py JOB_FOLDER OUTPUT_FOLDER.
+
+The ids, masks, order, learning rates and the adapter's start are the job's: ms-swift's trainer takes encoded rows.
+Settings are for speed on a CPU: fp32, no gradient checkpointing, fused AdamW, no worker process. Left at ms-swift's
+defaults: micro-batches of one example, which pad nothing and were no slower than one of 16, and logits of the
+supervised tokens only.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from job_rates import JobRates
+from peft import PeftModel
+from swift import Seq2SeqTrainer, Seq2SeqTrainingArguments, get_model_processor, get_template
+
+
+def main(folder: Path, output: Path) -> None:
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    rows: Any = [
+        {"input_ids": row["ids"], "labels": [i if m else -100 for i, m in zip(row["ids"], row["mask"], strict=True)]}
+        for row in (job["train"][i] for i in job["order"])
+    ]
+    model, processor = get_model_processor(
+        job["base"], model_type="llama", torch_dtype=torch.float32, device_map="cpu", attn_impl="sdpa"
+    )
+    template = get_template(processor, template_type="dummy", max_length=max(len(row["input_ids"]) for row in rows))
+    template.set_mode("train")
+    model = PeftModel.from_pretrained(model, folder / "start", is_trainable=True)
+    arguments = Seq2SeqTrainingArguments(
+        output_dir=str(output / "swift"),
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        optim="adamw_torch_fused",
+        adam_beta2=0.999,
+        weight_decay=0.0,
+        learning_rate=1.0,  # times the job's rate of the step
+        lr_scheduler_type="linear",
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=job["batch_size"],
+        num_train_epochs=1,
+        max_grad_norm=job["max_grad_norm"],
+        train_dataloader_shuffle=False,
+        dataloader_num_workers=0,
+        check_model=False,
+        logging_first_step=False,
+        logging_steps=len(rows),
+        save_strategy="no",
+        report_to=["none"],
+        disable_tqdm=True,
+    )
+    trainer = Seq2SeqTrainer(model=model, args=arguments, template=template, train_dataset=rows)
+    callback = JobRates(job["learning_rates"])
+    trainer.add_callback(callback)
+    trainer.train()
+    trainer.model.save_pretrained(output / "adapter")
+    saved_at = time.time()
+    facts = {
+        "step_ends": callback.times,
+        "executed_tokens": sum(len(row["input_ids"]) for row in rows),
+        "saved_at": saved_at,
+        "precision": "fp32",
+        "gradient_checkpointing": False,
+    }
+    (output / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
