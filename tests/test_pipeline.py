@@ -15,7 +15,7 @@ import pytest
 import burnish
 from burnish.evaluate.statistics import RowScores
 from burnish.files import read_json, read_jsonl, sha256_of_file
-from burnish.pipeline import Run, SilentScreen, resume, run
+from burnish.pipeline import Run, SilentScreen, predict, prepare, resume, run
 from burnish.recipe import build_recipe, load_recipe
 from burnish.registry import open_registry, rebuild_registry
 from tests.tiny import build_model_without_interface, save_base
@@ -215,3 +215,25 @@ def test_an_arm_is_answered_once(base: Path, tmp_path: Path) -> None:
 
 def test_the_scores_are_ratios_of_sums() -> None:
     assert RowScores([2.0, 0.0], [2.0, 4.0]).value == pytest.approx(1 / 3)  # type: ignore[arg-type]
+
+
+def test_what_training_will_take_is_told_and_the_rate_is_measured_once(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = build_recipe(recipe_values("classification", base, tmp_path))
+    prepared = prepare(loaded)
+    assert prepared.plan is not None and prepared.plan.fits
+    assert (prepared.recipe.train.micro_batch_tokens, prepared.recipe.train.recompute_layers) == (2048, False)
+    first = predict(prepared)
+    assert first is not None and first.num_steps == 2 and first.seconds > 0
+    assert first.peak_bytes > prepared.plan.bytes_needed
+    monkeypatch.setattr("burnish.model.base.load_model", lambda *_, **__: pytest.fail("the rate is known"))
+    again = predict(prepared)
+    assert again is not None and again.seconds == first.seconds
+
+
+def test_with_little_memory_layers_are_recomputed_and_the_run_ends_alike(base: Path, tmp_path: Path) -> None:
+    tight = build_recipe(recipe_values("classification", base, tmp_path), overrides=["train.memory_gb=0.0001"])
+    settled = prepare(tight).recipe.train
+    assert settled.recompute_layers is True and int(settled.micro_batch_tokens) < 2048
+    assert run(tight).evaluation["training"]["num_steps"] == 2

@@ -12,6 +12,7 @@ from burnish.recipe import (
     TokenFacts,
     build_recipe,
     origins_of_all,
+    resolve_memory,
     resolve_rows,
     resolve_tokens,
 )
@@ -25,13 +26,14 @@ def recipe(*overrides: str, task: str = "classification", **data: Any) -> Loaded
 
 
 def resolve(*overrides: str, rows: RowFacts = ROWS, tokens: TokenFacts = TOKENS, **kwargs: Any) -> LoadedRecipe:
-    return resolve_tokens(resolve_rows(recipe(*overrides, **kwargs), rows), tokens)
+    settled = resolve_tokens(resolve_rows(recipe(*overrides, **kwargs), rows), tokens)
+    return resolve_memory(settled, micro_batch_tokens=3000, recompute_layers=True, reason="needs 1.0 GB of 0.9 GB")
 
 
 def test_no_auto_is_left_and_each_has_a_reason() -> None:
     before = {key for key, value, _ in origins_of_all(recipe()) if value == AUTO}
     after = {key: (value, origin) for key, value, origin in origins_of_all(resolve())}
-    assert len(before) == 15
+    assert len(before) == 16
     assert not [key for key, (value, _) in after.items() if value == AUTO]
     assert {key for key, (_, origin) in after.items() if origin.kind is OriginKind.AUTO} == before
     assert all(after[key][1].detail for key in before)
@@ -81,11 +83,12 @@ def test_the_metric_suits_the_task(task: str, words: float, metric: str) -> None
 def test_tokens_and_device_decide() -> None:
     few = TokenFacts(num_train_rows=199, longest_example=3000, longest_target=1, context_length=512, bf16_speedup=1.3)
     settled = resolve(tokens=few).recipe
-    assert (settled.data.max_length, settled.train.micro_batch_tokens) == (512, 3000)
+    assert settled.data.max_length == 512
+    assert (settled.train.micro_batch_tokens, settled.train.recompute_layers) == (3000, True)
     assert (settled.train.batch_size, settled.train.epochs, settled.adapter.rank) == (4, 6, 16)
     assert (settled.train.precision, settled.evaluate.max_new_tokens, settled.evaluate.num_shots) == ("bf16", 1, 8)
     many = TokenFacts(num_train_rows=1000, longest_example=9, longest_target=999, context_length=9999, bf16_speedup=1.2)
     settled = resolve(task="chat", tokens=many).recipe
-    assert (settled.data.max_length, settled.train.micro_batch_tokens) == (2048, 2048)
+    assert settled.data.max_length == 2048
     assert (settled.train.batch_size, settled.train.epochs, settled.adapter.rank) == (8, 3, 32)
     assert (settled.train.precision, settled.evaluate.max_new_tokens, settled.evaluate.num_shots) == ("fp32", 256, 4)
