@@ -130,7 +130,7 @@ class TrainSection(Section):
     max_grad_norm: PositiveOrInf = Field(1.0, description="gradients are scaled down to this norm; inf for never")
     micro_batch_tokens: Count | Auto = Field(AUTO, description="tokens in one forward pass, at most")
     recompute_layers: bool | Auto = Field(
-        AUTO, description="compute layers again in the backward: less memory, a quarter more time (checkpointing)"
+        AUTO, description="compute layers again in the backward: less memory, more time (activation checkpointing)"
     )
     memory_gb: Positive | None = Field(None, description="memory that training may use; else what is free")
     packing: bool = Field(True, description="feed examples one behind the other, without padding")

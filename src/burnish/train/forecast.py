@@ -76,14 +76,17 @@ class Rehearsal:
         """Floating-point operations of a step's forward and backward.
 
         A frozen weight costs four for each token, one of the adapter six; the head counts where a token is learned.
+        Recomputed layers go through their forward once more: half of that, and a third of the attention.
         """
         body = self._whole([_operations_per_token(model) for model in self._models])
         head = 4.0 * self._head_size
         total = 0.0
         for batch in self.batches(examples, settings):
-            total += body * batch.num_tokens + head * len(batch.rows_S)
-            total += 12.0 * self._query_width * self.depth * _pairs(batch)
-        return total * (1.25 if settings.recompute_layers else 1.0)
+            attention = 12.0 * self._query_width * self.depth * _pairs(batch)
+            total += body * batch.num_tokens + head * len(batch.rows_S) + attention
+            if settings.recompute_layers:
+                total += body * batch.num_tokens / 2 + attention / 3
+        return total
 
     def batches(self, examples: Sequence[RenderedExample], settings: StepSettings) -> list[Batch]:
         """The batches of a step."""

@@ -45,7 +45,7 @@ def make_plan(
     may_shrink: bool = True,
     recompute: bool | None = None,
 ) -> Plan:
-    """The first way that fits: smaller batches cost little, recomputed layers a quarter more time.
+    """The first way that fits: smaller batches cost little, recomputed layers up to half as much time again.
 
     `settings.max_tokens` is the most that is fed at a time, and stands if it may not shrink; `recompute` settles
     whether layers are recomputed.
