@@ -18,9 +18,9 @@ from burnish.data import Renderer, TaskForm, build_examples, load_table, render_
 from burnish.model.adapter import attach_adapter
 from burnish.model.base import find_base, load_model, load_tokenizer
 from burnish.recipe import Schedule
-from burnish.train.loop import TrainOptions, count_steps, rate_of_step
+from burnish.train.loop import TrainOptions, rate_of_step
 from burnish.train.savings import Savings
-from burnish.train.schedule import examples_of_step
+from burnish.train.schedule import examples_of_run
 
 OPTIONS = TrainOptions(
     seed=0,
@@ -74,22 +74,21 @@ def main() -> None:
         return [{"ids": list(example.input_ids), "mask": [int(m) for m in example.loss_mask]} for example in found]
 
     train = rendered("train.jsonl", given.rows or workload.rows)
-    num_steps = count_steps(len(train), OPTIONS)
-    size, seed = OPTIONS.batch_size, OPTIONS.seed
+    order = examples_of_run(len(train), OPTIONS.batch_size, OPTIONS.epochs, OPTIONS.seed)
     job = {
         "workload": given.workload,
         "base": str(base.folder),
         "train": train,
         "held_out": rendered("test.jsonl", workload.held_out),
-        "order": [i for step in range(num_steps) for i in examples_of_step(step, len(train), size, seed)],
-        "batch_size": size,
-        "learning_rates": [rate_of_step(step, num_steps, OPTIONS) for step in range(num_steps)],
+        "order": [i for step in order for i in step],
+        "batch_size": OPTIONS.batch_size,
+        "learning_rates": [rate_of_step(step, len(order), OPTIONS) for step in range(len(order))],
         "max_grad_norm": OPTIONS.max_grad_norm,
     }
     given.job.mkdir(parents=True, exist_ok=True)
     (given.job / "job.json").write_text(json.dumps(job), encoding="utf-8")
     model = load_model(base, dtype=torch.float32, device=torch.device("cpu"))
-    model = attach_adapter(model, rank=RANK, alpha=ALPHA, dropout=0.0, target_modules="all-linear", seed=seed)
+    model = attach_adapter(model, rank=RANK, alpha=ALPHA, dropout=0.0, target_modules="all-linear", seed=OPTIONS.seed)
     model.save_pretrained(given.job / "start")
 
 

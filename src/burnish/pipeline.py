@@ -108,7 +108,7 @@ class Prepared:
     rendered: dict[str, list[RenderedExample]] = field(repr=False)
     rehearsal: "Rehearsal | None" = field(repr=False)
     plan: "Plan | None"
-    """None if the recipe leaves nothing to plan, or the base is of a kind that cannot be rehearsed."""
+    """Both are None if the base is of a kind that cannot be rehearsed."""
 
     @property
     def recipe(self) -> Recipe:
@@ -398,11 +398,11 @@ def _plan(rehearsal: "Rehearsal", recipe: Recipe, train: list[RenderedExample], 
 
 def _steps(recipe: Recipe, train: list[RenderedExample]) -> list[list[RenderedExample]]:
     """The examples of each step of a whole run."""
-    from burnish.train.schedule import examples_of_step, steps_per_epoch
+    from burnish.train.schedule import examples_of_run
 
-    count, size, seed = len(train), int(recipe.train.batch_size), recipe.train.seed
-    num_steps = int(recipe.train.epochs) * steps_per_epoch(count, size)
-    return [[train[i] for i in examples_of_step(step, count, size, seed)] for step in range(num_steps)]
+    options = recipe.train
+    order = examples_of_run(len(train), int(options.batch_size), int(options.epochs), options.seed)
+    return [[train[i] for i in step] for step in order]
 
 
 def _savings(recipe: Recipe) -> "Savings":

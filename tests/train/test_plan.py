@@ -1,18 +1,19 @@
 """The memory plan: what the rehearsal counts is what the real model keeps, and the cheapest way that fits is taken."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from burnish.data import RenderedExample
-from burnish.model.adapter import adapter_parameters, attach_adapter
-from burnish.recipe import Schedule
-from burnish.train.forecast import Rehearsal, StepSettings, bytes_kept, heaviest, recompute
-from burnish.train.loop import TrainOptions, start_training, train
+from burnish.model.adapter import adapter_parameters, attach_adapter, recompute_layers
+from burnish.train.forecast import Rehearsal, StepSettings, bytes_kept, heaviest
+from burnish.train.loop import start_training, train
 from burnish.train.pack import batches_for
 from burnish.train.plan import SHARE_OF_FREE, Plan, make_plan
-from tests.tiny import build_model, random_examples
+from tests.tiny import adapt, build_model, random_examples
+from tests.train.test_fit import OPTIONS
 
 EXAMPLES = random_examples(8, 13)
 
@@ -29,7 +30,7 @@ def rehearse(layers: int = 2) -> Rehearsal:
 @pytest.mark.parametrize("is_recomputed", [False, True])
 def test_the_rehearsal_counts_what_the_real_model_keeps(layers: int, is_recomputed: bool) -> None:
     real = attach(build_model(dtype=torch.float32, num_hidden_layers=layers)).train()
-    recompute(real, is_recomputed)
+    recompute_layers(real, is_recomputed)
     with batches_for(real, EXAMPLES, max_tokens=10_000) as batches:
         kept = sum(bytes_kept(real, batch) for batch in batches)
     rehearsal, settings = rehearse(layers), StepSettings(10_000, is_recomputed)
@@ -94,19 +95,8 @@ def test_the_heaviest_step_has_the_longest_example() -> None:
 
 
 def adapter_after(is_recomputed: bool, max_tokens: int, dropout: float) -> dict[str, torch.Tensor]:
-    model = attach_adapter(build_model(), rank=4, alpha=8, dropout=dropout, target_modules="all-linear", seed=0)
-    options = TrainOptions(
-        seed=0,
-        epochs=2,
-        batch_size=4,
-        learning_rate=1e-2,
-        schedule=Schedule.LINEAR,
-        warmup_share=0.0,
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        micro_batch_tokens=max_tokens,
-        recompute_layers=is_recomputed,
-    )
+    model = adapt(build_model(), dropout=dropout)
+    options = replace(OPTIONS, epochs=2, micro_batch_tokens=max_tokens, recompute_layers=is_recomputed)
     torch.manual_seed(0)
     for _ in train(start_training(model, options), random_examples(8, 70), options):
         pass

@@ -74,6 +74,15 @@ def base_of(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+def recompute_layers(model: Any, is_wanted: bool) -> None:
+    """Let the backward compute each layer again instead of keeping what its forward made (activation checkpointing)."""
+    base = base_of(model)
+    if is_wanted:
+        base.activation_checkpointing_enable({"use_reentrant": False})
+    elif base.is_activation_checkpointing:
+        base.activation_checkpointing_disable()
+
+
 def adapter_parameters(model: Any) -> dict[str, Tensor]:
     """The trained tensors by name, in a fixed order."""
     return {name: parameter for name, parameter in sorted(model.named_parameters()) if parameter.requires_grad}

@@ -69,7 +69,7 @@ def token_losses(model: Any, batch: Batch, *, supervised_logits_only: bool = Tru
     if head_VW is None:
         logits_SV = supervised_logits(model, batch, all_rows=not supervised_logits_only)
         return cross_entropy(logits_SV, batch.targets_S, reduction="none")
-    hidden_TW = _hidden_states(base_of(model), batch).flatten(0, 1)
+    hidden_TW = hidden_states(model, batch).flatten(0, 1)
     losses_S: Tensor = FrozenHeadLoss.apply(  # type: ignore[no-untyped-call]
         hidden_TW[batch.rows_S], head_VW, batch.targets_S
     )
@@ -141,14 +141,14 @@ def _try_plain_logits(base: Any, head: torch.nn.Linear, like: Batch) -> bool:
     is_training = base.training
     base.eval()  # dropout would differ from pass to pass, and move the random state of a run
     logits_1TV = base(**trial.inputs).logits
-    is_plain = torch.equal(logits_1TV, head(_hidden_states(base, trial)).to(logits_1TV.dtype))
+    is_plain = torch.equal(logits_1TV, head(hidden_states(base, trial)).to(logits_1TV.dtype))
     base.train(is_training)
     return is_plain
 
 
-def _hidden_states(base: Any, batch: Batch) -> Tensor:
-    """[B, T, W]: what the head reads."""
-    hidden_BTW: Tensor = base.get_decoder()(**batch.inputs).last_hidden_state
+def hidden_states(model: Any, batch: Batch) -> Tensor:
+    """[B, T, W]: what the head reads; for a pack the model must be inside `packed_attention`."""
+    hidden_BTW: Tensor = base_of(model).get_decoder()(**batch.inputs).last_hidden_state
     return hidden_BTW
 
 

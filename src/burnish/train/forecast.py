@@ -7,14 +7,15 @@ adds up what the backward would keep: with one layer and with two, since all lay
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from burnish.data.render import RenderedExample
-from burnish.model.adapter import base_of
-from burnish.model.loss import ROWS_PER_CHUNK, Batch
+from burnish.model.adapter import base_of, recompute_layers
+from burnish.model.loss import ROWS_PER_CHUNK, Batch, hidden_states
 from burnish.train.pack import batches_for
 from burnish.train.savings import ALL_SAVINGS, Savings
 
@@ -78,9 +79,7 @@ class Rehearsal:
         A frozen weight costs four for each token, one of the adapter six; the head counts where a token is learned.
         Recomputed layers go through their forward once more: half of that, and a third of the attention.
         """
-        body = self._whole([_operations_per_token(model) for model in self._models])
-        head = 4.0 * self._head_size
-        total = 0.0
+        body, head, total = self._body_operations, 4.0 * self._head_size, 0.0
         for batch in self.batches(examples, settings):
             attention = 12.0 * self._query_width * self.depth * _pairs(batch)
             total += body * batch.num_tokens + head * len(batch.rows_S) + attention
@@ -93,6 +92,11 @@ class Rehearsal:
         model = self._models[0]
         with batches_for(model, examples, max_tokens=settings.max_tokens, savings=settings.savings) as found:
             return list(found)
+
+    @cached_property
+    def _body_operations(self) -> int:
+        """Of all layers, for each token."""
+        return self._whole([_operations_per_token(model) for model in self._models])
 
     @property
     def _head_size(self) -> int:
@@ -125,7 +129,7 @@ def _without_numbers(config: Any, attach: Callable[[Any], Any], layers: int, dty
 def _bytes_kept(model: Any, examples: Sequence[RenderedExample], settings: StepSettings) -> int:
     """What the backward of a step keeps at once: of the prefixes that wait for it, and of the largest other batch."""
     waiting, largest = 0, 0
-    recompute(model, settings.recompute_layers)
+    recompute_layers(model, settings.recompute_layers)
     with batches_for(model, examples, max_tokens=settings.max_tokens, savings=settings.savings) as batches:
         for batch in batches:
             kept = bytes_kept(model, batch)
@@ -146,17 +150,8 @@ def bytes_kept(model: Any, batch: Batch) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        base_of(model).get_decoder()(**batch.inputs)
+        hidden_states(model, batch)
     return sum(t.untyped_storage().nbytes() for address, t in kept.items() if address not in frozen)
-
-
-def recompute(model: Any, is_wanted: bool) -> None:
-    """Let the backward compute each layer again instead of keeping what its forward made (activation checkpointing)."""
-    base = base_of(model)
-    if is_wanted:
-        base.activation_checkpointing_enable({"use_reentrant": False})
-    elif base.is_activation_checkpointing:
-        base.activation_checkpointing_disable()
 
 
 def _linear_layers(model: Any) -> list[torch.nn.Linear]:

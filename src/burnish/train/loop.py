@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from burnish.data.render import RenderedExample
-from burnish.model.adapter import adapter_parameters
+from burnish.model.adapter import adapter_parameters, recompute_layers
 from burnish.model.loss import token_losses
 from burnish.recipe import Schedule
-from burnish.train.forecast import recompute
 from burnish.train.pack import batches_for
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.savings import ALL_SAVINGS, Savings
@@ -49,7 +48,7 @@ class TrainState:
 
 def start_training(model: Any, options: TrainOptions) -> TrainState:
     """AdamW over the adapter alone; layers kept or recomputed as `options` say."""
-    recompute(model, options.recompute_layers)
+    recompute_layers(model, options.recompute_layers)
     parameters = adapter_parameters(model)
     optimizer = torch.optim.AdamW(
         list(parameters.values()), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True

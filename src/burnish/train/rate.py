@@ -1,7 +1,7 @@
 """How fast this machine trains a base: one step of a standard shape, timed once and remembered."""
 
+import math
 import random
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +9,11 @@ import torch
 
 from burnish.data.render import RenderedExample
 from burnish.files import cache_dir, read_json, sha256_of_json, write_json
+from burnish.model.adapter import adapter_parameters
 from burnish.model.device import choose_device, describe_device
-from burnish.model.loss import token_losses
 from burnish.train.forecast import Rehearsal, StepSettings
 from burnish.train.pack import batches_for
+from burnish.train.step import train_step
 
 # A step of 16 examples that begin alike; the last fourteen tokens of each are learned.
 NUM_EXAMPLES, SHARED, OWN, LEARNED = 16, 160, 56, 14
@@ -31,20 +32,25 @@ def training_rate(fingerprint: str, rehearsal: Rehearsal, load: Callable[[], Any
         return float(read_json(path)["operations_per_s"])
     model, settings = load().train(), StepSettings(max_tokens=2048)
     examples = _standard_step(rehearsal.vocabulary)
-    seconds = min(_time_step(model, examples, settings) for _ in range(REPETITIONS))
+    seconds = min(_seconds_of_step(model, examples, settings) for _ in range(REPETITIONS))
     rate = rehearsal.operations(examples, settings) / seconds
     write_json(path, {"operations_per_s": rate, "device": device, "dtype": str(rehearsal.dtype)})
     return rate
 
 
-def _time_step(model: Any, examples: list[RenderedExample], settings: StepSettings) -> float:
-    start = time.perf_counter()
+def _seconds_of_step(model: Any, examples: list[RenderedExample], settings: StepSettings) -> float:
+    parameters = list(adapter_parameters(model).values())
     with batches_for(model, examples, max_tokens=settings.max_tokens) as batches:
-        for batch in batches:
-            loss = token_losses(model, batch).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
-            loss.item()  # waits for the device
-    return time.perf_counter() - start
+        return train_step(
+            model,
+            parameters,
+            torch.optim.SGD(parameters, lr=0.0),
+            batches,
+            num_supervised=NUM_EXAMPLES * LEARNED,
+            max_grad_norm=math.inf,
+            step=1,
+            epoch=1.0,
+        ).seconds
 
 
 def _standard_step(vocabulary: int) -> list[RenderedExample]:

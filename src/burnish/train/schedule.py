@@ -32,3 +32,9 @@ def examples_of_step(step: int, num_examples: int, batch_size: int, seed: int) -
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order: list[int] = torch.randperm(num_examples, generator=generator).tolist()
     return order[within * batch_size : (within + 1) * batch_size]
+
+
+def examples_of_run(num_examples: int, batch_size: int, epochs: int, seed: int) -> list[Sequence[int]]:
+    """The indices of the examples of each step of a whole run."""
+    num_steps = epochs * steps_per_epoch(num_examples, batch_size)
+    return [examples_of_step(step, num_examples, batch_size, seed) for step in range(num_steps)]
