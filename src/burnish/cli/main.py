@@ -101,7 +101,7 @@ def check(
 ) -> None:
     """Check the data and show what the model will learn from; exit 1 on errors."""
     from burnish.cli.preview import print_preview
-    from burnish.pipeline import prepare
+    from burnish.preparation import prepare
     from burnish.recipe import load_recipe
 
     prepared = prepare(load_recipe(recipe, overrides or []))
@@ -147,7 +147,7 @@ def explain(
     if recipe is None:
         raise typer.BadParameter("name a recipe, or use --keys or --schema")
     from burnish.cli.tables import print_origins
-    from burnish.pipeline import predict, prepare
+    from burnish.preparation import predict, prepare
 
     prepared = prepare(load_recipe(recipe, overrides or []))
     with _console(stderr=True).status("Timing a step of this base on this machine (once) ..."):

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from burnish.pipeline import Advance
+from burnish.screen import Advance
 
 PLAIN_INTERVAL_S = 15.0
 
