@@ -20,13 +20,13 @@ from burnish.data import (
     fields_of,
     labels_of,
     load_table,
-    render_all,
+    render_cached,
     split_examples,
     system_prompt_of,
     thaw_split,
 )
 from burnish.errors import RunError
-from burnish.files import read_json, sha256_of_file
+from burnish.files import cache_dir, read_json, sha256_of_file
 from burnish.recipe import (
     LoadedRecipe,
     Precision,
@@ -217,7 +217,13 @@ def _finish_preparing(
     renderer = Renderer(*load_tokenizer(base))
     supervise_all = loaded.recipe.data.supervise == "all"
     rendered = {
-        part: render_all(renderer, getattr(split, part), supervise_all=supervise_all)
+        part: render_cached(
+            renderer,
+            getattr(split, part),
+            supervise_all=supervise_all,
+            cache=cache_dir(),
+            fingerprint=base.fingerprint,
+        )
         for part in ("train", "validation", "test")
     }
     everything = [example for part in rendered.values() for example in part]

@@ -15,6 +15,7 @@ from burnish.data.load import (
 )
 from burnish.data.read import Row, read_rows
 from burnish.data.render import RenderedExample, Renderer, check_lengths, render_all
+from burnish.data.rendered import render_cached
 from burnish.data.split import Split, count_duplicates, freeze_split, split_examples, thaw_split
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "load_table",
     "read_rows",
     "render_all",
+    "render_cached",
     "split_examples",
     "system_prompt_of",
     "thaw_split",
