@@ -210,7 +210,7 @@ def _finish_preparing(
     screen: Screen,
 ) -> Prepared:
     """Render the split through the base's template and settle what depends on tokens and device."""
-    from burnish.model.base import context_length, find_base, load_tokenizer
+    from burnish.model.base import context_length, find_base, load_tokenizer, width
     from burnish.model.device import choose_device, measure_bf16_speedup
 
     base = find_base(loaded.recipe.model.base, screen.say)
@@ -233,7 +233,7 @@ def _finish_preparing(
         longest_example=max(len(r.input_ids) for r in everything),
         longest_target=max(len(r.input_ids) - r.prompt_length for r in everything),
         context_length=context_length(base),
-        bf16_speedup=measure_bf16_speedup(choose_device()) if is_asked else 0.0,
+        bf16_speedup=measure_bf16_speedup(choose_device(), width(base)) if is_asked else 0.0,
     )
     settled = resolve_tokens(loaded, facts)
     check_lengths(everything, int(settled.recipe.data.max_length))

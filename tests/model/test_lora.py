@@ -1,5 +1,6 @@
 """The plain case of a LoRA layer is peft's own result; every other case is peft's own forward."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from burnish.model.adapter import adapter_off
 from burnish.model.lora import add_in_place
-from tests.tiny import adapt, build_exact_model, randomize_adapter
+from tests.tiny import adapt, build_exact_model, build_model, randomize_adapter
 
 IDS = torch.tensor([[5, 17, 101, 3, 44, 90]])
 
@@ -89,3 +90,24 @@ def test_the_plain_case_does_not_pass_through_peft(monkeypatch: pytest.MonkeyPat
     model(input_ids=IDS)
     with pytest.raises(AssertionError), adapter_off(model):
         model(input_ids=IDS)
+
+
+def test_beside_a_bf16_base_the_masters_stay_fp32_and_little_is_lost_against_peft() -> None:
+    """Both against peft in float64 with the same weights: bf16 rounds for both, once more where peft casts to fp32."""
+    model = adapt(build_model(dtype=torch.bfloat16)).train()
+    randomize_adapter(model, torch.float32)
+    exact = copy.deepcopy(model).double()
+    peft_alone(exact)
+    truth = result_of(exact)[1]
+
+    def error_of(gradients: dict[str, Tensor]) -> float:
+        assert all(gradient.dtype is torch.float32 for gradient in gradients.values())
+        return float(sum((gradients[name] - true).square().sum() for name, true in truth.items())) ** 0.5
+
+    logits, ours = result_of(model)
+    assert logits.dtype is torch.bfloat16
+    peft_alone(model)
+    theirs = result_of(model)[1]
+    size = float(sum(true.square().sum() for true in truth.values())) ** 0.5
+    assert error_of(ours) < 0.1 * size
+    assert error_of(ours) < 2 * error_of(theirs)

@@ -84,10 +84,17 @@ def load_config(base: BaseFiles) -> Any:
 
 def context_length(base: BaseFiles) -> int:
     """The longest sequence that the base was made for, in tokens."""
+    return int(_of_config(base, "max_position_embeddings") or 2048)
+
+
+def width(base: BaseFiles) -> int:
+    """Numbers of a hidden state; 1,024 where the model's configuration has another word for it."""
+    return int(_of_config(base, "hidden_size") or 1024)
+
+
+def _of_config(base: BaseFiles, key: str) -> Any:
     config = read_json(base.folder / "config.json")
-    return int(
-        config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings") or 2048
-    )
+    return config.get(key) or config.get("text_config", {}).get(key)
 
 
 def fingerprint(folder: Path) -> str:

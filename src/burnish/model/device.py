@@ -8,6 +8,9 @@ from pathlib import Path
 
 import torch
 
+# A product of the probe takes a CPU some 20 ms at most.
+PROBE_OPERATIONS = 2e9
+
 
 def choose_device() -> torch.device:
     """The first accelerator (under torchrun the process's own), else the CPU."""
@@ -26,14 +29,13 @@ def describe_device(device: torch.device) -> str:
     return f"{device.type}, {torch.get_num_threads()} threads"
 
 
-def measure_bf16_speedup(device: torch.device, width: int = 576, tokens: int = 1024) -> float:
-    """How many times as fast bf16 matrix products are as fp32 ones on this device: a probe of about 50 ms.
+def measure_bf16_speedup(device: torch.device, width: int) -> float:
+    """How many times as fast bf16 matrix products of a model of that width are as fp32 ones: a probe of some 50 ms.
 
     Without hardware support bf16 products on a CPU can be slower by two orders of magnitude, so nothing is assumed.
     """
-    return _seconds_per_product(device, torch.float32, width, tokens) / _seconds_per_product(
-        device, torch.bfloat16, width, tokens
-    )
+    fp32, bf16 = (_seconds_per_product(device, dtype, width) for dtype in (torch.float32, torch.bfloat16))
+    return fp32 / bf16
 
 
 def free_bytes(device: torch.device) -> int:
@@ -59,7 +61,9 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _seconds_per_product(device: torch.device, dtype: torch.dtype, width: int, tokens: int) -> float:
+def _seconds_per_product(device: torch.device, dtype: torch.dtype, width: int) -> float:
+    """Of a product of the kind of a gate or q/k/v projection; of fewer tokens where the model is wide."""
+    tokens = max(64, min(1024, int(PROBE_OPERATIONS / (6 * width**2))))
     x = torch.ones(tokens, width, device=device, dtype=dtype)
     w = torch.ones(3 * width, width, device=device, dtype=dtype)
     best, spent = float("inf"), 0.0

@@ -1,7 +1,9 @@
 """The forward of a LoRA layer in its plain case: two thin products, the second one added where the base's output lies.
 
-peft scales the product in a copy and adds it in another. Where anything else is asked of the layer (dropout, several
-adapters, a merged or disabled one, another format than the base's), peft's own forward does it.
+peft scales the product in a copy and adds it in another; beside a bf16 base it also casts the whole input to the fp32
+of the adapter. Here the adapter's weights, which are far smaller, are cast to the format of the base, and their
+gradients back to fp32. Where anything else is asked of the layer (dropout, several adapters, a merged or disabled one),
+peft's own forward does it.
 """
 
 from types import MethodType
@@ -22,12 +24,13 @@ def add_in_place(model: Any) -> None:
 
 def _forward(layer: Any, inputs: Tensor, *args: Any, **options: Any) -> Tensor:
     name = _plain_adapter(layer)
-    if name is None or args or options or inputs.dtype != layer.lora_A[name].weight.dtype:
+    if name is None or args or options:
         peft_result: Tensor = type(layer).forward(layer, inputs, *args, **options)
         return peft_result
     rows = inputs.reshape(-1, inputs.shape[-1])
     result: Tensor = layer.base_layer(rows)
-    result = result.addmm_(layer.lora_A[name](rows), layer.lora_B[name].weight.T, alpha=layer.scaling[name])
+    down_RI, up_OR = (side[name].weight.to(rows.dtype) for side in (layer.lora_A, layer.lora_B))
+    result = result.addmm_(rows @ down_RI.T, up_OR.T, alpha=layer.scaling[name])
     return result.view(*inputs.shape[:-1], result.shape[-1])
 
 
