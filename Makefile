@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PEER := .venv-peer
+PEERS ?= trl
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test lint types floors unit bench bench-data bench-gpu format lock schema clean
@@ -25,9 +25,10 @@ floors: $(STAMP)
 unit: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
 
-# make bench DATA=FOLDER: the training step against TRL; ARGS="--workloads W1 --rows 96" for a part of it.
-bench: bench-data $(STAMP) $(PEER)/.installed
-	$(BIN)/python benchmarks/bench.py "$(DATA)" --peer-python $(PEER)/bin/python $(ARGS)
+# make bench DATA=FOLDER: the training step against TRL; PEERS="trl swift" for other peers too (trl llamafactory litgpt
+# swift), ARGS="--workloads W1 --rows 96" for a part of it.
+bench: bench-data $(STAMP) $(PEERS:%=.venv-%/.installed)
+	$(BIN)/python benchmarks/bench.py "$(DATA)" $(ARGS)
 
 # make bench-gpu: the training step on this machine's GPU; ARGS="--shapes 8B --prefix 300" and the like.
 bench-gpu: $(STAMP)
@@ -36,9 +37,9 @@ bench-gpu: $(STAMP)
 bench-data:
 	@test -d "$(DATA)" || { echo "make bench DATA=FOLDER: the folder of the datasets; see benchmarks/README.md"; exit 1; }
 
-$(PEER)/.installed: benchmarks/requirements.txt
-	$(PYTHON) -m venv $(PEER)
-	$(PEER)/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements.txt
+.venv-%/.installed: benchmarks/requirements-%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $<
 	touch $@
 
 format: $(STAMP)
@@ -63,4 +64,4 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) $(PEER) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-* build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -6,16 +6,16 @@ Random weights of a known model's shape and random examples, so that nothing is 
 import argparse
 import random
 import statistics
-import time
 from dataclasses import replace
 from typing import Any
 
 import torch
 from job import OPTIONS, RANK
 from transformers import AutoModelForCausalLM, LlamaConfig
+from work import flops, product_rate, weights_of
 
 from burnish.data import RenderedExample
-from burnish.model.adapter import attach_adapter, base_of
+from burnish.model.adapter import attach_adapter
 from burnish.model.device import choose_device, describe_device
 from burnish.train.loop import start_training, train
 
@@ -62,27 +62,6 @@ def draw_examples(count: int, length: int, prefix: int, vocabulary: int) -> list
     return examples
 
 
-def product_rate(dtype: torch.dtype, device: torch.device, size: int) -> float:
-    """Floating-point operations a second of a square matrix product, the best of ten."""
-    x = torch.randn(size, size, device=device, dtype=dtype)
-    best = 0.0
-    for _ in range(10):
-        start = time.perf_counter()
-        (x @ x)[0, 0].item()  # waits for the device
-        best = max(best, 2 * size**3 / (time.perf_counter() - start))
-    return best
-
-
-def flops_of_step(model: Any, tokens: int, supervised: int) -> float:
-    """Forward, and the gradient towards the inputs: 4 operations a frozen weight and token; the head at learned tokens.
-
-    Attention and the adapter are not counted, so that the share of the product rate is a lower bound.
-    """
-    base = base_of(model)
-    linear = sum(p.numel() for name, p in base.model.named_parameters() if "base_layer" in name)
-    return 4.0 * (linear * tokens + base.get_output_embeddings().weight.numel() * supervised)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--shapes", nargs="+", default=["135M", "8B"], choices=SHAPES)
@@ -112,7 +91,7 @@ def main() -> None:
         seconds = [metrics.seconds for metrics in timed]
         median = statistics.median(seconds)
         spread = f"{real / median:,.0f} ({real / max(seconds):,.0f} – {real / min(seconds):,.0f})"
-        share = flops_of_step(model, timed[0].tokens, timed[0].supervised_tokens) / median / rate
+        share = flops(*weights_of(model), timed[0].tokens, timed[0].supervised_tokens) / median / rate
         peak = torch.cuda.max_memory_allocated(given.device) / 1e9 if given.device.type == "cuda" else float("nan")
         print(f"| {shape} | {spread} | {timed[0].tokens / median:,.0f} | {share:.0%} | {peak:.1f} |", flush=True)
         del model

@@ -1,6 +1,6 @@
 """A training job as plain numbers, the same for every system: token ids, loss masks, order, learning rates.
 
-    python benchmarks/job.py WORKLOAD DATA_FOLDER JOB_FOLDER [--rows N]
+    python benchmarks/job.py WORKLOAD DATA_FOLDER JOB_FOLDER [--rows N] [--seed N]
 
 Writes JOB_FOLDER/job.json and JOB_FOLDER/start/ (the adapter before the first step, in peft's format).
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from work import weights_of
 
 from burnish.conversation import Task
 from burnish.data import Renderer, TaskForm, build_examples, load_table, render_all
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("job", type=Path)
     parser.add_argument("--rows", type=int)
+    parser.add_argument("--seed", type=int, default=OPTIONS.seed, help="of the order and of the adapter's start")
     given = parser.parse_args()
     workload = WORKLOADS[given.workload]
     base = find_base("smollm2-135m-instruct")
@@ -74,7 +76,10 @@ def main() -> None:
         return [{"ids": list(example.input_ids), "mask": [int(m) for m in example.loss_mask]} for example in found]
 
     train = rendered("train.jsonl", given.rows or workload.rows)
-    order = examples_of_run(len(train), OPTIONS.batch_size, OPTIONS.epochs, OPTIONS.seed)
+    order = examples_of_run(len(train), OPTIONS.batch_size, OPTIONS.epochs, given.seed)
+    model = load_model(base, dtype=torch.float32, device=torch.device("cpu"))
+    model = attach_adapter(model, rank=RANK, alpha=ALPHA, dropout=0.0, target_modules="all-linear", seed=given.seed)
+    body_weights, head_weights = weights_of(model)
     job = {
         "workload": given.workload,
         "base": str(base.folder),
@@ -84,11 +89,11 @@ def main() -> None:
         "batch_size": OPTIONS.batch_size,
         "learning_rates": [rate_of_step(step, len(order), OPTIONS) for step in range(len(order))],
         "max_grad_norm": OPTIONS.max_grad_norm,
+        "body_weights": body_weights,
+        "head_weights": head_weights,
     }
     given.job.mkdir(parents=True, exist_ok=True)
     (given.job / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    model = load_model(base, dtype=torch.float32, device=torch.device("cpu"))
-    model = attach_adapter(model, rank=RANK, alpha=ALPHA, dropout=0.0, target_modules="all-linear", seed=OPTIONS.seed)
     model.save_pretrained(given.job / "start")
 
 

@@ -1,4 +1,4 @@
-"""Train a job with burnish: python benchmarks/run_burnish.py JOB_FOLDER OUTPUT_FOLDER [SWITCH=off]."""
+"""Train a job with burnish: run_burnish.py JOB_FOLDER OUTPUT_FOLDER [bf16] [SWITCH=off]; bf16 is the base's format."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from job import OPTIONS
+from peer import write_facts
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
@@ -17,26 +18,29 @@ from burnish.train.loop import start_training, train
 from burnish.train.savings import Savings
 
 
-def main(folder: Path, output: Path, switched_off: set[str]) -> None:
+def main(folder: Path, output: Path, words: set[str]) -> None:
+    switched_off = {word.removesuffix("=off") for word in words - {"bf16"}}
+    dtype = torch.bfloat16 if "bf16" in words else torch.float32
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     examples = [
         RenderedExample(str(i), tuple(row["ids"]), tuple(map(bool, row["mask"])), row["mask"].index(1))
         for i, row in enumerate(job["train"])
     ]
-    model = AutoModelForCausalLM.from_pretrained(job["base"], dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(job["base"], dtype=dtype)
     model = PeftModel.from_pretrained(model, folder / "start", is_trainable=True)
     if "in_place_lora" not in switched_off:
         add_in_place(model)
     savings = Savings(**{name: False for name in switched_off - {"in_place_lora"}})
     options = replace(OPTIONS, savings=savings)
-    times, fed = [], 0
+    times, steps = [], []
     for metrics in train(start_training(model, options), examples, options):
-        fed += metrics.tokens
+        steps.append(metrics)
         times.append(time.time())
     model.save_pretrained(output / "adapter")
-    facts = {"step_ends": times, "executed_tokens": fed, "saved_at": time.time()}
-    (output / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    fed, learned = [step.tokens for step in steps], [step.supervised_tokens for step in steps]
+    head_tokens = learned if savings.supervised_logits else fed
+    write_facts(output, times, fed, head_tokens=head_tokens, precision="bf16" if "bf16" in words else "fp32")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), {word.removesuffix("=off") for word in sys.argv[3:]})
+    main(Path(sys.argv[1]), Path(sys.argv[2]), set(sys.argv[3:]))

@@ -22,6 +22,7 @@ from litgpt.data import DataModule, get_sft_collate_fn
 from litgpt.finetune.lora import setup
 from litgpt.prompts import Default
 from litgpt.scripts.convert_hf_checkpoint import convert_hf_checkpoint
+from peer import Job, write_facts
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -74,15 +75,15 @@ def to_peft(weights: dict[str, Tensor], start: dict[str, Tensor]) -> dict[str, T
     return found
 
 
-def prepare(job: dict[str, Any], folder: Path) -> Path:
+def prepare(job: Job, folder: Path) -> Path:
     """The base in LitGPT's format, its LoRA weights those of the start."""
     checkpoint = folder / "litgpt"
     if not (checkpoint / "ready").is_file():
-        shutil.copytree(job["base"], checkpoint, dirs_exist_ok=True)
+        shutil.copytree(job.base, checkpoint, dirs_exist_ok=True)
         convert_hf_checkpoint(checkpoint, model_name=CONFIG, dtype="float32")
         weights = torch.load(checkpoint / "lit_model.pth")
         num_blocks = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
-        start = load_file(folder / "start" / "adapter_model.safetensors")
+        start = load_file(job.start / "adapter_model.safetensors")
         torch.save({**weights, **from_peft(start, num_blocks)}, checkpoint / "lit_model.pth")
         (checkpoint / "ready").touch()
     return checkpoint
@@ -107,7 +108,7 @@ class JobAdamW(torch.optim.AdamW):
 class JobData(DataModule):  # type: ignore[misc]
     """The rows of the job in their order; nothing to validate on."""
 
-    def __init__(self, rows: list[dict[str, Any]], batch_size: int) -> None:
+    def __init__(self, rows: list[dict[str, list[int]]], batch_size: int) -> None:
         super().__init__()
         self.rows, self.batch_size = rows, batch_size
         self.prompt_style = Default()  # recorded with the checkpoint; renders nothing here
@@ -116,14 +117,11 @@ class JobData(DataModule):  # type: ignore[misc]
         pass
 
     def train_dataloader(self) -> DataLoader[Any]:
-        samples: Any = [
-            {
-                "input_ids": torch.tensor(row["ids"]),
-                "labels": torch.tensor([i if m else -100 for i, m in zip(row["ids"], row["mask"], strict=True)]),
-                "token_counts": {"raw": len(row["ids"]), "raw_plus_prompt_template": len(row["ids"])},
-            }
-            for row in self.rows
-        ]
+        samples: Any = []
+        for row in self.rows:
+            count = len(row["input_ids"])
+            counts = {"raw": count, "raw_plus_prompt_template": count}
+            samples.append({**{name: torch.tensor(ids) for name, ids in row.items()}, "token_counts": counts})
         return DataLoader(samples, batch_size=self.batch_size, collate_fn=get_sft_collate_fn())
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -132,21 +130,20 @@ class JobData(DataModule):  # type: ignore[misc]
 
 
 def main(folder: Path, output: Path) -> None:
-    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    checkpoint = prepare(job, folder)
-    rows, size, rates = [job["train"][i] for i in job["order"]], job["batch_size"], job["learning_rates"]
+    job = Job(folder)
+    checkpoint, rates = prepare(job, folder), job.learning_rates
     # LitGPT records the words of its command line, and merges the adapter by that record.
     sys.argv = ["litgpt", str(checkpoint), *(word for k, v in LORA.items() for word in (f"--{k}", str(v).lower()))]
     setup(
         checkpoint_dir=checkpoint,
         out_dir=output / "litgpt",
         precision="32-true",
-        data=JobData(rows, size),
+        data=JobData(job.rows(), job.batch_size),
         train=TrainArgs(
             save_interval=None,
             log_interval=1,
-            global_batch_size=size,
-            micro_batch_size=size,
+            global_batch_size=job.batch_size,
+            micro_batch_size=job.batch_size,
             lr_warmup_steps=1,
             epochs=1,
             max_steps=len(rates),  # ends without the sample that the end of an epoch generates
@@ -154,29 +151,22 @@ def main(folder: Path, output: Path) -> None:
         eval=EvalArgs(interval=len(rates) + 1, max_new_tokens=1, final_validation=False),
         optimizer={
             "class_path": f"{__name__}.JobAdamW",
-            "init_args": {"rates": rates, "max_norm": job["max_grad_norm"]},
+            "init_args": {"rates": rates, "max_norm": job.max_grad_norm},
         },
         **LORA,
     )
     saved = output / "litgpt" / "final" / "lit_model.pth.lora"
     (output / "adapter").mkdir()
-    shutil.copy(folder / "start" / "adapter_config.json", output / "adapter")
-    start = load_file(folder / "start" / "adapter_model.safetensors")
+    shutil.copy(job.start / "adapter_config.json", output / "adapter")
+    start = load_file(job.start / "adapter_model.safetensors")
     trained = to_peft(torch.load(saved)["model"], start)
     save_file(trained, output / "adapter" / "adapter_model.safetensors")
-    batches = [[len(row["ids"]) for row in rows[k : k + size]] for k in range(0, len(rows), size)]
-    facts = {
-        "step_ends": STEP_ENDS,
-        "executed_tokens": sum(max(batch) * len(batch) for batch in batches),
-        "saved_at": saved.stat().st_mtime,  # before LitGPT merges it into a copy of the base
-        "precision": "fp32",
-        "gradient_checkpointing": False,
-    }
-    (output / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    # The adapter is written before LitGPT merges it into a copy of the base.
+    write_facts(output, STEP_ENDS, job.padded_tokens(job.batch_size), saved_at=saved.stat().st_mtime)
 
 
 if __name__ == "__main__":
     if sys.argv[2] == "prepare":
-        prepare(json.loads((Path(sys.argv[1]) / "job.json").read_text(encoding="utf-8")), Path(sys.argv[1]))
+        prepare(Job(Path(sys.argv[1])), Path(sys.argv[1]))
     else:
         main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -5,7 +5,6 @@ dataset on disk in the order of the job, no shuffling, an adapter to resume, and
 Settings are for speed on a CPU: fp32, no gradient checkpointing, fused AdamW.
 """
 
-import json
 import sys
 import time
 from importlib.machinery import ModuleSpec
@@ -24,37 +23,30 @@ if torch.version.cuda is None:
 from datasets import Dataset, DatasetDict
 from job_rates import JobRates
 from llamafactory.train.tuner import run_exp
+from peer import Job, write_facts
 
+MICRO_BATCH = 1
 PADDED_TO = 8  # the collator's multiple; it cannot be set
 
 
 def main(folder: Path, output: Path) -> None:
-    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    order, size = job["order"], job["batch_size"]
-    ordered = [job["train"][i] for i in order]
-    rows = [
-        {
-            "input_ids": row["ids"],
-            "attention_mask": [1] * len(row["ids"]),
-            "labels": [i if m else -100 for i, m in zip(row["ids"], row["mask"], strict=True)],
-        }
-        for row in ordered
-    ]
+    job = Job(folder)
+    rows = [{**row, "attention_mask": [1] * len(row["input_ids"])} for row in job.rows()]
     tokenized = output / "tokenized"
     DatasetDict({"train": Dataset.from_list(rows)}).save_to_disk(str(tokenized))
-    callback = JobRates(job["learning_rates"])
+    rates = JobRates(job.learning_rates)
     run_exp(
         {
             "stage": "sft",
             "do_train": True,
-            "model_name_or_path": job["base"],
+            "model_name_or_path": job.base,
             "finetuning_type": "lora",
-            "adapter_name_or_path": str(folder / "start"),
+            "adapter_name_or_path": str(job.start),
             "dataset": "job",  # must be given; the tokenized one is what is read
             "tokenized_path": str(tokenized),
             "template": "default",  # renders nothing here
             "disable_shuffling": True,
-            "cutoff_len": max(len(row["ids"]) for row in ordered),
+            "cutoff_len": job.longest,
             "output_dir": str(output / "adapter"),
             "use_cpu": True,
             "infer_dtype": "float32",
@@ -63,27 +55,19 @@ def main(folder: Path, output: Path) -> None:
             "optim": "adamw_torch_fused",
             "learning_rate": 1.0,
             "lr_scheduler_type": "linear",
-            "per_device_train_batch_size": size,
-            "gradient_accumulation_steps": 1,
+            "per_device_train_batch_size": MICRO_BATCH,
+            "gradient_accumulation_steps": job.batch_size // MICRO_BATCH,
             "num_train_epochs": 1,
-            "max_grad_norm": job["max_grad_norm"],
+            "max_grad_norm": job.max_grad_norm,
             "save_strategy": "no",
             "report_to": "none",
             "disable_tqdm": True,
         },
-        callbacks=[callback],
+        callbacks=[rates],
     )
     saved_at = time.time()
-    longest = [max(len(row["ids"]) for row in ordered[k : k + size]) for k in range(0, len(ordered), size)]
-    lengths = [-(-length // PADDED_TO) * PADDED_TO for length in longest]
-    facts = {
-        "step_ends": callback.times,
-        "executed_tokens": sum(length * len(ordered[n * size : (n + 1) * size]) for n, length in enumerate(lengths)),
-        "saved_at": saved_at,
-        "precision": "fp32",
-        "gradient_checkpointing": False,
-    }
-    (output / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    tokens = job.padded_tokens(MICRO_BATCH, multiple=PADDED_TO)
+    write_facts(output, rates.times, tokens, saved_at=saved_at)
 
 
 if __name__ == "__main__":

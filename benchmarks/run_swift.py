@@ -6,7 +6,6 @@ defaults: micro-batches of one example, which pad nothing and were no slower tha
 supervised tokens only.
 """
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -14,22 +13,20 @@ from typing import Any
 
 import torch
 from job_rates import JobRates
+from peer import Job, write_facts
 from peft import PeftModel
 from swift import Seq2SeqTrainer, Seq2SeqTrainingArguments, get_model_processor, get_template
 
 
 def main(folder: Path, output: Path) -> None:
-    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    rows: Any = [
-        {"input_ids": row["ids"], "labels": [i if m else -100 for i, m in zip(row["ids"], row["mask"], strict=True)]}
-        for row in (job["train"][i] for i in job["order"])
-    ]
+    job = Job(folder)
+    rows: Any = job.rows()
     model, processor = get_model_processor(
-        job["base"], model_type="llama", torch_dtype=torch.float32, device_map="cpu", attn_impl="sdpa"
+        job.base, model_type="llama", torch_dtype=torch.float32, device_map="cpu", attn_impl="sdpa"
     )
-    template = get_template(processor, template_type="dummy", max_length=max(len(row["input_ids"]) for row in rows))
+    template = get_template(processor, template_type="dummy", max_length=job.longest)
     template.set_mode("train")
-    model = PeftModel.from_pretrained(model, folder / "start", is_trainable=True)
+    model = PeftModel.from_pretrained(model, job.start, is_trainable=True)
     arguments = Seq2SeqTrainingArguments(
         output_dir=str(output / "swift"),
         use_cpu=True,
@@ -41,9 +38,9 @@ def main(folder: Path, output: Path) -> None:
         learning_rate=1.0,  # times the job's rate of the step
         lr_scheduler_type="linear",
         per_device_train_batch_size=1,
-        gradient_accumulation_steps=job["batch_size"],
+        gradient_accumulation_steps=job.batch_size,
         num_train_epochs=1,
-        max_grad_norm=job["max_grad_norm"],
+        max_grad_norm=job.max_grad_norm,
         train_dataloader_shuffle=False,
         dataloader_num_workers=0,
         check_model=False,
@@ -54,19 +51,13 @@ def main(folder: Path, output: Path) -> None:
         disable_tqdm=True,
     )
     trainer = Seq2SeqTrainer(model=model, args=arguments, template=template, train_dataset=rows)
-    callback = JobRates(job["learning_rates"])
-    trainer.add_callback(callback)
+    rates = JobRates(job.learning_rates)
+    trainer.add_callback(rates)
     trainer.train()
     trainer.model.save_pretrained(output / "adapter")
     saved_at = time.time()
-    facts = {
-        "step_ends": callback.times,
-        "executed_tokens": sum(len(row["input_ids"]) for row in rows),
-        "saved_at": saved_at,
-        "precision": "fp32",
-        "gradient_checkpointing": False,
-    }
-    (output / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    learned = [sum(map(sum, (row["mask"] for row in step))) for step in job.steps]
+    write_facts(output, rates.times, job.padded_tokens(1), saved_at=saved_at, head_tokens=learned)
 
 
 if __name__ == "__main__":

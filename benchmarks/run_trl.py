@@ -1,107 +1,75 @@
 """Train a job with TRL's SFTTrainer, in its own environment: run_trl.py JOB_FOLDER OUTPUT_FOLDER default|tuned.
 
-The ids, masks, order, learning rates and the adapter's start are the job's. `default` leaves every other setting at
-TRL's documented default. `tuned` is what was found fastest on a CPU: see benchmarks/README.md.
+The ids, masks, steps, learning rates and the adapter's start are the job's. `default` leaves every other setting at
+TRL's documented default, micro-batches of eight included. `tuned` is what was found fastest on a CPU.
 """
 
-import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
+from job_rates import JobRates
+from peer import Job, write_facts
 from peft import PeftModel
-from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import Sampler
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-TUNED: dict[str, Any] = {"bf16": False, "gradient_checkpointing": False, "optim": "adamw_torch_fused"}
-
-
-class GivenOrder(Sampler[int]):
-    """The examples in the order of the job."""
-
-    def __init__(self, order: list[int]) -> None:
-        self.order = order
-
-    def __iter__(self) -> Any:
-        return iter(self.order)
-
-    def __len__(self) -> int:
-        return len(self.order)
+TUNED: dict[str, Any] = {
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "optim": "adamw_torch_fused",
+    "per_device_train_batch_size": 1,
+}
 
 
 class JobTrainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's trainer with the job's order and learning rates."""
-
-    job: dict[str, Any]
+    """TRL's trainer, the rows in the order in which they are given."""
 
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:
-        return GivenOrder(self.job["order"])
-
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        rates = self.job["learning_rates"]
-        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, lambda step: rates[min(step, len(rates) - 1)])
-        return self.lr_scheduler
+        return SequentialSampler(self.train_dataset)
 
 
-class StepTimes(TrainerCallback):  # type: ignore[misc]
-    """When each optimizer step ended."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.times.append(time.time())
-
-
-def main(folder: Path, output: Path, tier: str) -> None:
-    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    rows = [
-        {"input_ids": row["ids"], "labels": [i if m else -100 for i, m in zip(row["ids"], row["mask"], strict=True)]}
-        for row in job["train"]
-    ]
-    longest = max(len(row["input_ids"]) for row in rows)
+def main(folder: Path, output: Path, tier: str, micro_batch: int | None = None) -> None:
+    job, is_tuned = Job(folder), tier == "tuned"
+    settings = dict(TUNED) if is_tuned else {}
+    if micro_batch:
+        settings["per_device_train_batch_size"] = micro_batch
     config = SFTConfig(
         output_dir=str(output / "trl"),
         use_cpu=True,
         learning_rate=1.0,  # times the job's rate of the step
-        per_device_train_batch_size=job["batch_size"],
+        lr_scheduler_type="linear",
         num_train_epochs=1,
-        max_length=longest,  # no answer is cut
-        max_grad_norm=job["max_grad_norm"],
+        max_length=job.longest,
+        max_grad_norm=job.max_grad_norm,
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        **(TUNED if tier == "tuned" else {}),
+        **settings,
     )
-    model = AutoModelForCausalLM.from_pretrained(job["base"], dtype=torch.float32)
-    model = PeftModel.from_pretrained(model, folder / "start", is_trainable=True)
-    times = StepTimes()
+    config.gradient_accumulation_steps = job.batch_size // config.per_device_train_batch_size
+    model = AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.float32)
+    rates = JobRates(job.learning_rates)
     trainer = JobTrainer(
-        model=model,
+        model=PeftModel.from_pretrained(model, job.start, is_trainable=True),
         args=config,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=AutoTokenizer.from_pretrained(job["base"]),
-        callbacks=[times],
+        train_dataset=Dataset.from_list(job.rows(sorted_by_length=is_tuned)),
+        processing_class=AutoTokenizer.from_pretrained(job.base),
+        callbacks=[rates],
     )
-    trainer.job = job
     trainer.train()
     trainer.model.save_pretrained(output / "adapter")
-    order, size = job["order"], job["batch_size"]
-    batches = [[len(job["train"][i]["ids"]) for i in order[k : k + size]] for k in range(0, len(order), size)]
-    facts = {
-        "step_ends": times.times,
-        "executed_tokens": sum(max(batch) * len(batch) for batch in batches),
-        "saved_at": time.time(),
-        "precision": "bf16 autocast" if config.bf16 else "fp32",
-        "gradient_checkpointing": config.gradient_checkpointing,
-    }
-    (output / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    write_facts(
+        output,
+        rates.times,
+        job.padded_tokens(config.per_device_train_batch_size, sorted_by_length=is_tuned),
+        precision="bf16 autocast" if config.bf16 else "fp32",
+        recomputes=config.gradient_checkpointing,
+    )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))

@@ -1,0 +1,127 @@
+"""The systems that are compared, and one run of one of them in a fresh process."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from job import SWITCHES
+
+HERE = Path(__file__).parent
+REFERENCE = "burnish"
+
+
+@dataclass(frozen=True)
+class System:
+    """A script and the environment in which it runs: `.venv-NAME` beside this folder; burnish's own is this one."""
+
+    title: str
+    script: str
+    words: tuple[str, ...] = ()
+    environment: str | None = None
+
+    @property
+    def python(self) -> Path:
+        """The interpreter; it need not be there."""
+        return Path(sys.executable) if self.environment is None else environment_python(self.environment)
+
+
+def environment_python(name: str) -> Path:
+    """The interpreter of a peer's environment."""
+    return HERE.parent / f".venv-{name}" / "bin" / "python"
+
+
+SYSTEMS = {
+    "trl-default": System("TRL, its defaults", "run_trl.py", ("default",), "trl"),
+    "trl-tuned": System("TRL, tuned", "run_trl.py", ("tuned",), "trl"),
+    "llamafactory": System("LLaMA-Factory, tuned", "run_llamafactory.py", (), "llamafactory"),
+    "litgpt": System("LitGPT, tuned", "run_litgpt.py", (), "litgpt"),
+    "swift": System("ms-swift, tuned", "run_swift.py", (), "swift"),
+    REFERENCE: System("burnish", "run_burnish.py"),
+    "burnish-bf16": System("burnish, the base in bf16", "run_burnish.py", ("bf16",)),
+    **{
+        f"{REFERENCE}-{name}": System(f"burnish, train.{name} = false", "run_burnish.py", (f"{name}=off",))
+        for name in SWITCHES
+    },
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One system, one repetition; times in seconds. `ended` tells why there is nothing else, where there is not."""
+
+    workload: str
+    repetition: int
+    system: str
+    ended: str = "well"
+    to_adapter: float = 0.0
+    """From exec to the adapter on disk."""
+    to_first_step: float = 0.0
+    steps: float = 0.0
+    """From the end of the first step to the end of the last; the two counts of tokens are of these steps."""
+    executed_tokens: int = 0
+    head_tokens: int = 0
+    """Those whose logits are computed."""
+    peak_rss_gb: float = 0.0
+    nll: float = 0.0
+    precision: str = ""
+    recomputes: bool = False
+
+
+def run_once(workload: str, repetition: int, name: str, job: Path, limit: float) -> Result:
+    """Train in a fresh process, of at most `limit` seconds, and let the neutral judge score the adapter."""
+    system = SYSTEMS[name]
+    if name == "litgpt":  # has a format of its own
+        subprocess.run([system.python, HERE / system.script, job, "prepare"], check=True, capture_output=True)
+    output = Path(tempfile.mkdtemp(prefix="bench-"))
+    try:
+        start = time.time()
+        ended, peak_kb = _execute([system.python, HERE / system.script, job, output, *system.words], output, limit)
+        if ended != "well":
+            return Result(workload, repetition, name, ended)
+        facts = json.loads((output / "facts.json").read_text())
+        return Result(
+            workload,
+            repetition,
+            name,
+            to_adapter=facts["saved_at"] - start,
+            to_first_step=facts["step_ends"][0] - start,
+            steps=facts["step_ends"][-1] - facts["step_ends"][0],
+            executed_tokens=sum(facts["executed_tokens"][1:]),
+            head_tokens=sum(facts["head_tokens"][1:]),
+            peak_rss_gb=peak_kb / 1e6,
+            nll=_score(job, output / "adapter"),
+            precision=facts["precision"],
+            recomputes=facts["recomputes"],
+        )
+    finally:
+        shutil.rmtree(output)
+
+
+def _execute(command: list[str | Path], output: Path, limit: float) -> tuple[str, int]:
+    """How it ended, and its peak memory in kilobytes."""
+    with (output / "log").open("w") as log:
+        start = time.time()
+        process = subprocess.Popen([*map(str, command)], stdout=log, stderr=subprocess.STDOUT)
+        while (waited := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+            if time.time() - start > limit:
+                process.kill()
+                os.wait4(process.pid, 0)
+                return f"more than {limit:.0f} s", 0
+            time.sleep(0.05)
+    _, status, usage = waited
+    code = os.waitstatus_to_exitcode(status)
+    if code == 0:
+        return "well", usage.ru_maxrss
+    print("\n".join((output / "log").read_text().splitlines()[-15:]))
+    return "killed: out of memory" if code == -9 else f"failed with {code}", 0
+
+
+def _score(job: Path, adapter: Path) -> float:
+    command = [sys.executable, str(HERE / "score.py"), str(job), str(adapter)]
+    return float(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["nll"])
