@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from burnish.data import RenderedExample
 from burnish.errors import Interrupted
 from burnish.files import read_json
 from burnish.model.adapter import adapter_parameters
 from burnish.train.fit import FitEvents, FitOptions, fit
 from burnish.train.loop import TrainOptions
 from burnish.train.ranks import ALONE, Ranks, join_ranks
+from burnish.train.shard import shard_base
 from tests.tiny import adapt, build_exact_model, random_examples, save_base
 from tests.train.test_fit import OPTIONS, VALIDATION
 
@@ -30,9 +33,18 @@ CASES = {
 }
 
 
-def fit_tiny(folder: Path, options: TrainOptions, ranks: Ranks, stop_after: int | None = None) -> dict[str, Any]:
+def fit_tiny(
+    folder: Path,
+    options: TrainOptions,
+    ranks: Ranks,
+    stop_after: int | None = None,
+    examples: Sequence[RenderedExample] | None = None,
+) -> dict[str, Any]:
     """Train the float64 model; returns what came out, for comparison. Rank 1 is the one that asks for a stop."""
-    model = adapt(build_exact_model())
+    base = build_exact_model()
+    if ranks.shards_base:
+        shard_base(base, torch.device("cpu"), ranks)
+    model = adapt(base)
     done = 0
 
     def count(*_: Any) -> None:
@@ -41,7 +53,7 @@ def fit_tiny(folder: Path, options: TrainOptions, ranks: Ranks, stop_after: int 
 
     result = fit(
         model,
-        EXAMPLES,
+        examples or EXAMPLES,
         VALIDATION,
         options=options,
         fit_options=FitOptions(validations_per_epoch=2, patience=9, checkpoint_s=0.0),
@@ -94,7 +106,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_equal_one(trained: Path, tmp_path: Path, case: str) -> None:
-    alone = fit_tiny(tmp_path, CASES[case], ALONE)
+    check_equal(trained, tmp_path, case, fit_tiny(tmp_path, CASES[case], ALONE))
+
+
+def check_equal(trained: Path, alone_folder: Path, case: str, alone: dict[str, Any]) -> None:
+    """That both ranks in `trained` came to what one process came to, and logged it."""
     for rank in range(2):
         tensors = load_file(trained / f"{case}-{rank}.safetensors")
         for name, tensor in alone["tensors"].items():
@@ -102,7 +118,7 @@ def test_two_ranks_equal_one(trained: Path, tmp_path: Path, case: str) -> None:
         validations = json.loads((trained / f"{case}-{rank}.json").read_text())
         assert [step for step, _ in validations] == [step for step, _ in alone["validations"]]
         assert [loss for _, loss in validations] == pytest.approx([loss for _, loss in alone["validations"]], rel=1e-10)
-    first, own = ((path / "metrics.jsonl").read_text().splitlines() for path in (trained / case, tmp_path))
+    first, own = ((path / "metrics.jsonl").read_text().splitlines() for path in (trained / case, alone_folder))
     for ours, theirs in zip(map(json.loads, first), map(json.loads, own), strict=True):
         assert ours["loss_per_token"] == pytest.approx(theirs["loss_per_token"], rel=1e-10)
         assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-9)

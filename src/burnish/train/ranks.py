@@ -1,6 +1,7 @@
 """Several processes that train one adapter: each takes a share of a step's examples, and the gradients are summed.
 
-The frozen base stands in every process; only gradients of the adapter, a few megabytes, travel. Started by torchrun,
+The frozen base stands in every process (unless it is sharded; see shard.py); only gradients of the adapter, a few
+megabytes, travel. Started by torchrun,
 which tells each process its rank; without it there is one rank, and nothing here does anything.
 """
 
@@ -25,6 +26,8 @@ class Ranks:
 
     rank: int = 0
     count: int = 1
+    shards_base: bool = False
+    """Whether each holds only a part of the base; see shard.py."""
 
     @property
     def is_first(self) -> bool:
@@ -61,6 +64,10 @@ class Ranks:
     def any(self, value: bool) -> bool:
         """Whether it is true on any rank."""
         return any(self._gather(value))
+
+    def most(self, value: int) -> int:
+        """The largest on any rank."""
+        return max(self._gather(value))
 
     def agree(self, value: Value) -> Value:
         """The first rank's value, on every rank."""
