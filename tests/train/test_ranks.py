@@ -133,7 +133,8 @@ def test_ranks_that_were_stopped_by_one_of_them_go_on_bit_for_bit(trained: Path)
 
 
 @pytest.mark.xdist_group("ranks")
-def test_torchrun_does_the_whole_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_sharded", [False, True])
+def test_torchrun_does_the_whole_job(tmp_path: Path, is_sharded: bool) -> None:
     base = save_base(tmp_path / "base")
     data = tmp_path / "data.jsonl"
     texts = [f"{word} {n}" for n in range(30) for word in ("red", "green")]
@@ -144,7 +145,8 @@ def test_torchrun_does_the_whole_job(tmp_path: Path) -> None:
         f'output.folder = "{tmp_path / "runs"}"\ntrain.epochs = 1\n'
         "retention.num_prompts = 4\nretention.answer_tokens = 4\nevaluate.num_resamples = 200\n"
     )
-    done = torchrun("-m", "burnish", "run", recipe, "--json", BURNISH_CACHE=str(tmp_path / "cache"))
+    words = ["-m", "burnish", "run", recipe, f"train.shard_base={str(is_sharded).lower()}", "--json"]
+    done = torchrun(*words, BURNISH_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 0, done.stderr[-3000:]
     (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     shown = json.loads(done.stdout)  # one rank talks
@@ -154,12 +156,16 @@ def test_torchrun_does_the_whole_job(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "BURNISH_CACHE": str(tmp_path / "cache")},
+        env={**os.environ, "BURNISH_CACHE": str(tmp_path / "other cache")},  # asks the base again
     )
     other = Path(json.loads(alone.stdout)["path"])
     ours, theirs = (load_file(path / "adapter" / "adapter_model.safetensors") for path in (run, other))
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
+    scores, wanted = (
+        [arm["score"]["value"] for arm in read_json(path / "evaluation.json")["arms"]] for path in (run, other)
+    )
+    assert scores == wanted
 
 
 @pytest.mark.parametrize("lengths", [[], [5], [3, 3, 3], [9, 1, 1, 1, 1, 5, 2]])

@@ -8,7 +8,7 @@ which tells each process its rank; without it there is one rank, and nothing her
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -33,6 +33,10 @@ class Ranks:
     def is_first(self) -> bool:
         """The first rank alone writes files and talks."""
         return self.rank == 0
+
+    def sharing_base(self, is_wanted: bool) -> "Ranks":
+        """The same, each with a part of the base; one alone keeps all of it."""
+        return replace(self, shards_base=is_wanted and self.count > 1)
 
     def share(self, lengths: Sequence[int]) -> list[int]:
         """Indices of this rank's part of a list: the longest first, each to the rank that has least so far."""
