@@ -157,7 +157,8 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     for finding in prepared.findings:
         screen.say(f"{finding.severity.value}: {finding.message}")
     rows = ", ".join(f"{len(getattr(split, part))} {part}" for part in ("train", "validation", "test"))
-    screen.say(f"{prepared.details['train_file']}: {rows} rows; base {prepared.base.name} on {device.type}")
+    place = f"{device.type}, divided among {ranks.count} ranks" if ranks.shards_base else device.type
+    screen.say(f"{prepared.details['train_file']}: {rows} rows; base {prepared.base.name} on {place}")
     if prepared.plan:
         screen.say(str(prepared.plan))
     with _registered(run_dir):

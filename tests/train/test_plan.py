@@ -94,10 +94,11 @@ def test_the_base_is_shared_where_it_does_not_fit_one_rank() -> None:
     whole, rest = (rehearse(layers).weight_bytes for layers in (5, 0))
     layer = (whole - rest) // 5
     assert rehearse(5).sharded_bytes(10) == rest + 2.5 * layer
+    assert rehearse(2).sharded_bytes(2) == rehearse(2).weight_bytes
     only = {"may_shrink": False, "recompute": True}
     tight = int((plan(1000, num_ranks=10, **only).bytes_needed + layer) / SHARE_OF_FREE)
     shared = plan(tight, num_ranks=10, **only)
-    assert shared.fits and shared.shards_base and "each rank holds a part of the base" in str(shared)
+    assert shared.fits and shared.shards_base
     alone = plan(tight, shard=True, **only)  # has nobody to share with
     assert not alone.fits and not alone.shards_base
     assert not plan(tight, num_ranks=10, shard=False, **only).fits

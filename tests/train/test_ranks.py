@@ -148,6 +148,7 @@ def test_torchrun_does_the_whole_job(tmp_path: Path, is_sharded: bool) -> None:
     words = ["-m", "burnish", "run", recipe, f"train.shard_base={str(is_sharded).lower()}", "--json"]
     done = torchrun(*words, BURNISH_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 0, done.stderr[-3000:]
+    assert ("divided among 2 ranks" in done.stderr) is is_sharded
     (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     shown = json.loads(done.stdout)  # one rank talks
     assert shown["run_id"] == read_json(run / "evaluation.json")["run_id"] == run.name

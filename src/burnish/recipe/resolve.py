@@ -105,7 +105,7 @@ def resolve_memory(
             "train.recompute_layers": (recompute_layers, reason),
             "train.shard_base": (
                 shard_base,
-                f"only where there are several ranks, and training does not fit the device of one else; {reason}",
+                f"true where several ranks train and the device of one is too small; {reason}",
             ),
         },
     )

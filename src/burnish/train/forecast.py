@@ -54,7 +54,8 @@ class Rehearsal:
         """The frozen weights on each of several ranks that share the layers; two layers at a time are there in full."""
         one, two = (_count(model, trained=False) for model in self._models)
         layer = two - one
-        return int((one - layer + layer * (self.depth / num_ranks + 2)) * self.dtype.itemsize)
+        num_layers = min(self.depth, self.depth / num_ranks + 2)
+        return int((one - layer + layer * num_layers) * self.dtype.itemsize)
 
     def step_bytes(self, examples: Sequence[RenderedExample], settings: StepSettings) -> int:
         """What a step with these examples adds to the weights at its peak, about."""

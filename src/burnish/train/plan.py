@@ -33,9 +33,8 @@ class Plan:
 
     def __str__(self) -> str:
         way = "layers are computed again in the backward" if self.recompute_layers else "no layer is computed twice"
-        held = "; each rank holds a part of the base" if self.shards_base else ""
         remedy = "" if self.fits else " It may not fit: lower data.max_length, or take a smaller base."
-        return f"Memory: {self.reason}; up to {self.max_tokens:,} tokens at a time, {way}{held}.{remedy}"
+        return f"Memory: {self.reason}; up to {self.max_tokens:,} tokens at a time, {way}.{remedy}"
 
 
 def make_plan(
