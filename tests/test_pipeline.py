@@ -238,4 +238,5 @@ def test_with_little_memory_layers_are_recomputed_and_the_run_ends_alike(base: P
     tight = build_recipe(recipe_values("classification", base, tmp_path), overrides=["train.memory_gb=0.0001"])
     settled = prepare(tight).recipe.train
     assert settled.recompute_layers is True and int(settled.micro_batch_tokens) < 2048
+    assert settled.shard_base is False and prepare(tight, num_ranks=2).recipe.train.shard_base is True
     assert run(tight).evaluation["training"]["num_steps"] == 2

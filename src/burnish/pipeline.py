@@ -58,7 +58,8 @@ class Run:
 def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
     """Do the whole job for a recipe: check, split, baselines, training, measurement, verdict, report.
 
-    Under torchrun all ranks train; the first one does the rest, and each returns the finished run.
+    Under torchrun all ranks train; the first one does the rest, to which others that share the base with it lend their
+    parts; each returns the finished run.
 
     Raises:
         BurnishError: the recipe, the data or the base model is at fault; nothing has been trained.
@@ -70,7 +71,7 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
     with join_ranks() as ranks:
         if not ranks.is_first:
             return _help(ranks.agree(RunDir(Path())), screen, ranks)
-        prepared = prepare(loaded, screen)
+        prepared = prepare(loaded, screen, num_ranks=ranks.count)
         run_dir = create_run_dir(Path(prepared.recipe.output.folder))
         freeze_split(prepared.split, run_dir.data, prepared.details)
         write_json(run_dir.data / "check.json", [asdict(finding) for finding in prepared.findings])
@@ -96,7 +97,7 @@ def resume(run_dir: RunDir, screen: Screen | None = None) -> Run:
     with join_ranks() as ranks:
         if not ranks.is_first:
             return _help(run_dir, screen, ranks)
-        return _go_on(prepare_again(run_dir, screen), run_dir, screen, ranks)
+        return _go_on(prepare_again(run_dir, screen, num_ranks=ranks.count), run_dir, screen, ranks)
 
 
 def open_run(run_dir: RunDir) -> Run:
@@ -111,13 +112,34 @@ def open_run(run_dir: RunDir) -> Run:
 
 
 def _help(run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
-    """Train beside the first rank, and wait for its result."""
+    """Train beside the first rank, follow it where it uses a base that is shared, and wait for its result."""
+    from burnish.train.shard import follow
+
     if not run_dir.recipe.is_file():
         raise RunError(f"{run_dir.path}: not to be seen from here. All hosts must share output.folder.")
-    prepared = prepare_again(run_dir, screen)
-    _fit(attach(load_weights(prepared), prepared.recipe), prepared, run_dir, screen, ranks)
+    prepared = prepare_again(run_dir, screen, num_ranks=ranks.count)
+    ranks = ranks.sharing_base(bool(prepared.recipe.train.shard_base))
+    model = _load_base(prepared, ranks)
+    follow(model, ranks)  # the baselines
+    model = attach(model, prepared.recipe)
+    _fit(model, prepared, run_dir, screen, ranks)
+    follow(model, ranks)  # the test and what was forgotten
     ranks.agree(None)  # the first rank has written the result
     return open_run(run_dir)
+
+
+def _load_base(prepared: Prepared, ranks: "Ranks") -> Any:
+    """The base on the device, or this rank's part of it; for that each rank first reads all of it into its host."""
+    import torch
+
+    from burnish.model.device import choose_device
+    from burnish.train.shard import shard_base
+
+    if not ranks.shards_base:
+        return load_weights(prepared, choose_device())
+    model = load_weights(prepared, torch.device("cpu"))
+    shard_base(model, choose_device(), ranks)
+    return model
 
 
 def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
@@ -126,32 +148,37 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     from burnish.evaluate.evaluation import expected_sensitivity
     from burnish.model.attention import can_pack
     from burnish.model.device import choose_device
+    from burnish.train.shard import lead
 
     recipe, split = prepared.recipe, prepared.split
+    ranks = ranks.sharing_base(bool(recipe.train.shard_base))
     device = choose_device()
     _write_environment(prepared, run_dir, device)
     for finding in prepared.findings:
         screen.say(f"{finding.severity.value}: {finding.message}")
     rows = ", ".join(f"{len(getattr(split, part))} {part}" for part in ("train", "validation", "test"))
-    screen.say(f"{prepared.details['train_file']}: {rows} rows; base {prepared.base.name} on {device.type}")
+    place = f"{device.type}, divided among {ranks.count} ranks" if ranks.shards_base else device.type
+    screen.say(f"{prepared.details['train_file']}: {rows} rows; base {prepared.base.name} on {place}")
     if prepared.plan:
         screen.say(str(prepared.plan))
     with _registered(run_dir):
-        model = load_weights(prepared)
+        model = _load_base(prepared, ranks)
         if not can_pack(model):
             screen.say(
                 f"note: models of type {model.config.model_type} do not use transformers' attention interface. "
                 "Examples are padded, not packed, and answers come from transformers' generate: slower, but the same."
             )
-        answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
-        baselines = {Arm(arm): _run_arm(Arm(arm), model, prepared, run_dir, screen) for arm in recipe.evaluate.arms}
+        with lead(model, ranks):
+            answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
+            baselines = {Arm(arm): _run_arm(Arm(arm), model, prepared, run_dir, screen) for arm in recipe.evaluate.arms}
         sensitivity = expected_sensitivity(_metric(recipe), baselines)
         screen.say(_describe_sensitivity(sensitivity, len(split.test)))
         model = attach(model, recipe)
         fitted = _fit(model, prepared, run_dir, screen, ranks)
         _save_adapter(model, prepared, run_dir)
-        arms = {**baselines, Arm.SPECIALIST: _run_arm(Arm.SPECIALIST, model, prepared, run_dir, screen)}
-        done = _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen)
+        with lead(model, ranks):
+            arms = {**baselines, Arm.SPECIALIST: _run_arm(Arm.SPECIALIST, model, prepared, run_dir, screen)}
+            done = _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen)
     ranks.agree(None)  # lets the other ranks go
     return done
 

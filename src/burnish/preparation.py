@@ -86,7 +86,7 @@ class Prediction:
         return f"Training: {self.num_steps} steps in about {time}, with about {self.peak_bytes / 1e9:.1f} GB of memory."
 
 
-def prepare(loaded: LoadedRecipe, screen: Screen | None = None) -> Prepared:
+def prepare(loaded: LoadedRecipe, screen: Screen | None = None, *, num_ranks: int = 1) -> Prepared:
     """Read, check, divide and render the data, and settle every `auto` value; no weights are loaded."""
     screen = screen or SilentScreen()
     table = _load(loaded.recipe, "train")
@@ -119,10 +119,10 @@ def prepare(loaded: LoadedRecipe, screen: Screen | None = None) -> Prepared:
             if (path := getattr(recipe.data, part))
         },
     }
-    return _finish_preparing(loaded, split, form, findings, details, screen)
+    return _finish_preparing(loaded, split, form, findings, details, screen, num_ranks=num_ranks)
 
 
-def prepare_again(run_dir: RunDir, screen: Screen) -> Prepared:
+def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Prepared:
     """The same from the frozen split and the resolved recipe of a run."""
     loaded = load_recipe(run_dir.recipe)
     split, manifest = thaw_split(run_dir.data)
@@ -133,7 +133,7 @@ def prepare_again(run_dir: RunDir, screen: Screen) -> Prepared:
         for row in read_json(run_dir.data / "check.json")
     ]
     details = {key: manifest[key] for key in ("train_file", "num_rows", "num_duplicates", "file_sha256")}
-    prepared = _finish_preparing(loaded, split, form, findings, details, screen)
+    prepared = _finish_preparing(loaded, split, form, findings, details, screen, num_ranks=num_ranks)
     if run_dir.environment.is_file():
         before = read_json(run_dir.environment)["base_fingerprint"]
         if before != prepared.base.fingerprint:
@@ -164,7 +164,7 @@ def predict(prepared: Prepared) -> Prediction | None:
     rate = training_rate(
         prepared.base.fingerprint,
         rehearsal,
-        lambda: attach(load_weights(prepared), recipe),
+        lambda: attach(load_weights(prepared, choose_device()), recipe),
     )
     return Prediction(len(steps), work / rate, process + plan.bytes_needed)
 
@@ -208,6 +208,8 @@ def _finish_preparing(
     findings: list[Finding],
     details: dict[str, Any],
     screen: Screen,
+    *,
+    num_ranks: int,
 ) -> Prepared:
     """Render the split through the base's template and settle what depends on tokens and device."""
     from burnish.model.base import context_length, find_base, load_tokenizer, width
@@ -239,11 +241,12 @@ def _finish_preparing(
     check_lengths(everything, int(settled.recipe.data.max_length))
     longest = max(2048, facts.longest_example)
     rehearsal = _rehearse(base, settled.recipe)
-    plan = _plan(rehearsal, settled.recipe, rendered["train"], longest) if rehearsal else None
+    plan = _plan(rehearsal, settled.recipe, rendered["train"], longest, num_ranks) if rehearsal else None
     settled = resolve_memory(
         settled,
         micro_batch_tokens=plan.max_tokens if plan else longest,
         recompute_layers=plan.recompute_layers if plan else False,
+        shard_base=plan.shards_base if plan else False,
         reason=plan.reason if plan else "what it needs is not known",
     )
     return Prepared(settled, base, renderer, split, form, findings, details, rendered, rehearsal, plan)
@@ -261,7 +264,9 @@ def _rehearse(base: "BaseFiles", recipe: Recipe) -> "Rehearsal | None":
         return None
 
 
-def _plan(rehearsal: "Rehearsal", recipe: Recipe, train: list[RenderedExample], longest: int) -> "Plan | None":
+def _plan(
+    rehearsal: "Rehearsal", recipe: Recipe, train: list[RenderedExample], longest: int, num_ranks: int
+) -> "Plan | None":
     from burnish.model.device import choose_device, free_bytes
     from burnish.train.forecast import StepSettings
     from burnish.train.plan import make_plan
@@ -276,6 +281,8 @@ def _plan(rehearsal: "Rehearsal", recipe: Recipe, train: list[RenderedExample], 
             bytes_free=int(options.memory_gb * 1e9) if options.memory_gb else free_bytes(choose_device()),
             may_shrink=is_auto,
             recompute=None if options.recompute_layers == "auto" else bool(options.recompute_layers),
+            num_ranks=num_ranks,
+            shard=None if options.shard_base == "auto" else bool(options.shard_base),
         )
     except (RuntimeError, NotImplementedError):
         return None
@@ -318,12 +325,11 @@ def attach(model: Any, recipe: Recipe) -> Any:
     )
 
 
-def load_weights(prepared: Prepared) -> Any:
-    """The base model, in the recipe's precision, on the device."""
+def load_weights(prepared: Prepared, device: "torch.device") -> Any:
+    """The base model in the recipe's precision."""
     from burnish.model.base import load_model
-    from burnish.model.device import choose_device
 
-    return load_model(prepared.base, dtype=_dtype(prepared.recipe), device=choose_device())
+    return load_model(prepared.base, dtype=_dtype(prepared.recipe), device=device)
 
 
 def _dtype(recipe: Recipe) -> "torch.dtype":

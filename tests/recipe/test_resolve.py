@@ -27,13 +27,15 @@ def recipe(*overrides: str, task: str = "classification", **data: Any) -> Loaded
 
 def resolve(*overrides: str, rows: RowFacts = ROWS, tokens: TokenFacts = TOKENS, **kwargs: Any) -> LoadedRecipe:
     settled = resolve_tokens(resolve_rows(recipe(*overrides, **kwargs), rows), tokens)
-    return resolve_memory(settled, micro_batch_tokens=3000, recompute_layers=True, reason="needs 1.0 GB of 0.9 GB")
+    return resolve_memory(
+        settled, micro_batch_tokens=3000, recompute_layers=True, shard_base=True, reason="needs 1.0 GB of 0.9 GB"
+    )
 
 
 def test_no_auto_is_left_and_each_has_a_reason() -> None:
     before = {key for key, value, _ in origins_of_all(recipe()) if value == AUTO}
     after = {key: (value, origin) for key, value, origin in origins_of_all(resolve())}
-    assert len(before) == 16
+    assert len(before) == 17
     assert not [key for key, (value, _) in after.items() if value == AUTO]
     assert {key for key, (_, origin) in after.items() if origin.kind is OriginKind.AUTO} == before
     assert all(after[key][1].detail for key in before)

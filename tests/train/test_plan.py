@@ -89,6 +89,23 @@ def test_what_the_recipe_settles_stands() -> None:
     assert plan(10**12, recompute=True).recompute_layers
 
 
+def test_the_base_is_shared_where_it_does_not_fit_one_rank() -> None:
+    """Of five layers each of ten ranks holds a half; two more stand in full while they are computed."""
+    whole, rest = (rehearse(layers).weight_bytes for layers in (5, 0))
+    layer = (whole - rest) // 5
+    assert rehearse(5).sharded_bytes(10) == rest + 2.5 * layer
+    assert rehearse(2).sharded_bytes(2) == rehearse(2).weight_bytes
+    only = {"may_shrink": False, "recompute": True}
+    tight = int((plan(1000, num_ranks=10, **only).bytes_needed + layer) / SHARE_OF_FREE)
+    shared = plan(tight, num_ranks=10, **only)
+    assert shared.fits and shared.shards_base
+    alone = plan(tight, shard=True, **only)  # has nobody to share with
+    assert not alone.fits and not alone.shards_base
+    assert not plan(tight, num_ranks=10, shard=False, **only).fits
+    assert not plan(10**12, num_ranks=10, **only).shards_base
+    assert plan(10**12, num_ranks=10, shard=True, **only).shards_base
+
+
 def test_the_heaviest_step_has_the_longest_example() -> None:
     short, long = random_examples(4, 0, seed=1, longest=10), random_examples(1, 0, seed=2, longest=60)
     assert heaviest([short, long]) == long

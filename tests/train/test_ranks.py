@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from burnish.data import RenderedExample
 from burnish.errors import Interrupted
 from burnish.files import read_json
 from burnish.model.adapter import adapter_parameters
 from burnish.train.fit import FitEvents, FitOptions, fit
 from burnish.train.loop import TrainOptions
 from burnish.train.ranks import ALONE, Ranks, join_ranks
+from burnish.train.shard import shard_base
 from tests.tiny import adapt, build_exact_model, random_examples, save_base
 from tests.train.test_fit import OPTIONS, VALIDATION
 
@@ -30,9 +33,18 @@ CASES = {
 }
 
 
-def fit_tiny(folder: Path, options: TrainOptions, ranks: Ranks, stop_after: int | None = None) -> dict[str, Any]:
+def fit_tiny(
+    folder: Path,
+    options: TrainOptions,
+    ranks: Ranks,
+    stop_after: int | None = None,
+    examples: Sequence[RenderedExample] | None = None,
+) -> dict[str, Any]:
     """Train the float64 model; returns what came out, for comparison. Rank 1 is the one that asks for a stop."""
-    model = adapt(build_exact_model())
+    base = build_exact_model()
+    if ranks.shards_base:
+        shard_base(base, torch.device("cpu"), ranks)
+    model = adapt(base)
     done = 0
 
     def count(*_: Any) -> None:
@@ -41,7 +53,7 @@ def fit_tiny(folder: Path, options: TrainOptions, ranks: Ranks, stop_after: int 
 
     result = fit(
         model,
-        EXAMPLES,
+        examples or EXAMPLES,
         VALIDATION,
         options=options,
         fit_options=FitOptions(validations_per_epoch=2, patience=9, checkpoint_s=0.0),
@@ -94,7 +106,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_equal_one(trained: Path, tmp_path: Path, case: str) -> None:
-    alone = fit_tiny(tmp_path, CASES[case], ALONE)
+    check_equal(trained, tmp_path, case, fit_tiny(tmp_path, CASES[case], ALONE))
+
+
+def check_equal(trained: Path, alone_folder: Path, case: str, alone: dict[str, Any]) -> None:
+    """That both ranks in `trained` came to what one process came to, and logged it."""
     for rank in range(2):
         tensors = load_file(trained / f"{case}-{rank}.safetensors")
         for name, tensor in alone["tensors"].items():
@@ -102,7 +118,7 @@ def test_two_ranks_equal_one(trained: Path, tmp_path: Path, case: str) -> None:
         validations = json.loads((trained / f"{case}-{rank}.json").read_text())
         assert [step for step, _ in validations] == [step for step, _ in alone["validations"]]
         assert [loss for _, loss in validations] == pytest.approx([loss for _, loss in alone["validations"]], rel=1e-10)
-    first, own = ((path / "metrics.jsonl").read_text().splitlines() for path in (trained / case, tmp_path))
+    first, own = ((path / "metrics.jsonl").read_text().splitlines() for path in (trained / case, alone_folder))
     for ours, theirs in zip(map(json.loads, first), map(json.loads, own), strict=True):
         assert ours["loss_per_token"] == pytest.approx(theirs["loss_per_token"], rel=1e-10)
         assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-9)
@@ -117,7 +133,8 @@ def test_ranks_that_were_stopped_by_one_of_them_go_on_bit_for_bit(trained: Path)
 
 
 @pytest.mark.xdist_group("ranks")
-def test_torchrun_does_the_whole_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_sharded", [False, True])
+def test_torchrun_does_the_whole_job(tmp_path: Path, is_sharded: bool) -> None:
     base = save_base(tmp_path / "base")
     data = tmp_path / "data.jsonl"
     texts = [f"{word} {n}" for n in range(30) for word in ("red", "green")]
@@ -128,8 +145,10 @@ def test_torchrun_does_the_whole_job(tmp_path: Path) -> None:
         f'output.folder = "{tmp_path / "runs"}"\ntrain.epochs = 1\n'
         "retention.num_prompts = 4\nretention.answer_tokens = 4\nevaluate.num_resamples = 200\n"
     )
-    done = torchrun("-m", "burnish", "run", recipe, "--json", BURNISH_CACHE=str(tmp_path / "cache"))
+    words = ["-m", "burnish", "run", recipe, f"train.shard_base={str(is_sharded).lower()}", "--json"]
+    done = torchrun(*words, BURNISH_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 0, done.stderr[-3000:]
+    assert ("divided among 2 ranks" in done.stderr) is is_sharded
     (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     shown = json.loads(done.stdout)  # one rank talks
     assert shown["run_id"] == read_json(run / "evaluation.json")["run_id"] == run.name
@@ -138,12 +157,16 @@ def test_torchrun_does_the_whole_job(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "BURNISH_CACHE": str(tmp_path / "cache")},
+        env={**os.environ, "BURNISH_CACHE": str(tmp_path / "other cache")},  # asks the base again
     )
     other = Path(json.loads(alone.stdout)["path"])
     ours, theirs = (load_file(path / "adapter" / "adapter_model.safetensors") for path in (run, other))
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
+    scores, wanted = (
+        [arm["score"]["value"] for arm in read_json(path / "evaluation.json")["arms"]] for path in (run, other)
+    )
+    assert scores == wanted
 
 
 @pytest.mark.parametrize("lengths", [[], [5], [3, 3, 3], [9, 1, 1, 1, 1, 5, 2]])

@@ -95,7 +95,7 @@ def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
 
 
 def resolve_memory(
-    loaded: LoadedRecipe, *, micro_batch_tokens: int, recompute_layers: bool, reason: str
+    loaded: LoadedRecipe, *, micro_batch_tokens: int, recompute_layers: bool, shard_base: bool, reason: str
 ) -> LoadedRecipe:
     """Settle what the memory plan has chosen."""
     return _settle(
@@ -103,6 +103,10 @@ def resolve_memory(
         {
             "train.micro_batch_tokens": (micro_batch_tokens, f"2,048, or the longest example; {reason}"),
             "train.recompute_layers": (recompute_layers, reason),
+            "train.shard_base": (
+                shard_base,
+                f"true where several ranks train and the device of one is too small; {reason}",
+            ),
         },
     )
 

@@ -132,6 +132,9 @@ class TrainSection(Section):
     recompute_layers: bool | Auto = Field(
         AUTO, description="compute layers again in the backward: less memory, more time (activation checkpointing)"
     )
+    shard_base: bool | Auto = Field(
+        AUTO, description="with several ranks: each holds a part of the base's layers, not all of them (FSDP)"
+    )
     memory_gb: Positive | None = Field(None, description="memory that training may use; else what is free")
     packing: bool = Field(True, description="feed examples one behind the other, without padding")
     shared_prefix: bool = Field(True, description="compute what the examples of a pack begin with in common once")

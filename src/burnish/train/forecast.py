@@ -50,6 +50,13 @@ class Rehearsal:
         """The frozen weights in memory."""
         return self._whole([_count(model, trained=False) for model in self._models]) * self.dtype.itemsize
 
+    def sharded_bytes(self, num_ranks: int) -> int:
+        """The frozen weights on each of several ranks that share the layers; two layers at a time are there in full."""
+        one, two = (_count(model, trained=False) for model in self._models)
+        layer = two - one
+        num_layers = min(self.depth, self.depth / num_ranks + 2)
+        return int((one - layer + layer * num_layers) * self.dtype.itemsize)
+
     def step_bytes(self, examples: Sequence[RenderedExample], settings: StepSettings) -> int:
         """What a step with these examples adds to the weights at its peak, about."""
         batches = self.batches(examples, settings)

@@ -84,7 +84,9 @@ def train(
             group["lr"] = rate_of_step(state.step, num_steps, options)
         own = [chosen[i] for i in ranks.share([example.length for example in chosen])]
         state.model.train()
-        with batches_for(state.model, own, max_tokens=options.micro_batch_tokens, savings=options.savings) as batches:
+        with batches_for(
+            state.model, own, max_tokens=options.micro_batch_tokens, savings=options.savings, ranks=ranks
+        ) as batches:
             metrics = train_step(
                 state.model,
                 list(state.parameters.values()),
@@ -103,10 +105,12 @@ def train(
 
 
 @torch.no_grad()
-def example_losses(model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int) -> Tensor:
+def example_losses(
+    model: Any, examples: Sequence[RenderedExample], *, micro_batch_tokens: int, ranks: Ranks = ALONE
+) -> Tensor:
     """[examples]: the sum of the negative log-likelihood of each example's supervised tokens, nats."""
     sums = torch.zeros(len(examples), dtype=torch.float64)
-    with batches_for(model, examples, max_tokens=micro_batch_tokens) as batches:
+    with batches_for(model, examples, max_tokens=micro_batch_tokens, ranks=ranks) as batches:
         for batch in batches:
             losses = token_losses(model, batch)
             sums.index_add_(0, batch.owners_S.cpu(), losses.cpu().double())
@@ -118,5 +122,6 @@ def loss_per_token(
 ) -> float:
     """The mean negative log-likelihood over all supervised tokens, nats; each rank takes its share."""
     own = [examples[i] for i in ranks.share([example.length for example in examples])]
-    (total,) = ranks.sum(float(example_losses(model, own, micro_batch_tokens=micro_batch_tokens).sum()))
+    losses = example_losses(model, own, micro_batch_tokens=micro_batch_tokens, ranks=ranks)
+    (total,) = ranks.sum(float(losses.sum()))
     return total / sum(example.num_supervised for example in examples)

@@ -1,7 +1,8 @@
 """Rendered examples -> batches: no padding, common beginnings computed once, nothing fed that is not needed."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from burnish.data.render import RenderedExample
 from burnish.model.attention import PackLayout, PrefixStore, build_layout, can_pack, packed_attention
 from burnish.model.loss import Batch
 from burnish.model.prefix import PrefixGroup, group_by_prefix
+from burnish.train.ranks import ALONE, Ranks
 from burnish.train.savings import ALL_SAVINGS, Savings
 
 # A shorter prefix is computed again in each pack of a step: a pack of its own would cost as much.
@@ -18,17 +20,27 @@ MIN_KEPT = 64
 
 @contextmanager
 def batches_for(
-    model: Any, examples: Sequence[RenderedExample], *, max_tokens: int, savings: Savings = ALL_SAVINGS
+    model: Any,
+    examples: Sequence[RenderedExample],
+    *,
+    max_tokens: int,
+    savings: Savings = ALL_SAVINGS,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Iterator[Batch]]:
     """The batches that cover `examples` once, and within the block the attention that they need.
 
-    A model that does not attend through transformers' interface is given padded examples.
+    A model that does not attend through transformers' interface is given padded examples. Ranks that share a base
+    have equally many batches: a rank with fewer goes on with such that learn nothing.
     """
-    if not (savings.packing and can_pack(model)):
-        yield pad_examples(examples, max_tokens=max_tokens, device=model.device, savings=savings)
-        return
-    with packed_attention(model):
-        yield pack_examples(examples, max_tokens=max_tokens, device=model.device, savings=savings)
+    is_packed = savings.packing and can_pack(model)
+    if ranks.shards_base:  # a prefix's backward comes behind those of other packs, and not on every rank
+        savings = replace(savings, prefix_once=False)
+    cover = pack_examples if is_packed else pad_examples
+    batches = cover(examples, max_tokens=max_tokens, device=model.device, savings=savings)
+    if ranks.shards_base:
+        batches = _as_many_as_others(batches, ranks, idle_batch(model.device, is_packed=is_packed))
+    with packed_attention(model) if is_packed else nullcontext():
+        yield batches
 
 
 def pack_examples(
@@ -67,6 +79,16 @@ def pad_examples(
                 owners.append(owner)
         padded = [[*fed[i], *[0] * (longest - len(fed[i]))] for i in chosen]
         yield _batch(padded, None, rows, targets, owners, device)
+
+
+def idle_batch(device: torch.device, *, is_packed: bool) -> Batch:
+    """A token from which nothing is learned: a pass that is made only because other ranks make one."""
+    return _batch([[0]], build_layout([(0, [1])], device) if is_packed else None, [], [], [], device)
+
+
+def _as_many_as_others(batches: Iterable[Batch], ranks: Ranks, idle: Batch) -> Iterator[Batch]:
+    own = list(batches)
+    return iter([*own, *[idle] * (ranks.most(len(own)) - len(own))])
 
 
 def _fed(examples: Sequence[RenderedExample], savings: Savings) -> list[Sequence[int]]:

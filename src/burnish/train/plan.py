@@ -19,6 +19,7 @@ class Plan:
     bytes_needed: int
     """By the weights and the heaviest step."""
     bytes_free: int
+    shards_base: bool = False
 
     @property
     def fits(self) -> bool:
@@ -44,19 +45,23 @@ def make_plan(
     bytes_free: int,
     may_shrink: bool = True,
     recompute: bool | None = None,
+    num_ranks: int = 1,
+    shard: bool | None = None,
 ) -> Plan:
     """The first way that fits: smaller batches cost little, recomputed layers up to half as much time again.
 
-    `settings.max_tokens` is the most that is fed at a time, and stands if it may not shrink; `recompute` settles
-    whether layers are recomputed.
+    To share the base comes last, as each pass then waits for its weights. `settings.max_tokens` is the most that is fed
+    at a time, and stands if it may not shrink; `recompute` and `shard` settle whether layers are recomputed and shared.
     """
     examples = heaviest(steps)
     smallest = max(example.length for example in examples) if may_shrink else settings.max_tokens
-    for way in _ways(settings, smallest, recompute):
-        need = rehearsal.weight_bytes + rehearsal.step_bytes(examples, way)
-        plan = Plan(way.max_tokens, way.recompute_layers, need, bytes_free)
-        if plan.fits:
-            break
+    for is_sharded in (False,) if num_ranks == 1 else (False, True) if shard is None else (shard,):
+        weights = rehearsal.sharded_bytes(num_ranks) if is_sharded else rehearsal.weight_bytes
+        for way in _ways(settings, smallest, recompute):
+            need = weights + rehearsal.step_bytes(examples, way)
+            plan = Plan(way.max_tokens, way.recompute_layers, need, bytes_free, is_sharded)
+            if plan.fits:
+                return plan
     return plan
 
 

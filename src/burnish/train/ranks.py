@@ -1,13 +1,14 @@
 """Several processes that train one adapter: each takes a share of a step's examples, and the gradients are summed.
 
-The frozen base stands in every process; only gradients of the adapter, a few megabytes, travel. Started by torchrun,
+The frozen base stands in every process (unless it is sharded; see shard.py); only gradients of the adapter, a few
+megabytes, travel. Started by torchrun,
 which tells each process its rank; without it there is one rank, and nothing here does anything.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -25,11 +26,17 @@ class Ranks:
 
     rank: int = 0
     count: int = 1
+    shards_base: bool = False
+    """Whether each holds only a part of the base; see shard.py."""
 
     @property
     def is_first(self) -> bool:
         """The first rank alone writes files and talks."""
         return self.rank == 0
+
+    def sharing_base(self, is_wanted: bool) -> "Ranks":
+        """The same, each with a part of the base; one alone keeps all of it."""
+        return replace(self, shards_base=is_wanted and self.count > 1)
 
     def share(self, lengths: Sequence[int]) -> list[int]:
         """Indices of this rank's part of a list: the longest first, each to the rank that has least so far."""
@@ -61,6 +68,10 @@ class Ranks:
     def any(self, value: bool) -> bool:
         """Whether it is true on any rank."""
         return any(self._gather(value))
+
+    def most(self, value: int) -> int:
+        """The largest on any rank."""
+        return max(self._gather(value))
 
     def agree(self, value: Value) -> Value:
         """The first rank's value, on every rank."""
