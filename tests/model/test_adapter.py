@@ -84,7 +84,7 @@ def test_plain_peft_gives_the_same_logits(base: BaseFiles, saved: tuple[Path, to
 
     folder, wanted = saved
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base.folder, dtype="float32"), str(folder))
-    assert (logits(model.eval()) - wanted).abs().max() < 5e-5  # products of other shapes round otherwise
+    assert (logits(model.eval()) - wanted).abs().max() < 1e-6
     merged = model.merge_and_unload()
     assert (logits(merged) - wanted).abs().max() < 1e-4
 

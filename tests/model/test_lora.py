@@ -8,7 +8,6 @@ import torch
 from peft.tuners.lora import Linear
 from torch import Tensor
 
-from burnish.model import lora
 from burnish.model.adapter import adapter_off
 from burnish.model.lora import add_in_place
 from tests.tiny import adapt, build_exact_model, build_model, randomize_adapter
@@ -68,39 +67,6 @@ def test_off_is_the_base_and_merged_is_the_same() -> None:
         torch.testing.assert_close(model(input_ids=IDS).logits, wanted, rtol=1e-12, atol=1e-12)
         model.unmerge_adapter()
         torch.testing.assert_close(model(input_ids=IDS).logits, wanted, rtol=1e-12, atol=1e-12)
-
-
-def test_layers_with_the_same_input_are_computed_together_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = adapted()
-    calls = list[tuple[str, ...]]()
-    names = {module: name.rpartition(".")[2] for name, module in model.named_modules()}
-    compute = lora._compute
-    monkeypatch.setattr(
-        lora,
-        "_compute",
-        lambda layers, inputs: calls.append(tuple(names[layer] for layer in layers)) or compute(layers, inputs),
-    )
-    model(input_ids=IDS)
-    assert calls[:3] == [("q_proj", "k_proj", "v_proj"), ("o_proj",), ("c_fc",)]
-    block = model.get_base_model().model.layers[0].self_attn
-    first, second = (torch.randn(1, 2, block.q_proj.in_features, dtype=torch.float64) for _ in range(2))
-    wanted = [Linear.forward(layer, given) for layer, given in ((block.k_proj, second), (block.v_proj, first))]
-    block.q_proj(first)
-    found = [block.k_proj(second), block.v_proj(first)]  # an input of its own, and one that was seen before another
-    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
-
-
-def test_a_layer_that_is_called_twice_is_computed_twice() -> None:
-    """As where layers are recomputed in the backward; a parameter may have moved in between."""
-    block = adapted().get_base_model().model.layers[0].self_attn
-    inputs = torch.randn(1, 2, block.q_proj.in_features, dtype=torch.float64)
-    before = block.q_proj(inputs)
-    with torch.no_grad():
-        block.q_proj.lora_B["default"].weight.mul_(2)
-        block.k_proj.lora_B["default"].weight.mul_(2)
-    after = block.q_proj(inputs), block.k_proj(inputs)
-    assert not torch.allclose(before, after[0])
-    torch.testing.assert_close(after[1], Linear.forward(block.k_proj, inputs), rtol=1e-12, atol=1e-12)
 
 
 def test_two_adapters_are_summed_as_peft_sums_them() -> None:
