@@ -10,33 +10,21 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from job import OPTIONS, WORKLOADS
-from systems import HERE, REFERENCE, SYSTEMS, Result, environment_python, run_once
+from systems import HERE, REFERENCE, SYSTEMS, Result, Sizes, environment_python, run_once
 from work import flops, product_rate
 
 QUALITY_GATE = 0.01
 PACKAGES = ("trl", "llamafactory", "litgpt", "ms-swift", "torch", "transformers", "peft")
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Of a job: what its steps after the first hold, and what the base holds."""
-
-    examples: int
-    real_tokens: int
-    supervised_tokens: int
-    body_weights: int
-    head_weights: int
 
 
 def main() -> None:
@@ -46,23 +34,27 @@ def main() -> None:
             sys.exit(f"error: {given.data / name}/train.jsonl: no such file. See benchmarks/README.md for the data.")
     given.results.parent.mkdir(parents=True, exist_ok=True)
     if not given.resume:
-        given.results.write_text("")
-    lines = given.results.read_text().splitlines() if given.results.is_file() else []
-    results = [Result(**json.loads(line)) for line in lines]
+        given.results.unlink(missing_ok=True)
     rate = product_rate(torch.float32, torch.device("cpu"), 1024)
-    shown = _heading(given, rate)
     for workload in given.workloads:
-        job = Path(tempfile.mkdtemp(prefix="job-"))
-        rows = ["--rows", str(given.rows)] if given.rows else []
-        subprocess.run([sys.executable, str(HERE / "job.py"), workload, str(given.data), str(job), *rows], check=True)
-        _measure(workload, job, given, results)
-        own = [result for result in results if result.workload == workload]
-        sizes = _sizes(job)
-        shown += ["", f"## {workload}: {sizes.examples} examples, {OPTIONS.batch_size} a step, one pass", ""]
-        shown += [*_times(own, given.systems), "", *_work(own, given.systems, sizes, rate)]
-        shutil.rmtree(job)
-        given.output.write_text("\n".join(shown) + "\n", encoding="utf-8")
+        with tempfile.TemporaryDirectory(prefix="job-") as name:
+            command = [sys.executable, HERE / "job.py", workload, given.data, name]
+            rows = ["--rows", str(given.rows)] if given.rows else []
+            subprocess.run([*command, *rows], check=True)
+            _measure(workload, Path(name), given)
+        write_page(_read(given.results), rate, given.output)
     print(f"Wrote {given.output}")
+
+
+def write_page(results: Sequence[Result], rate: float, output: Path) -> None:
+    """All that is in the results, one section a workload; `rate` is that of a matrix product, operations a second."""
+    shown = _heading(results, rate)
+    for workload in WORKLOADS:
+        own = [result for result in results if result.workload == workload]
+        if own:
+            shown += ["", f"## {workload}: {own[0].sizes.examples} examples, {OPTIONS.batch_size} a step, one pass", ""]
+            shown += [*_times(own), "", *_work(own, rate)]
+    output.write_text("\n".join(shown) + "\n", encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:
@@ -83,33 +75,25 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _measure(workload: str, job: Path, given: argparse.Namespace, results: list[Result]) -> None:
-    """Add what is missing in `results`; a system that once did not end well is not tried again."""
+def _measure(workload: str, job: Path, given: argparse.Namespace) -> None:
+    """Add to the results what is missing there; a system that once did not end well is not tried again."""
     for repetition in range(given.repetitions):
         for system in given.systems:
-            own = [r for r in results if (r.workload, r.system) == (workload, system)]
+            own = [r for r in _read(given.results) if (r.workload, r.system) == (workload, system)]
             if any(r.repetition == repetition or r.ended != "well" for r in own):
                 continue
             result = run_once(workload, repetition, system, job, given.limit)
             print(result, flush=True)
-            results.append(result)
             with given.results.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(asdict(result)) + "\n")
 
 
-def _sizes(job: Path) -> Sizes:
-    found = json.loads((job / "job.json").read_text())
-    rows = [found["train"][i] for i in found["order"][found["batch_size"] :]]
-    return Sizes(
-        examples=len(found["train"]),
-        real_tokens=sum(len(row["ids"]) for row in rows),
-        supervised_tokens=sum(sum(row["mask"]) for row in rows),
-        body_weights=found["body_weights"],
-        head_weights=found["head_weights"],
-    )
+def _read(path: Path) -> list[Result]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [Result(**{**(row := json.loads(line)), "sizes": Sizes(**row["sizes"])}) for line in lines]
 
 
-def _times(results: list[Result], systems: list[str]) -> list[str]:
+def _times(results: Sequence[Result]) -> list[str]:
     """What a user waits for."""
     lines = [
         "| system | exec to adapter, s | burnish is faster by | first step, s | steps after the first, burnish by "
@@ -117,7 +101,7 @@ def _times(results: list[Result], systems: list[str]) -> list[str]:
         "|---|---|---|---|---|---|---|---|",
     ]
     reference = [r for r in results if r.system == REFERENCE]
-    for system in systems:
+    for system in _systems_in(results):
         own, title = _of(results, system)
         if not own:
             lines.append(f"| {title} | | | | | | | no |")
@@ -136,17 +120,18 @@ def _times(results: list[Result], systems: list[str]) -> list[str]:
     return lines
 
 
-def _work(results: list[Result], systems: list[str], sizes: Sizes, rate: float) -> list[str]:
+def _work(results: Sequence[Result], rate: float) -> list[str]:
     """What the machine does meanwhile."""
     lines = [
         "| steps after the first | executed tokens | executed tokens/s | real tokens/s | learned tokens/s "
         "| share of the product rate |",
         "|---|---|---|---|---|---|",
     ]
-    for system in systems:
+    for system in _systems_in(results):
         own, title = _of(results, system)
         if not own:
             continue
+        sizes = own[0].sizes
         done = flops(
             sizes.body_weights,
             sizes.head_weights,
@@ -163,12 +148,16 @@ def _work(results: list[Result], systems: list[str], sizes: Sizes, rate: float) 
     return lines
 
 
-def _of(results: list[Result], system: str) -> tuple[list[Result], str]:
+def _systems_in(results: Sequence[Result]) -> list[str]:
+    return [name for name in SYSTEMS if any(result.system == name for result in results)]
+
+
+def _of(results: Sequence[Result], system: str) -> tuple[list[Result], str]:
     """A system's results that ended well, and its name with how it computed, or how it ended."""
     own = [r for r in results if r.system == system]
     well = [r for r in own if r.ended == "well"]
     if not well:
-        return [], f"{SYSTEMS[system].title} ({own[0].ended if own else 'not run'})"
+        return [], f"{SYSTEMS[system].title} ({own[0].ended})"
     how = well[0].precision + (", checkpointing" if well[0].recomputes else "")
     return well, f"{SYSTEMS[system].title} ({how})"
 
@@ -180,14 +169,14 @@ def _spread(values: list[float], digits: int = 1) -> str:
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f} – {max(values):,.{digits}f})"
 
 
-def _heading(given: argparse.Namespace, rate: float) -> list[str]:
-    peers = sorted({name for system in given.systems if (name := SYSTEMS[system].environment)})
+def _heading(results: Sequence[Result], rate: float) -> list[str]:
+    peers = sorted({name for system in _systems_in(results) if (name := SYSTEMS[system].environment)})
     return [
         "# The training step against its peers",
         "",
         "Written by `benchmarks/bench.py`; [benchmarks/README.md](../benchmarks/README.md) has the rules.",
         f"{_machine()}, whose fp32 matrix product does {rate / 1e9:.0f} billion operations a second.",
-        f"{given.repetitions} repetitions, interleaved; median (lowest – highest).",
+        f"{1 + max(result.repetition for result in results)} repetitions, interleaved; median (lowest – highest).",
         "",
         f"- burnish: {_versions(Path(sys.executable))}",
         *(f"- {name}: {_versions(environment_python(name))}" for name in peers),

@@ -25,7 +25,7 @@ from job_rates import JobRates
 from llamafactory.train.tuner import run_exp
 from peer import Job, write_facts
 
-MICRO_BATCH = 1
+MICRO_BATCH = 4
 PADDED_TO = 8  # the collator's multiple; it cannot be set
 
 

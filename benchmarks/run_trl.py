@@ -21,7 +21,7 @@ TUNED: dict[str, Any] = {
     "bf16": False,
     "gradient_checkpointing": False,
     "optim": "adamw_torch_fused",
-    "per_device_train_batch_size": 1,
+    "per_device_train_batch_size": 4,
 }
 
 
@@ -32,11 +32,8 @@ class JobTrainer(SFTTrainer):  # type: ignore[misc]
         return SequentialSampler(self.train_dataset)
 
 
-def main(folder: Path, output: Path, tier: str, micro_batch: int | None = None) -> None:
+def main(folder: Path, output: Path, tier: str) -> None:
     job, is_tuned = Job(folder), tier == "tuned"
-    settings = dict(TUNED) if is_tuned else {}
-    if micro_batch:
-        settings["per_device_train_batch_size"] = micro_batch
     config = SFTConfig(
         output_dir=str(output / "trl"),
         use_cpu=True,
@@ -48,7 +45,7 @@ def main(folder: Path, output: Path, tier: str, micro_batch: int | None = None) 
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        **settings,
+        **(TUNED if is_tuned else {}),
     )
     config.gradient_accumulation_steps = job.batch_size // config.per_device_train_batch_size
     model = AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.float32)
@@ -72,4 +69,4 @@ def main(folder: Path, output: Path, tier: str, micro_batch: int | None = None) 
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -52,12 +52,24 @@ SYSTEMS = {
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """Of a job: its examples, what its steps after the first hold, and what the base holds."""
+
+    examples: int
+    real_tokens: int
+    supervised_tokens: int
+    body_weights: int
+    head_weights: int
+
+
+@dataclass(frozen=True)
 class Result:
     """One system, one repetition; times in seconds. `ended` tells why there is nothing else, where there is not."""
 
     workload: str
     repetition: int
     system: str
+    sizes: Sizes
     ended: str = "well"
     to_adapter: float = 0.0
     """From exec to the adapter on disk."""
@@ -75,7 +87,7 @@ class Result:
 
 def run_once(workload: str, repetition: int, name: str, job: Path, limit: float) -> Result:
     """Train in a fresh process, of at most `limit` seconds, and let the neutral judge score the adapter."""
-    system = SYSTEMS[name]
+    system, sizes = SYSTEMS[name], sizes_of(job)
     if name == "litgpt":  # has a format of its own
         subprocess.run([system.python, HERE / system.script, job, "prepare"], check=True, capture_output=True)
     output = Path(tempfile.mkdtemp(prefix="bench-"))
@@ -83,12 +95,13 @@ def run_once(workload: str, repetition: int, name: str, job: Path, limit: float)
         start = time.time()
         ended, peak_kb = _execute([system.python, HERE / system.script, job, output, *system.words], output, limit)
         if ended != "well":
-            return Result(workload, repetition, name, ended)
+            return Result(workload, repetition, name, sizes, ended)
         facts = json.loads((output / "facts.json").read_text())
         return Result(
             workload,
             repetition,
             name,
+            sizes,
             to_adapter=facts["saved_at"] - start,
             to_first_step=facts["step_ends"][0] - start,
             steps=facts["step_ends"][-1] - facts["step_ends"][0],
@@ -101,6 +114,19 @@ def run_once(workload: str, repetition: int, name: str, job: Path, limit: float)
         )
     finally:
         shutil.rmtree(output)
+
+
+def sizes_of(job: Path) -> Sizes:
+    """Of the job in a folder."""
+    found = json.loads((job / "job.json").read_text())
+    rows = [found["train"][i] for i in found["order"][found["batch_size"] :]]
+    return Sizes(
+        examples=len(found["train"]),
+        real_tokens=sum(len(row["ids"]) for row in rows),
+        supervised_tokens=sum(sum(row["mask"]) for row in rows),
+        body_weights=found["body_weights"],
+        head_weights=found["head_weights"],
+    )
 
 
 def _execute(command: list[str | Path], output: Path, limit: float) -> tuple[str, int]:
