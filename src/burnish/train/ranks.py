@@ -1,8 +1,8 @@
 """Several processes that train one adapter: each takes a share of a step's examples, and the gradients are summed.
 
-The frozen base stands in every process (unless it is sharded; see shard.py); only gradients of the adapter, a few
-megabytes, travel. Started by torchrun,
-which tells each process its rank; without it there is one rank, and nothing here does anything.
+The frozen base stands in every process (or a part of it; see shard.py); only gradients of the adapter, a few megabytes,
+travel. Started by torchrun, which tells each process its rank; without it there is one rank, and nothing here does
+anything.
 """
 
 import os
