@@ -176,7 +176,8 @@ def _heading(results: Sequence[Result], rate: float) -> list[str]:
         "",
         "Written by `benchmarks/bench.py`; [benchmarks/README.md](../benchmarks/README.md) has the rules.",
         f"{_machine()}, whose fp32 matrix product does {rate / 1e9:.0f} billion operations a second.",
-        f"{1 + max(result.repetition for result in results)} repetitions, interleaved; median (lowest – highest).",
+        f"{1 + max(result.repetition for result in results)} repetitions, interleaved; median (lowest – highest). "
+        "A figure without a range is of one run.",
         "",
         f"- burnish: {_versions(Path(sys.executable))}",
         *(f"- {name}: {_versions(environment_python(name))}" for name in peers),
