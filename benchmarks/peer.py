@@ -19,6 +19,8 @@ class Job:
         self.batch_size: int = found["batch_size"]
         self.learning_rates: list[float] = found["learning_rates"]
         self.max_grad_norm: float = found["max_grad_norm"]
+        self.body_weights: int = found["body_weights"]
+        self.head_weights: int = found["head_weights"]
         size, order = self.batch_size, found["order"]
         self.steps = [[found["train"][i] for i in order[k : k + size]] for k in range(0, len(order), size)]
 
@@ -26,6 +28,11 @@ class Job:
     def longest(self) -> int:
         """Tokens of the longest row; nothing is to be cut."""
         return max(len(row["ids"]) for step in self.steps for row in step)
+
+    @property
+    def learned_tokens(self) -> list[int]:
+        """Of each step."""
+        return [sum(sum(row["mask"]) for row in step) for step in self.steps]
 
     def rows(self, *, sorted_by_length: bool = True) -> list[dict[str, list[int]]]:
         """All rows with their labels, step after step; within a step those of like length stand together.
@@ -35,18 +42,21 @@ class Job:
         return [
             {"input_ids": row["ids"], "labels": labels_of(row)}
             for step in self.steps
-            for row in (sorted(step, key=lambda row: -len(row["ids"])) if sorted_by_length else step)
+            for row in _ordered(step, sorted_by_length)
         ]
 
     def padded_tokens(self, micro_batch: int, *, sorted_by_length: bool = True, multiple: int = 1) -> list[int]:
         """Tokens of each step, where micro-batches are padded to their longest row, and that to a multiple."""
         found = []
         for step in self.steps:
-            lengths = [len(row["ids"]) for row in step]
-            lengths = sorted(lengths, reverse=True) if sorted_by_length else lengths
+            lengths = [len(row["ids"]) for row in _ordered(step, sorted_by_length)]
             parts = [lengths[k : k + micro_batch] for k in range(0, len(lengths), micro_batch)]
             found.append(sum(-(-max(part) // multiple) * multiple * len(part) for part in parts))
         return found
+
+
+def _ordered(step: list[dict[str, list[int]]], by_length: bool) -> list[dict[str, list[int]]]:
+    return sorted(step, key=lambda row: -len(row["ids"])) if by_length else step
 
 
 def labels_of(row: dict[str, list[int]]) -> list[int]:

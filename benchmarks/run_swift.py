@@ -57,8 +57,7 @@ def main(folder: Path, output: Path) -> None:
     trainer.train()
     trainer.model.save_pretrained(output / "adapter")
     saved_at = time.time()
-    learned = [sum(map(sum, (row["mask"] for row in step))) for step in job.steps]
-    write_facts(output, rates.times, job.padded_tokens(MICRO_BATCH), saved_at=saved_at, head_tokens=learned)
+    write_facts(output, rates.times, job.padded_tokens(MICRO_BATCH), saved_at=saved_at, head_tokens=job.learned_tokens)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from job import SWITCHES
+from peer import Job
 
 HERE = Path(__file__).parent
 REFERENCE = "burnish"
@@ -116,16 +117,15 @@ def run_once(workload: str, repetition: int, name: str, job: Path, limit: float)
         shutil.rmtree(output)
 
 
-def sizes_of(job: Path) -> Sizes:
+def sizes_of(folder: Path) -> Sizes:
     """Of the job in a folder."""
-    found = json.loads((job / "job.json").read_text())
-    rows = [found["train"][i] for i in found["order"][found["batch_size"] :]]
+    job = Job(folder)
     return Sizes(
-        examples=len(found["train"]),
-        real_tokens=sum(len(row["ids"]) for row in rows),
-        supervised_tokens=sum(sum(row["mask"]) for row in rows),
-        body_weights=found["body_weights"],
-        head_weights=found["head_weights"],
+        examples=sum(map(len, job.steps)),
+        real_tokens=sum(len(row["ids"]) for step in job.steps[1:] for row in step),
+        supervised_tokens=sum(job.learned_tokens[1:]),
+        body_weights=job.body_weights,
+        head_weights=job.head_weights,
     )
 
 

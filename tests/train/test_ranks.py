@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,25 @@ def fit_tiny(
 def main(folder: Path) -> None:
     """What each of the two processes does."""
     with join_ranks() as ranks:
-        for name, options in CASES.items():
-            found = fit_tiny(folder / name, options, ranks)
-            save_file(found["tensors"], folder / f"{name}-{ranks.rank}.safetensors")
-            (folder / f"{name}-{ranks.rank}.json").write_text(json.dumps(found["validations"]))
-        try:
-            fit_tiny(folder / "stopped", CASES["even"], ranks, stop_after=3)
-        except Interrupted:
-            found = fit_tiny(folder / "stopped", CASES["even"], ranks)
-            save_file(found["tensors"], folder / f"stopped-{ranks.rank}.safetensors")
+        fit_cases(folder, ranks, CASES)
+
+
+def fit_cases(
+    folder: Path,
+    ranks: Ranks,
+    cases: Mapping[str, TrainOptions],
+    examples: Mapping[str, Sequence[RenderedExample]] | None = None,
+) -> None:
+    """Train each case, "even" once more with a stop, and leave what came out; some cases have examples of their own."""
+    for name, options in cases.items():
+        found = fit_tiny(folder / name, options, ranks, examples=(examples or {}).get(name))
+        save_file(found["tensors"], folder / f"{name}-{ranks.rank}.safetensors")
+        (folder / f"{name}-{ranks.rank}.json").write_text(json.dumps(found["validations"]))
+    try:
+        fit_tiny(folder / "stopped", cases["even"], ranks, stop_after=3)
+    except Interrupted:
+        found = fit_tiny(folder / "stopped", cases["even"], ranks)
+        save_file(found["tensors"], folder / f"stopped-{ranks.rank}.safetensors")
 
 
 def torchrun(*words: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -97,8 +107,12 @@ def torchrun(*words: str | Path, **environment: str) -> "subprocess.CompletedPro
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ranks")
-    done = torchrun("-m", "tests.train.test_ranks", folder)
+    return run_main("tests.train.test_ranks", tmp_path_factory.mktemp("ranks"))
+
+
+def run_main(module: str, folder: Path) -> Path:
+    """The folder, after two processes have run the `main` of a test module."""
+    done = torchrun("-m", module, folder)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
@@ -127,6 +141,11 @@ def check_equal(trained: Path, alone_folder: Path, case: str, alone: dict[str, A
 
 @pytest.mark.xdist_group("ranks")
 def test_ranks_that_were_stopped_by_one_of_them_go_on_bit_for_bit(trained: Path) -> None:
+    check_resumed(trained)
+
+
+def check_resumed(trained: Path) -> None:
+    """That "even", stopped and gone on with, came to the same bits on both ranks."""
     for rank in range(2):
         whole, parts = (load_file(trained / f"{name}-{rank}.safetensors") for name in ("even", "stopped"))
         assert all(torch.equal(whole[name], parts[name]) for name in whole)

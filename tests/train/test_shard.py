@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor
 
-from burnish.errors import BaseModelError, Interrupted
+from burnish.errors import BaseModelError
 from burnish.generate.decode import decode_greedy
 from burnish.model.adapter import AdapterCard, save_adapter
 from burnish.train.loop import example_losses, loss_per_token
@@ -19,7 +19,7 @@ from burnish.train.shard import follow, lead, shard_base
 from tests.tiny import adapt, build_exact_model, random_examples
 from tests.train.test_fit import OPTIONS
 from tests.train.test_ranks import CASES as REPLICATED
-from tests.train.test_ranks import check_equal, fit_tiny, torchrun
+from tests.train.test_ranks import check_equal, check_resumed, fit_cases, fit_tiny, run_main
 
 LONG_PREFIX = random_examples(9, 70, seed=3)  # long enough to be kept for several packs, on a rank that has two
 CASES = {
@@ -44,15 +44,7 @@ def main(folder: Path) -> None:
     """What each of the two processes does."""
     with join_ranks() as joined:
         ranks = replace(joined, shards_base=True)
-        for name, options in CASES.items():
-            found = fit_tiny(folder / name, options, ranks, examples=EXAMPLES.get(name))
-            save_file(found["tensors"], folder / f"{name}-{ranks.rank}.safetensors")
-            (folder / f"{name}-{ranks.rank}.json").write_text(json.dumps(found["validations"]))
-        try:
-            fit_tiny(folder / "stopped", CASES["even"], ranks, stop_after=3)
-        except Interrupted:
-            found = fit_tiny(folder / "stopped", CASES["even"], ranks)
-            save_file(found["tensors"], folder / f"stopped-{ranks.rank}.safetensors")
+        fit_cases(folder, ranks, CASES, EXAMPLES)
         use(folder, ranks)
 
 
@@ -81,10 +73,7 @@ CARD = AdapterCard("run", "tiny", "", "", "", 1.0, "generation", "", (), (), 5)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shards")
-    done = torchrun("-m", "tests.train.test_shard", folder)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
+    return run_main("tests.train.test_shard", tmp_path_factory.mktemp("shards"))
 
 
 @pytest.mark.xdist_group("shards")
@@ -96,9 +85,7 @@ def test_ranks_with_half_of_the_base_equal_one_with_all_of_it(trained: Path, tmp
 
 @pytest.mark.xdist_group("shards")
 def test_ranks_that_were_stopped_go_on_bit_for_bit(trained: Path) -> None:
-    for rank in range(2):
-        whole, parts = (load_file(trained / f"{name}-{rank}.safetensors") for name in ("even", "stopped"))
-        assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    check_resumed(trained)
 
 
 @pytest.mark.xdist_group("shards")

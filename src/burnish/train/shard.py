@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
 
 from burnish.errors import BaseModelError
 from burnish.model.adapter import base_of
@@ -26,6 +25,7 @@ def shard_base(model: Any, device: torch.device, ranks: Ranks) -> None:
     Raises:
         BaseModelError: its layers are not where all of transformers' models have them.
     """
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard  # takes a second to import
 
     decoder = base_of(model).get_decoder()
