@@ -1,8 +1,9 @@
 """Messages and conversations: the words that data, model, generation and serving share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Role(StrEnum):
@@ -11,6 +12,7 @@ class Role(StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
 
 
 class Task(StrEnum):
@@ -23,11 +25,25 @@ class Task(StrEnum):
 
 
 @dataclass(frozen=True)
+class ToolCall:
+    """A function that the assistant wants called; `arguments` is the text of a JSON object, as on the OpenAI wire."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation. An assistant's turn may call tools; a tool's turn answers one of the calls."""
 
     role: Role
     content: str
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    is_learned: bool = True
+    """False for an assistant's turn of weight 0, which is context only."""
 
 
 Conversation = tuple[Message, ...]
@@ -39,9 +55,45 @@ def build_conversation(system: str | None, *turns: tuple[Role, str]) -> Conversa
     return head + tuple(Message(role, content) for role, content in turns)
 
 
-def to_dicts(messages: Iterable[Message]) -> list[dict[str, str]]:
+def to_dicts(messages: Iterable[Message]) -> list[dict[str, Any]]:
     """The form that chat templates and the OpenAI wire use."""
-    return [{"role": message.role.value, "content": message.content} for message in messages]
+    return [_to_dict(message) for message in messages]
+
+
+def from_dicts(rows: Iterable[Mapping[str, Any]]) -> Conversation:
+    """The inverse of `to_dicts`; `weight` 0 marks a turn that is not learned."""
+    return tuple(_from_dict(row) for row in rows)
+
+
+def _to_dict(message: Message) -> dict[str, Any]:
+    row: dict[str, Any] = {"role": message.role.value, "content": message.content}
+    if message.name is not None:
+        row["name"] = message.name
+    if message.tool_calls:
+        row["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        row["tool_call_id"] = message.tool_call_id
+    if not message.is_learned:
+        row["weight"] = 0
+    return row
+
+
+def _from_dict(row: Mapping[str, Any]) -> Message:
+    calls = tuple(
+        ToolCall(call.get("id", ""), call["function"]["name"], call["function"]["arguments"])
+        for call in row.get("tool_calls") or ()
+    )
+    return Message(
+        Role(row["role"]),
+        row.get("content") or "",
+        name=row.get("name"),
+        tool_calls=calls,
+        tool_call_id=row.get("tool_call_id"),
+        is_learned=row.get("weight", 1) != 0,
+    )
 
 
 def prompt_of(messages: Sequence[Message]) -> Conversation:

@@ -155,7 +155,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     device = choose_device()
     _write_environment(prepared, run_dir, device)
     for finding in prepared.findings:
-        screen.say(f"{finding.severity.value}: {finding.message}")
+        screen.say(f"{finding.severity.value}: {finding}")
     rows = ", ".join(f"{len(getattr(split, part))} {part}" for part in ("train", "validation", "test"))
     place = f"{device.type}, divided among {ranks.count} ranks" if ranks.shards_base else device.type
     screen.say(f"{prepared.details['train_file']}: {rows} rows; base {prepared.base.name} on {place}")
@@ -393,7 +393,7 @@ def _data(prepared: Prepared, run_dir: RunDir) -> dict[str, Any]:
         "split": {part: len(getattr(split, part)) for part in ("train", "validation", "test")},
         "test_sha256": sha256_of_file(run_dir.data / "test.jsonl"),
         "num_duplicates": prepared.details["num_duplicates"],
-        "warnings": [finding.message for finding in prepared.findings],
+        "warnings": [str(finding) for finding in prepared.findings],
     }
 
 

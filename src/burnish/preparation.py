@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from burnish.conversation import Task
 from burnish.data import (
+    Check,
     Finding,
     RenderedExample,
     Renderer,
@@ -48,6 +49,14 @@ if TYPE_CHECKING:
     from burnish.train.forecast import Rehearsal
     from burnish.train.plan import Plan
     from burnish.train.savings import Savings
+
+
+LEAKAGE = Check(
+    "leakage",
+    Severity.WARNING,
+    "rows outside the test that ask what a row of it asks",
+    "They are left out of train and validation.",
+)
 
 
 @dataclass(frozen=True)
@@ -107,8 +116,9 @@ def prepare(loaded: LoadedRecipe, screen: Screen | None = None, *, num_ranks: in
         stratify=recipe.task is Task.CLASSIFICATION,
     )
     if split.removed:
-        message = f"Rows left out of train or validation because a held-out part asks the same: {len(split.removed)}."
-        findings.append(Finding("leakage", Severity.WARNING, message))
+        findings.append(
+            LEAKAGE.found(f"{len(split.removed)} rows of train or validation ask what a held-out row asks.")
+        )
     details = {
         "train_file": Path(recipe.data.train).name,
         "num_rows": len(examples),
@@ -129,7 +139,7 @@ def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Pre
     recipe = loaded.recipe
     form = TaskForm(recipe.task, str(recipe.prompt.system), _names(recipe.prompt.labels), _names(recipe.prompt.fields))
     findings = [
-        Finding(row["check"], Severity(row["severity"]), row["message"])
+        Finding(**{**row, "severity": Severity(row["severity"]), "related": tuple(row["related"])})
         for row in read_json(run_dir.data / "check.json")
     ]
     details = {key: manifest[key] for key in ("train_file", "num_rows", "num_duplicates", "file_sha256")}

@@ -100,20 +100,22 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check the data and show what the model will learn from; exit 1 on errors."""
+    from dataclasses import asdict
+
     from burnish.cli.preview import print_preview
     from burnish.preparation import prepare
     from burnish.recipe import load_recipe
 
     prepared = prepare(load_recipe(recipe, overrides or []))
     rows = {part: len(getattr(prepared.split, part)) for part in ("train", "validation", "test")}
-    findings = [{"check": f.check, "severity": f.severity.value, "message": f.message} for f in prepared.findings]
+    findings = [asdict(finding) for finding in prepared.findings]
     if as_json:
         _print_json({"rows": rows, "findings": findings})
     else:
         console = _console()
         console.print(", ".join(f"{count} {part}" for part, count in rows.items()) + " rows", markup=False)
-        for finding in findings:
-            console.print(f"{finding['severity']}: {finding['message']}", markup=False)
+        for finding in prepared.findings:
+            console.print(f"{finding.severity.value}: {finding}", markup=False)
         for example in prepared.rendered["train"][:examples]:
             print_preview(console, prepared.renderer, example)
         console.print("No errors." if not findings else "No errors; see the warnings above.", markup=False)

@@ -1,8 +1,9 @@
 """Files -> Examples -> checked -> split -> rendered."""
 
-from burnish.data.check import Finding, Severity, check_examples
+from burnish.data.check import check_examples
 from burnish.data.columns import detect_task, find_columns
 from burnish.data.example import Example, example_from_dict
+from burnish.data.finding import Check, Finding, Severity
 from burnish.data.load import (
     Table,
     TaskForm,
@@ -19,6 +20,7 @@ from burnish.data.rendered import render_cached
 from burnish.data.split import Split, count_duplicates, freeze_split, split_examples, thaw_split
 
 __all__ = [
+    "Check",
     "Example",
     "Finding",
     "RenderedExample",

@@ -5,30 +5,39 @@ Rows that cannot be read are refused by `load`; templates that are not faithful 
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from burnish.conversation import Task
 from burnish.data.example import Example
+from burnish.data.finding import Check, Finding, Severity
 from burnish.data.split import count_duplicates
 
 MIN_ROWS_PER_LABEL = 5
 
 
-class Severity(StrEnum):
-    """`error` stops a run, `warning` is told in the report."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something about the data that the user should know; `check` names the check that found it."""
-
-    check: str
-    severity: Severity
-    message: str
+DUPLICATES = Check(
+    "duplicates",
+    Severity.WARNING,
+    "rows that ask what an earlier row asks",
+    "They stay on one side of the split; remove what is there twice by mistake.",
+)
+CONFLICTS = Check(
+    "conflicting_answers",
+    Severity.WARNING,
+    "the same question with different answers",
+    "Decide which answer is right.",
+)
+FEW_ROWS = Check(
+    "few_rows",
+    Severity.WARNING,
+    "so few rows that every interval is wide",
+    "A few hundred rows give a clear verdict.",
+)
+RARE_LABELS = Check(
+    "rare_labels",
+    Severity.WARNING,
+    f"labels with fewer than {MIN_ROWS_PER_LABEL} rows",
+    "Add rows for them.",
+)
 
 
 def check_examples(examples: Sequence[Example], task: Task) -> list[Finding]:
@@ -41,8 +50,7 @@ def check_examples(examples: Sequence[Example], task: Task) -> list[Finding]:
 
 def _duplicates(examples: Sequence[Example]) -> Finding | None:
     count = count_duplicates(examples)
-    message = f"{count} rows ask what an earlier row asks; they stay on one side of the split."
-    return Finding("duplicates", Severity.WARNING, message) if count else None
+    return DUPLICATES.found(f"{count} rows ask what an earlier row asks.") if count else None
 
 
 def _conflicts(examples: Sequence[Example]) -> Finding | None:
@@ -53,13 +61,11 @@ def _conflicts(examples: Sequence[Example]) -> Finding | None:
     if not conflicts:
         return None
     pairs = "; ".join(" and ".join(row.id for row in rows[:3]) for rows in conflicts[:5])
-    message = f"{len(conflicts)} questions have different answers: {pairs}. Decide which answer is right."
-    return Finding("conflicting_answers", Severity.WARNING, message)
+    return CONFLICTS.found(f"{len(conflicts)} questions have different answers: {pairs}.")
 
 
 def _few_rows(examples: Sequence[Example]) -> Finding | None:
-    message = f"{len(examples)} rows: expect wide intervals. A few hundred rows give a clear verdict."
-    return Finding("few_rows", Severity.WARNING, message) if len(examples) < 100 else None
+    return FEW_ROWS.found(f"{len(examples)} rows: expect wide intervals.") if len(examples) < 100 else None
 
 
 def _rare_labels(examples: Sequence[Example]) -> Finding | None:
@@ -67,5 +73,4 @@ def _rare_labels(examples: Sequence[Example]) -> Finding | None:
     if not rare:
         return None
     shown = ", ".join(f"{label} ({n})" for label, n in sorted(rare.items(), key=lambda item: item[1])[:8])
-    message = f"{len(rare)} labels have fewer than {MIN_ROWS_PER_LABEL} rows: {shown}. Add rows for them."
-    return Finding("rare_labels", Severity.WARNING, message)
+    return RARE_LABELS.found(f"{len(rare)} labels have fewer than {MIN_ROWS_PER_LABEL} rows: {shown}.")

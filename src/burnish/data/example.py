@@ -4,19 +4,24 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from burnish.conversation import Conversation, Message, Role, prompt_of, to_dicts
+from burnish.conversation import Conversation, Role, from_dicts, prompt_of, to_dicts
 
 
 @dataclass(frozen=True)
 class Example:
     """A conversation that ends with the answer to learn, and the place where it came from.
 
-    `id` is "file:line" ("file:row" for Parquet), so that every message about a row leads back to it.
+    `id` is "file:line" ("file:row" for Parquet), so that every message about a row leads back to it. `tools` are
+    the JSON texts of the functions that the conversation may call. `rejected` is the worse answer of a preference
+    row, whose better answer is the target. `time` sorts as the rows' times do.
     """
 
     id: str
     messages: Conversation
     group: str | None = None
+    tools: tuple[str, ...] = ()
+    rejected: str | None = None
+    time: str | None = None
 
     @property
     def prompt(self) -> Conversation:
@@ -29,18 +34,32 @@ class Example:
         return self.messages[-1].content
 
     @property
+    def asked(self) -> str:
+        """What is asked, as one text without the system message."""
+        return "\x1e".join(message.content for message in self.prompt if message.role is not Role.SYSTEM)
+
+    @property
     def duplicate_key(self) -> str:
         """Equal for examples that ask the same, but for case and white space; the system message does not count."""
-        asked = "\x1e".join(" ".join(m.content.casefold().split()) for m in self.prompt if m.role is not Role.SYSTEM)
+        asked = "\x1e".join(" ".join(text.casefold().split()) for text in self.asked.split("\x1e"))
         return hashlib.sha256(asked.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """The form in which splits are frozen."""
         row: dict[str, Any] = {"id": self.id, "messages": to_dicts(self.messages)}
-        return row if self.group is None else {**row, "group": self.group}
+        if self.tools:
+            row["tools"] = list(self.tools)
+        more = {"group": self.group, "rejected": self.rejected, "time": self.time}
+        return row | {key: value for key, value in more.items() if value is not None}
 
 
 def example_from_dict(row: dict[str, Any]) -> Example:
     """The inverse of `Example.to_dict`."""
-    messages = tuple(Message(Role(m["role"]), m["content"]) for m in row["messages"])
-    return Example(row["id"], messages, row.get("group"))
+    return Example(
+        row["id"],
+        from_dicts(row["messages"]),
+        row.get("group"),
+        tuple(row.get("tools", ())),
+        row.get("rejected"),
+        row.get("time"),
+    )
