@@ -233,12 +233,11 @@ def _suffix_part(
     kv_heads, length = key_KND.shape[0], group.prefix_length
     num, longest = group.padded_GS.shape
     repeats = heads // kv_heads
-    cells = group.padded_GS.flatten()
     folded = (kv_heads, num, repeats * longest, width)
-    query_KGRSD = query_HND[:, cells].view(kv_heads, -1, num, longest, width).transpose(1, 2).reshape(folded)
+    query_KGRSD = _pad(query_HND, group).view(kv_heads, -1, num, longest, width).transpose(1, 2).reshape(folded)
     query_KGRSD = query_KGRSD * options.scale
-    own_key = key_KND[:, cells].view(kv_heads, num, longest, width)
-    own_value = value_KND[:, cells].view(kv_heads, num, longest, width)
+    own_key = _pad(key_KND, group).view(kv_heads, num, longest, width)
+    own_value = _pad(value_KND, group).view(kv_heads, num, longest, width)
     scores = query_KGRSD @ own_key.mT
     if length:
         shared = query_KGRSD.reshape(kv_heads, -1, width) @ prefix[0].mT
@@ -250,7 +249,36 @@ def _suffix_part(
     if length:
         out = out + (shared_weights.reshape(kv_heads, -1, length) @ prefix[1]).view(folded)
     out_HGSD = out.view(kv_heads, num, -1, longest, width).transpose(1, 2).reshape(heads, num * longest, width)
-    return out_HGSD[:, group.packed_N]
+    packed: Tensor = _Take.apply(out_HGSD, group.packed_N, None)  # type: ignore[no-untyped-call]
+    return packed
+
+
+def _pad(tensor_HND: Tensor, group: GroupLayout) -> Tensor:
+    """[H, G * S, D]: the suffixes, each as long as the longest."""
+    padded: Tensor = _Take.apply(  # type: ignore[no-untyped-call]
+        tensor_HND, group.padded_GS.flatten(), group.packed_N
+    )
+    return padded
+
+
+class _Take(torch.autograd.Function):
+    """Columns of [H, N, D] by index. Indexing itself would add up gradients, cell by cell, where none ever meet.
+
+    `back` are the columns of the result in the order of the input's, for a result that repeats columns: what lies in
+    the other cells is padding, which no token attends to and whose output is not used, so that its gradient is zero.
+    Without it every column is taken at most once.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, index: Tensor, back: Tensor | None) -> Tensor:
+        ctx.index, ctx.back, ctx.shape = index, back, tensor.shape
+        return tensor.index_select(1, index)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
+        if ctx.back is not None:
+            return upstream[0].index_select(1, ctx.back), None, None
+        return upstream[0].new_zeros(ctx.shape).index_copy_(1, ctx.index, upstream[0]), None, None
 
 
 def _hidden(visible: Tensor, repeats: int, like: Tensor) -> Tensor:
