@@ -3,7 +3,7 @@
 from burnish.data.check import check_examples
 from burnish.data.columns import detect_task, find_columns
 from burnish.data.example import Example, example_from_dict
-from burnish.data.finding import Check, Finding, Severity
+from burnish.data.finding import Check, Finding, Severity, group_by_check
 from burnish.data.load import (
     Table,
     TaskForm,
@@ -40,6 +40,7 @@ __all__ = [
     "fields_of",
     "find_columns",
     "freeze_split",
+    "group_by_check",
     "labels_of",
     "load_table",
     "read_rows",

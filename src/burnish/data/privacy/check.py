@@ -32,12 +32,12 @@ _NOUNS = {
 }
 _REMEDY = "A model can repeat what it has learned: put a placeholder in its place with --redact, or remove the row."
 PRIVACY_CHECKS = {
-    kind: Check(kind.value, Severity.WARNING, f"rows that hold {one}", _REMEDY) for kind, (one, _) in _NOUNS.items()
+    kind: Check(kind.value, Severity.WARNING, f"a row that holds {one}", _REMEDY) for kind, (one, _) in _NOUNS.items()
 }
 PRIVACY_CHECKS[PrivateKind.SECRET] = Check(
     PrivateKind.SECRET.value,
     Severity.WARNING,
-    "rows that hold a password or key",
+    "a row that holds a password or key",
     "Withdraw it where it is still valid, and put a placeholder in its place with --redact.",
 )
 _MAX_SHOWN = 3
