@@ -1,176 +1,174 @@
-"""A data file -> rows with line numbers; every row that cannot be read is named."""
+"""A data file -> rows with line numbers; every row that cannot be read is named, and the others are read."""
 
-import csv
-import io
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from burnish.data.dialects import refuse_constant
+from burnish.data.documents import SUFFIXES, read_folder, read_text
+from burnish.data.encoding import BLANK_LINE, NumberedLine, decode_lines, told_if_empty
+from burnish.data.finding import Check, Finding, Severity
+from burnish.data.row import Row
+from burnish.data.sheets import read_csv, read_excel, read_parquet
 from burnish.errors import DataError
 
-# JSON can spell half of a surrogate pair, as in a cut emoji; no tokenizer and no UTF-8 file takes it.
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+ERROR = Severity.ERROR
+NO_ROWS = Check("no_rows", ERROR, "a file without a row", "Each row is one example.")
+INVALID_JSON = Check("invalid_json", ERROR, "a line that is not JSON", "Mend the line or remove it.")
+NOT_AN_OBJECT = Check(
+    "not_an_object", ERROR, "a row that is no JSON object", "Write {...}, with a name for each value."
+)
+LONE_SURROGATE = Check(
+    "lone_surrogate", ERROR, "half of a character, as in a cut emoji", "Mend the text: no tokenizer takes it."
+)
+
+MAX_DEPTH = 100
 
 
-@dataclass(frozen=True)
-class Row:
-    """The columns of one row and its line (its number, counted from 1, in Parquet and JSON arrays)."""
-
-    line: int
-    values: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with a row, with what to do about it."""
-
-    line: int | None
-    message: str
-
-    def at(self, path: Path) -> str:
-        return f"{path.name}:{self.line}: {self.message}" if self.line else f"{path.name}: {self.message}"
-
-
-def read_rows(path: Path) -> tuple[list[Row], list[Problem]]:
-    """The rows of a .jsonl, .json, .csv, .tsv or .parquet file, and the problems of those that cannot be read.
+def read_rows(path: Path) -> tuple[list[Row], list[Finding]]:
+    """All rows of a file, or of a folder of texts, that can be read, and what was found on the way.
 
     Raises:
-        DataError: there is no such file, it cannot be read at all, or it holds no row.
+        DataError: there is no such file, or it cannot be read at all.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        rows, problems = _read_parquet(path), list[Problem]()
-    elif suffix in (".jsonl", ".ndjson"):
-        rows, problems = _read_jsonl(_read_text(path))
-    elif suffix == ".json":
-        rows, problems = _read_json(path, _read_text(path))
-    elif suffix in (".csv", ".tsv"):
-        rows, problems = _read_csv(path, _read_text(path), "\t" if suffix == ".tsv" else ",")
-    else:
-        _check_is_file(path)
-        raise DataError(
-            f'{path}: files that end in "{suffix}" are not read. Use .jsonl, .json, .csv, .tsv or .parquet.'
-        )
-    if not rows and not problems:
-        raise DataError(f"{path}: the file holds no rows. Each row is one example.")
-    return rows, problems
+    rows, findings = list[Row](), list[Finding]()
+    for item in iter_rows(path):
+        rows.append(item) if isinstance(item, Row) else findings.append(item)
+    return rows, findings
 
 
-def _check_is_file(path: Path) -> None:
+def iter_rows(path: Path) -> Iterator[Row | Finding]:
+    """The rows of a file one by one, each behind what was found about it. Raises as `read_rows` does."""
+    is_empty = True
+    for item in _reader(path)(path):
+        is_empty = is_empty and not isinstance(item, Row) and item.severity is not ERROR
+        yield item
+    if is_empty:
+        yield NO_ROWS.found(f"{path.name}: there is no row in it.")
+
+
+def _reader(path: Path) -> "Reader":
     if path.is_dir():
-        raise DataError(f"{path}: this is a folder. Name a file in it.")
+        return read_folder
     if not path.exists():
         raise DataError(f"{path}: no such file. Check the path; in a recipe it is relative to the recipe file.")
+    is_gzip = path.suffix.lower() == ".gz"
+    suffix = Path(path.stem).suffix.lower() if is_gzip else path.suffix.lower()
+    if suffix not in READERS or (is_gzip and suffix in BINARY):
+        raise DataError(f'{path}: files that end in "{path.suffix}" are not read. Use {", ".join(READERS)}.')
+    return READERS[suffix]
 
 
-def _read_text(path: Path) -> str:
-    _check_is_file(path)
+def read_jsonl(path: Path) -> Iterator[Row | Finding]:
+    """One JSON object a line."""
+    return _parse_lines(path.name, told_if_empty(path.name, decode_lines(path, path.name)))
+
+
+def read_json(path: Path) -> Iterator[Row | Finding]:
+    """A list of objects, whose rows are counted; or JSON Lines by another name."""
+    lines = list[NumberedLine]()
+    for item in told_if_empty(path.name, decode_lines(path, path.name)):
+        if isinstance(item, Finding):
+            yield item
+        else:
+            lines.append(item)
+    if any(text.strip() for _, text in lines):
+        yield from _parse_list(path.name, lines)
+
+
+def _parse_list(name: str, lines: list[NumberedLine]) -> Iterator[Row | Finding]:
+    whole = "".join(text for _, text in lines)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from None
-    is_utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-    try:
-        return data.decode("utf-16" if is_utf16 else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        if is_utf16:
-            raise DataError(f"{path.name}: begins as UTF-16 but is damaged. Save the file as UTF-8.") from None
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path.name}:{line}: a byte that is not UTF-8. Save the file as UTF-8.") from None
+        values = _parse(whole)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            yield from _parse_lines(name, lines)
+        else:
+            yield INVALID_JSON.found(
+                f"not valid JSON ({error.msg}), so the file is not read.", f"{name}:{error.lineno}"
+            )
+        return
+    except (ValueError, RecursionError) as error:
+        yield INVALID_JSON.found(f"{name}: not valid JSON ({error}), so the file is not read.")
+        return
+    if not isinstance(values, list):
+        yield NOT_AN_OBJECT.found(f"{name}: a list of objects is expected, but this is {_kind(values)}.")
+        return
+    may_have_half = bool(_ESCAPED_HALF.search(whole))
+    for number, value in enumerate(values, start=1):
+        yield _row(name, number, value, may_have_half=may_have_half)
 
 
-def _read_jsonl(text: str) -> tuple[list[Row], list[Problem]]:
-    values, problems = list[tuple[int, Any]](), list[Problem]()
-    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: U+2028 may stand inside a string
-        if not line.strip():
+def _parse_lines(name: str, lines: Iterable[NumberedLine | Finding]) -> Iterator[Row | Finding]:
+    for item in lines:
+        if isinstance(item, Finding):
+            yield item
+            continue
+        number, text = item
+        if not text.strip():
+            yield BLANK_LINE.found("the line is blank.", f"{name}:{number}")
             continue
         try:
-            values.append((number, json.loads(line, parse_constant=_refuse_constant)))
+            value = _parse(text)
         except (ValueError, RecursionError) as error:
-            problems.append(Problem(number, f"not valid JSON ({error}). Mend the line or remove it."))
-    rows, more = _sort_values(values)
-    return rows, sorted(problems + more, key=lambda problem: problem.line or 0)
-
-
-def _read_json(path: Path, text: str) -> tuple[list[Row], list[Problem]]:
-    try:
-        values = json.loads(text, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        return (
-            _read_jsonl(text)
-            if error.msg == "Extra data"
-            else ([], [Problem(error.lineno, f"not valid JSON: {error.msg}.")])
-        )
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path.name}: not valid JSON ({error}). Mend the file.") from None
-    if not isinstance(values, list):
-        return [], [Problem(None, f"expected a list of objects, found a {_kind(values)}. Put [ ] around the rows.")]
-    return _sort_values(list(enumerate(values, start=1)))
-
-
-def _sort_values(values: Sequence[tuple[int, Any]]) -> tuple[list[Row], list[Problem]]:
-    """JSON values with their numbers -> the rows among them, and what is wrong with the others."""
-    rows, problems = list[Row](), list[Problem]()
-    for number, value in values:
-        if not isinstance(value, dict):
-            message = f"a row must be a JSON object {{...}}, found a {_kind(value)}. Mend it."
-            problems.append(Problem(number, message))
-        elif half := _HALF_CHARACTER.search(json.dumps(value, ensure_ascii=False)):
-            problems.append(Problem(number, f"half of a character ({ascii(half[0])[1:-1]}). Mend the text."))
+            yield INVALID_JSON.found(f"not valid JSON ({error}).", f"{name}:{number}")
         else:
-            rows.append(Row(number, value))
-    return rows, problems
+            yield _row(name, number, value, may_have_half=bool(_ESCAPED_HALF.search(text)))
 
 
-def _read_csv(path: Path, text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
-    rows, problems = list[Row](), list[Problem]()
-    records = _csv_records(path, text, delimiter)
-    _, header = next(records, (1, []))
-    names = [name.strip() for name in header]
-    if len(set(names)) < len(names) or not all(names):
-        raise DataError(f"{path.name}:1: the header has an empty or repeated column name. Name each column once.")
-    for line, record in records:
-        if len(record) == len(names):
-            rows.append(Row(line, dict(zip(names, record, strict=True))))
-        else:
-            message = f"{len(record)} cells where the header has {len(names)}. Quote cells that contain {delimiter!r}."
-            problems.append(Problem(line, message))
-    return rows, problems
+def _parse(text: str) -> Any:
+    value = _DECODER.decode(text)
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
+        raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
+    return value
 
 
-def _csv_records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Each record that is not blank, with the line on which it begins."""
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    begins = 1
-    try:
-        for record in reader:
-            if any(cell.strip() for cell in record):
-                yield begins, record
-            begins = reader.line_num + 1
-    except csv.Error as error:
-        message = f"not valid CSV from here on ({error}). Is a quote left open?"
-        raise DataError(f"{path.name}:{begins}: {message}") from None
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 2):
+        inner = [list(v.values()) if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]
+        level = [item for items in inner for item in items]
+    return bool(level)
 
 
-def _read_parquet(path: Path) -> list[Row]:
-    _check_is_file(path)
-    import polars
-
-    try:
-        frame = polars.read_parquet(path)
-    except (polars.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path.name}: not a readable Parquet file ({str(error).splitlines()[0]}).") from None
-    return [Row(n, values) for n, values in enumerate(frame.iter_rows(named=True), start=1)]
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not JSON")
+def _row(name: str, number: int, value: Any, *, may_have_half: bool) -> Row | Finding:
+    if not isinstance(value, dict):
+        return NOT_AN_OBJECT.found(f"a row is a JSON object {{...}}, but this is {_kind(value)}.", f"{name}:{number}")
+    if may_have_half and (half := _HALF.search(json.dumps(value, ensure_ascii=False))):
+        return LONE_SURROGATE.found(f"half of a character ({ascii(half[0])[1:-1]}).", f"{name}:{number}")
+    return Row(name, number, value)
 
 
 def _kind(value: Any) -> str:
-    names = {list: "list", str: "text", int: "number", float: "number", bool: "true/false", dict: "object"}
+    names = {list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false", dict: "an object"}
     return names.get(type(value), "null")
+
+
+def _finite(text: str) -> float:
+    if (number := float(text)) in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:20]} is too large for a number")
+    return number
+
+
+Reader = Callable[[Path], Iterator[Row | Finding]]
+READERS: dict[str, Reader] = {
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".json": read_json,
+    ".csv": partial(read_csv, delimiters=",;\t"),
+    ".tsv": partial(read_csv, delimiters="\t"),
+    ".parquet": read_parquet,
+    ".xlsx": read_excel,
+    ".txt": read_text,
+    ".md": read_text,
+}
+BINARY = (".parquet", ".xlsx")
+TABLE_SUFFIXES = tuple(suffix for suffix in READERS if suffix not in SUFFIXES)
+
+_DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_float=_finite)
+# JSON can spell half of a surrogate pair; UTF-8 cannot.
+_HALF = re.compile("[\ud800-\udfff]")
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
