@@ -12,13 +12,13 @@ from burnish.data.build import (
 from burnish.data.check import check_examples
 from burnish.data.example import Example, example_from_dict
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.formats import Detection, detect_format
+from burnish.data.formats.detect import Detection, detect_format
 from burnish.data.load import Table, detect_file, load_table, refuse_errors, require_sound
-from burnish.data.locate import locate, sha256_of_data
-from burnish.data.read import read_rows
+from burnish.data.reading.locate import locate, sha256_of_data
+from burnish.data.reading.row import Row
+from burnish.data.reading.rows import read_rows
 from burnish.data.render import RenderedExample, Renderer, check_lengths, render_all
 from burnish.data.rendered import render_cached
-from burnish.data.row import Row
 from burnish.data.split import Split, count_duplicates, freeze_split, split_examples, thaw_split
 
 __all__ = [

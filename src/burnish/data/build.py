@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.conversation import Conversation, Message, Role, Task, from_dicts
-from burnish.data.draft import Draft, Kind
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
+from burnish.data.formats.draft import Draft, Kind
 from burnish.data.load import Table, refuse_errors
 from burnish.data.prompt import default_system_prompt
-from burnish.data.row import Row
+from burnish.data.reading.row import Row
+from burnish.data.reading.strict_json import parse_strict
 from burnish.data.times import sortable_time
 
 JSON_SEPARATORS = (",", ":")
@@ -108,8 +109,8 @@ def _breach(validator: Any, answer: str) -> str | None:
     from jsonschema.exceptions import best_match
 
     try:
-        value = json.loads(answer)
-    except (ValueError, RecursionError):
+        value = parse_strict(answer)
+    except ValueError:
         return "the answer is not JSON."
     error = best_match(validator.iter_errors(value))
     return f"the answer's {error.json_path}: {error.message}." if error else None

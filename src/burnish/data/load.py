@@ -6,11 +6,11 @@ from pathlib import Path
 
 from burnish.conversation import Task
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.formats import Detection, detect_format, other_format
-from burnish.data.locate import locate
-from burnish.data.read import read_rows
-from burnish.data.row import Row
-from burnish.data.structure import check_draft
+from burnish.data.formats.detect import Detection, detect_format, other_format
+from burnish.data.formats.structure import check_draft
+from burnish.data.reading.locate import locate
+from burnish.data.reading.row import Row
+from burnish.data.reading.rows import read_rows
 from burnish.data.times import sortable_time
 from burnish.errors import DataError
 

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from burnish.data.dialects import refuse_constant
-from burnish.data.documents import SUFFIXES, read_folder, read_text
-from burnish.data.encoding import BLANK_LINE, NumberedLine, decode_lines, told_if_empty
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.row import Row
-from burnish.data.sheets import read_csv, read_excel, read_parquet
+from burnish.data.reading.documents import SUFFIXES, read_folder, read_text
+from burnish.data.reading.encoding import BLANK_LINE, NumberedLine, decode_lines, told_if_empty
+from burnish.data.reading.row import Row
+from burnish.data.reading.sheets import read_csv, read_excel, read_parquet
+from burnish.data.reading.strict_json import parse_strict
 from burnish.errors import DataError
 
 ERROR = Severity.ERROR
@@ -24,8 +24,6 @@ NOT_AN_OBJECT = Check(
 LONE_SURROGATE = Check(
     "lone_surrogate", ERROR, "half of a character, as in a cut emoji", "Mend the text: no tokenizer takes it."
 )
-
-MAX_DEPTH = 100
 
 
 def read_rows(path: Path) -> tuple[list[Row], list[Finding]]:
@@ -82,7 +80,7 @@ def read_json(path: Path) -> Iterator[Row | Finding]:
 def _parse_list(name: str, lines: list[NumberedLine]) -> Iterator[Row | Finding]:
     whole = "".join(text for _, text in lines)
     try:
-        values = _parse(whole)
+        values = parse_strict(whole)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
             yield from _parse_lines(name, lines)
@@ -91,7 +89,7 @@ def _parse_list(name: str, lines: list[NumberedLine]) -> Iterator[Row | Finding]
                 f"not valid JSON ({error.msg}), so the file is not read.", f"{name}:{error.lineno}"
             )
         return
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         yield INVALID_JSON.found(f"{name}: not valid JSON ({error}), so the file is not read.")
         return
     if not isinstance(values, list):
@@ -112,26 +110,12 @@ def _parse_lines(name: str, lines: Iterable[NumberedLine | Finding]) -> Iterator
             yield BLANK_LINE.found("the line is blank.", f"{name}:{number}")
             continue
         try:
-            value = _parse(text)
-        except (ValueError, RecursionError) as error:
-            yield INVALID_JSON.found(f"not valid JSON ({error}).", f"{name}:{number}")
+            value = parse_strict(text)
+        except ValueError as error:
+            why = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+            yield INVALID_JSON.found(f"not valid JSON ({why}).", f"{name}:{number}")
         else:
             yield _row(name, number, value, may_have_half=bool(_ESCAPED_HALF.search(text)))
-
-
-def _parse(text: str) -> Any:
-    value = _DECODER.decode(text)
-    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
-        raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
-    return value
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH + 2):
-        inner = [list(v.values()) if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]
-        level = [item for items in inner for item in items]
-    return bool(level)
 
 
 def _row(name: str, number: int, value: Any, *, may_have_half: bool) -> Row | Finding:
@@ -145,12 +129,6 @@ def _row(name: str, number: int, value: Any, *, may_have_half: bool) -> Row | Fi
 def _kind(value: Any) -> str:
     names = {list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false", dict: "an object"}
     return names.get(type(value), "null")
-
-
-def _finite(text: str) -> float:
-    if (number := float(text)) in (float("inf"), float("-inf")):
-        raise ValueError(f"{text[:20]} is too large for a number")
-    return number
 
 
 Reader = Callable[[Path], Iterator[Row | Finding]]
@@ -168,7 +146,6 @@ READERS: dict[str, Reader] = {
 BINARY = (".parquet", ".xlsx")
 TABLE_SUFFIXES = tuple(suffix for suffix in READERS if suffix not in SUFFIXES)
 
-_DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_float=_finite)
 # JSON can spell half of a surrogate pair; UTF-8 cannot.
 _HALF = re.compile("[\ud800-\udfff]")
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")

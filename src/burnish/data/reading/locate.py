@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from burnish.data.documents import texts_in
-from burnish.data.read import TABLE_SUFFIXES
+from burnish.data.reading.documents import texts_in
+from burnish.data.reading.rows import TABLE_SUFFIXES
 from burnish.errors import DataError
 from burnish.files import sha256_of_file, sha256_of_json
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from burnish.data.encoding import BLANK_LINE, NumberedLine, decode_lines, told_if_empty
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.row import Row
+from burnish.data.reading.encoding import BLANK_LINE, NumberedLine, decode_lines, told_if_empty
+from burnish.data.reading.row import Row
 from burnish.errors import DataError
 
 RAGGED_ROW = Check(

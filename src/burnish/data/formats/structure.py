@@ -1,14 +1,14 @@
 """The checks of one row: has it the form of a conversation that ends with an answer, and is its text clean?"""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from burnish.data.dialects import ROLES, refuse_constant
-from burnish.data.draft import ABSENT, Draft, Kind
 from burnish.data.finding import Check, Finding, Severity
+from burnish.data.formats.dialects import ROLES
+from burnish.data.formats.draft import ABSENT, Draft, Kind
+from burnish.data.reading.strict_json import parse_strict
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 LONG_MESSAGE_CHARS = 25_000
@@ -148,8 +148,8 @@ def _fault_of(draft: Draft, index: int) -> tuple[Check, str] | None:
 def _fields_fault(message: Message, place: str) -> tuple[Check, str] | None:
     content = message.get("content")
     try:
-        is_object = isinstance(_STRICT.decode(content), dict) if isinstance(content, str) else False
-    except (ValueError, RecursionError):
+        is_object = isinstance(parse_strict(content), dict) if isinstance(content, str) else False
+    except ValueError:
         is_object = False
     return None if is_object else (FIELDS_NOT_AN_OBJECT, f"{place} holds no JSON object.")
 
@@ -208,8 +208,8 @@ def _call_fault(call: Any) -> str | None:
     if not isinstance(function.get("name"), str) or not function["name"]:
         return "has a tool call without a name"
     try:
-        arguments = json.loads(function["arguments"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+        arguments = parse_strict(function["arguments"])
+    except (ValueError, TypeError, KeyError, AttributeError):
         arguments = None
     return None if isinstance(arguments, dict) else f"calls {function['name']} with arguments that are no JSON object"
 
@@ -226,7 +226,6 @@ _MESSAGE_CHECKS: tuple[tuple[Check, Callable[[Message], str | None]], ...] = (
     (EMPTY_ASSISTANT, _empty_assistant),
     (EMPTY_CONTENT, _empty_content),
 )
-_STRICT = json.JSONDecoder(parse_constant=refuse_constant)
 _NO_ANSWER = (MISSING_CONTENT, NULL_CONTENT, EMPTY_ASSISTANT)
 
 

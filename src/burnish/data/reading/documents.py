@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from burnish.data.encoding import NumberedLine, decode_lines
 from burnish.data.finding import Finding
-from burnish.data.row import Row
+from burnish.data.reading.encoding import NumberedLine, decode_lines
+from burnish.data.reading.row import Row
 from burnish.errors import DataError
 
 MAX_PIECE_CHARS = 4000

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from burnish.data.reading.strict_json import parse_strict
+
 ROLES = ("system", "user", "assistant", "tool")
 _OPENAI_ALIASES = {"developer": "system", "function": "tool"}
 _SHAREGPT_ROLES = {
@@ -47,14 +49,9 @@ def parse_json(value: Any) -> Any:
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return parse_strict(value)
+    except ValueError:
         return value
-
-
-def refuse_constant(text: str) -> None:
-    """For JSON decoders: NaN and the infinities, which Python reads, are not JSON."""
-    raise ValueError(f"{text} is not JSON")
 
 
 def _openai_message(item: Any) -> Any:
