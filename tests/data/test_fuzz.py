@@ -51,8 +51,9 @@ ROWS = [
 ]
 PIECES = [
     b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\n", b"\r\n", b"\r", b"\x00", b"\xff", b"\xff\xfe",
-    b"\xef\xbb\xbf", b"null", b"true", b"NaN", b"1e999", b"-0", b"{}", b"[]", b'""', b'"role"', b'"from"', b'"content"', b'"system"',
-    b'"\\ud800"', b"\xed\xa0\x80", b"\xe2\x80\xa8", b"[" * 150, b'{"a":' * 150, b"9" * 5000, b";", b"\t", b"# ", b"```",
+    b"\xef\xbb\xbf", b"null", b"true", b"NaN", b"1e999", b"-0", b"{}", b"[]", b'""', b'"role"', b'"from"', b'"content"',
+    b'"system"', b'"\\ud800"', b"\xed\xa0\x80", b"\xe2\x80\xa8", b"[" * 150, b'{"a":' * 150, b"9" * 5000, b";",
+    b"\t", b"# ", b"```",
 ]  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def test_a_defect_gives_its_finding_and_no_other(messages: Any, check: str, mess
         [
             {
                 **USER,
-                "content": "tab\there\r\n\u200dनमस्ते\u200c 👩\u200d👧 🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e007f",
+                "content": "tab\there\r\nनमस्ते\u200c 👩\u200d👧 🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e007f",
             },
             ASSISTANT,
         ],

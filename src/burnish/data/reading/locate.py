@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -24,17 +26,9 @@ def locate(name: str) -> Path:
     parts = _HUB_NAME.fullmatch(name)
     if not parts:
         raise DataError(f"{name}: not the name of a dataset. Write {HUB_PREFIX}OWNER/NAME[@REVISION][/FILE].")
+    repo, file = parts["repo"], parts["file"]
     revision = unquote(parts["revision"]) if parts["revision"] else None
-    from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        file = parts["file"] or _only_file(
-            name, HfApi().list_repo_files(parts["repo"], revision=revision, repo_type="dataset")
-        )
-        return Path(hf_hub_download(parts["repo"], file, revision=revision, repo_type="dataset"))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise DataError(f"{name}: cannot be had ({_reason(error)}). {_REMEDY}") from None
+    return _download(name, repo, file or _only_file(name, _files(name, repo, revision)), revision)
 
 
 def sha256_of_data(path: Path) -> str:
@@ -54,10 +48,30 @@ def _only_file(name: str, files: list[str]) -> str:
     raise DataError(f"{name}: {len(tables)} files: {shown}. Name the one you want, as {name}/{tables[0]}.")
 
 
-def _reason(error: Exception) -> str:
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        return "HF_HUB_OFFLINE is set and it is not in the cache"
-    return str(error).strip().splitlines()[0]
+def _files(name: str, repo: str, revision: str | None) -> list[str]:
+    from huggingface_hub import HfApi
+
+    with _told(name):
+        return list(HfApi().list_repo_files(repo, revision=revision, repo_type="dataset"))
+
+
+def _download(name: str, repo: str, file: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    with _told(name):
+        return Path(hf_hub_download(repo, file, revision=revision, repo_type="dataset"))
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Turn the hub's refusals into a DataError."""
+    try:
+        yield
+    except Exception as error:  # the hub's library lets through what its HTTP library raises, now this one, now that
+        is_offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = "HF_HUB_OFFLINE is set and it is not in the cache" if is_offline else reason
+        raise DataError(f"{name}: cannot be had ({reason}). {_REMEDY}") from None
 
 
 _HUB_NAME = re.compile(re.escape(HUB_PREFIX) + r"(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
