@@ -280,5 +280,11 @@ class TestExcel:
         ]
         assert [(f.row, f.check) for f in findings] == [(None, "more_sheets"), ("x.xlsx:3", "blank_line")]
 
+    def test_a_row_has_the_number_that_excel_shows(self, tmp_path: Path) -> None:
+        path = workbook(tmp_path / "x.xlsx", [[None], [None], ["text", "label"], ["a", "b"], [" ", None], [None]])
+        rows, findings = read_rows(path)
+        assert [row.id for row in rows] == ["x.xlsx:4"]
+        assert {(f.row, f.check) for f in findings} >= {("x.xlsx:1", "blank_line"), ("x.xlsx:2", "blank_line")}
+
     def test_not_excel(self, tmp_path: Path) -> None:
         assert refusal(write(tmp_path, "x.xlsx", "text,label\n")).startswith("x.xlsx: not a readable Excel file")

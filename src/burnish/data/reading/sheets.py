@@ -45,7 +45,9 @@ def read_excel(path: Path) -> Iterator[Row | Finding]:
 
     try:
         book = fastexcel.read_excel(path)
-        frame = book.load_sheet(0, header_row=None, dtypes="string").to_polars()
+        # No blank row is skipped but at the end, so that a row's number is the one that Excel shows.
+        sheet = book.load_sheet(0, header_row=None, dtypes="string", skip_rows=0, skip_whitespace_tail_rows=True)
+        frame = sheet.to_polars()
     except (fastexcel.FastExcelError, OSError) as error:
         raise DataError(f"{path.name}: not a readable Excel file ({str(error).splitlines()[0]}).") from None
     if len(book.sheet_names) > 1:
