@@ -9,7 +9,7 @@ import pytest
 
 from burnish.conversation import Task
 from burnish.data import load_table
-from burnish.data.stream import MAX_KEPT, check_stream
+from burnish.data.stream import MAX_KEPT, check_stream, count_lines
 from burnish.errors import DataError
 
 MESSY = Path(__file__).parents[3] / "shared" / "data" / "messy"
@@ -25,7 +25,9 @@ def test_counts_and_pairs(tmp_path: Path) -> None:
     rows[2000] = {"text": "", "label": "l"}
     rows[2400] = {"label": "l", "text": "t7"}
     units = list[int]()
-    report = check_stream(write(tmp_path / "x.jsonl", [*rows, [1]]), advance=lambda n, note: units.append(n))
+    path = write(tmp_path / "x.jsonl", [*rows, [1]])
+    assert count_lines(path) == 2501
+    report = check_stream(path, advance=lambda n, note: units.append(n))
     assert (report.num_rows, report.num_sound, report.num_duplicates) == (2500, 2499, 1)
     assert report.duplicates == [("x.jsonl:2401", "x.jsonl:8")]
     assert [(f.row, f.check) for f in report.findings] == [

@@ -13,6 +13,7 @@ from burnish.conversation import Task
 from burnish.data.finding import Finding, Severity
 from burnish.data.formats.detect import Detection, detect_format
 from burnish.data.load import check_row
+from burnish.data.reading.encoding import open_binary
 from burnish.data.reading.row import Row
 from burnish.data.reading.rows import iter_rows
 from burnish.screen import Advance
@@ -68,6 +69,12 @@ def check_stream(
     if advance:
         advance(report.num_rows % ADVANCE_EVERY, "")
     return report
+
+
+def count_lines(path: Path) -> int:
+    """The lines of a text file, which may be gzipped: about as many as its rows, and soon counted, for a bar."""
+    with open_binary(path) as stream:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b""))
 
 
 def _head(items: Iterator[Row | Finding]) -> Iterator[Row | Finding]:

@@ -1,17 +1,16 @@
-"""The checks of one row: has it the form of a conversation that ends with an answer, and is its text clean?"""
+"""The checks of one row: has it the form of a conversation that ends with an answer?"""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from burnish.data.finding import Check, Finding, Severity
+from burnish.data.formats.characters import check_text
 from burnish.data.formats.dialects import ROLES
 from burnish.data.formats.draft import ABSENT, Draft, Kind
 from burnish.data.reading.strict_json import parse_strict
 
-ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
-LONG_MESSAGE_CHARS = 25_000
+ERROR, WARNING = Severity.ERROR, Severity.WARNING
 
 MISSING_MESSAGES = Check("missing_messages", ERROR, "a row without messages", "Add them or remove the row.")
 MESSAGES_NOT_A_LIST = Check(
@@ -77,22 +76,6 @@ MISSING_REJECTED = Check(
 )
 CHOSEN_EQUALS_REJECTED = Check(
     "chosen_equals_rejected", WARNING, "a preference whose answers are equal", "Mend it; it tells of no preference."
-)
-CONTROL_CHARACTER = Check("control_character", WARNING, "a control character in a text", "Remove it.")
-INVISIBLE_CHARACTER = Check(
-    "invisible_character", WARNING, "a character that cannot be seen, or turns the direction of text", "Remove it."
-)
-LINE_SEPARATOR = Check(
-    "line_separator", NOTE, "U+2028 or U+2029 in a text", "Write a line feed where other tools read the file."
-)
-REPLACEMENT_CHARACTER = Check(
-    "replacement_character", WARNING, "U+FFFD, left where a text was decoded wrongly", "Restore the character."
-)
-LONG_MESSAGE = Check(
-    "long_message",
-    WARNING,
-    f"a message of {LONG_MESSAGE_CHARS:,} characters or more",
-    "See whether it is one message; it may be too long for the base model.",
 )
 
 Message = Mapping[str, Any]
@@ -283,30 +266,7 @@ def _texts(draft: Draft) -> Found:
     if isinstance(draft.rejected, str):
         texts.append(("the rejected answer", draft.rejected))
     for place, text in texts:
-        yield from _text(place, text)
-
-
-def _text(place: str, text: str) -> Found:
-    if len(text) >= LONG_MESSAGE_CHARS:
-        yield LONG_MESSAGE, f"{place} has {len(text):,} characters."
-    if text.isprintable() and "\ufffd" not in text:
-        return  # nothing that is looked for below can be printed, and most texts are soon seen to be clean
-    for check, pattern in _CHARACTERS:
-        if match := pattern.search(text):
-            yield check, f"{place} holds U+{ord(match[0][0]):04X} at character {match.start() + 1:,}."
-
-
-# Tabs, line ends, joiners and the marks of right-to-left text belong to sound texts; tag characters do as part of a
-# flag, which has fewer of them than a hidden text.
-_CHARACTERS = (
-    (CONTROL_CHARACTER, re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")),
-    (
-        INVISIBLE_CHARACTER,
-        re.compile("[\u200b\u2060-\u2064\ufeff\u202a-\u202e\u2066-\u2069]|[\U000e0000-\U000e007f]{8,}"),
-    ),
-    (LINE_SEPARATOR, re.compile("[\u2028\u2029]")),
-    (REPLACEMENT_CHARACTER, re.compile("\ufffd")),
-)
+        yield from check_text(place, text)
 
 
 def _kind(value: Any) -> str:

@@ -42,7 +42,7 @@ def decode_lines(path: Path, name: str) -> Iterator[NumberedLine | Finding]:
     Raises:
         DataError: the file cannot be read.
     """
-    with _open(path) as stream:
+    with open_binary(path) as stream:
         encoding = _utf16_of(stream.peek(4)[:4])
         lines = _utf16_lines(stream, encoding, name) if encoding else _utf8_lines(stream, name)
         has_crlf = False
@@ -54,7 +54,12 @@ def decode_lines(path: Path, name: str) -> Iterator[NumberedLine | Finding]:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[io.BufferedReader]:
+def open_binary(path: Path) -> Iterator[io.BufferedReader]:
+    """The bytes of a file, unpacked if its name ends in .gz.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb") as stream:
             yield stream  # type: ignore[misc]  # a GzipFile has the same methods
