@@ -107,7 +107,7 @@ class TestMistakes:
     def test_an_empty_data_file(self, folder: Path) -> None:
         (folder / "rows.jsonl").write_text("")
         message = fault(folder, "run", "recipe.toml")
-        assert message == f"{folder / 'rows.jsonl'}: the file holds no rows. Each row is one example."
+        assert message == "rows.jsonl: the file is empty. Each row is one example; name the file that has them."
 
     def test_a_missing_column(self, folder: Path) -> None:
         (folder / "rows.jsonl").write_text('{"body": "a", "queue": "b"}\n')
@@ -138,7 +138,10 @@ class TestInit:
     def test_writes_a_recipe_that_loads(self, folder: Path) -> None:
         done = burnish(folder, "init", "rows.jsonl", "--output", "sub/mine.toml")
         assert done.returncode == 0, done.stderr
-        assert "Detected: classification, because 'label' has 2 different short values in 60 rows" in done.stdout
+        assert (
+            "Detected: text_label for task classification, because 60 of 60 rows hold a text and a label, and 'label' "
+            "has 2 different values; columns text = 'text', label = 'label'; 60 rows."
+        ) in " ".join(done.stdout.split())
         recipe = load_recipe(folder / "sub" / "mine.toml").recipe
         assert recipe.task == "classification"
         assert recipe.data.train == str(folder / "rows.jsonl")
@@ -149,8 +152,39 @@ class TestInit:
         assert message.startswith("recipe.toml: there is a file already. Use --force to replace it")
         assert (folder / "recipe.toml").read_text() == before
         done = burnish(folder, "init", "rows.jsonl", "--force", "--json")
-        assert json.loads(done.stdout)["columns"] == {"text": "text", "label": "label"}
+        told = json.loads(done.stdout)
+        assert told["columns"] == {"text": "text", "label": "label"}
+        assert (told["format"], told["task"]) == ("text_label", "classification")
         assert (folder / "recipe.toml").read_text() != before
+
+    @pytest.mark.parametrize(
+        ("name", "content", "told", "task"),
+        [
+            ("pairs.csv", "question,answer\nq,a\n", "question_answer for task completion", "completion"),
+            (
+                "pref.jsonl",
+                '{"prompt": "q", "chosen": "a", "rejected": "b"}\n',
+                "the better answers are learned",
+                "chat",
+            ),
+            (
+                "notes/one.md",
+                "# a\nb\n",
+                "text for task completion, because 1 of 1 rows hold nothing but",
+                "completion",
+            ),
+        ],
+    )
+    def test_every_format(self, folder: Path, name: str, content: str, told: str, task: str) -> None:
+        (folder / "notes").mkdir()
+        (folder / name).write_text(content)
+        data = name.split("/")[0]
+        done = burnish(folder, "init", data, "--force")
+        assert done.returncode == 0, done.stderr
+        assert told in " ".join(done.stdout.split())
+        loaded = load_recipe(folder / "recipe.toml")
+        assert (loaded.recipe.task, loaded.recipe.data.train) == (task, str(folder / data))
+        assert told in " ".join((folder / "recipe.toml").read_text().split())
 
     def test_a_file_that_cannot_be_read(self, folder: Path) -> None:
         (folder / "bad.jsonl").write_text("{\n")

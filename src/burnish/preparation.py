@@ -21,13 +21,16 @@ from burnish.data import (
     fields_of,
     labels_of,
     load_table,
+    locate,
     render_cached,
+    require_sound,
+    sha256_of_data,
     split_examples,
     system_prompt_of,
     thaw_split,
 )
 from burnish.errors import RunError
-from burnish.files import cache_dir, read_json, sha256_of_file
+from burnish.files import cache_dir, read_json
 from burnish.recipe import (
     LoadedRecipe,
     Precision,
@@ -105,7 +108,7 @@ def prepare(loaded: LoadedRecipe, screen: Screen | None = None, *, num_ranks: in
     held_out = {
         part: build_examples(_load(recipe, part), form) for part in ("validation", "test") if getattr(recipe.data, part)
     }
-    findings = check_examples(examples, recipe.task)
+    findings = [*table.findings, *check_examples(examples, recipe.task)]
     split = split_examples(
         examples,
         validation=held_out.get("validation"),
@@ -124,7 +127,7 @@ def prepare(loaded: LoadedRecipe, screen: Screen | None = None, *, num_ranks: in
         "num_rows": len(examples),
         "num_duplicates": count_duplicates(examples),
         "file_sha256": {
-            part: sha256_of_file(Path(path))
+            part: sha256_of_data(locate(path))
             for part in ("train", "validation", "test")
             if (path := getattr(recipe.data, part))
         },
@@ -180,12 +183,14 @@ def predict(prepared: Prepared) -> Prediction | None:
 
 
 def _load(recipe: Recipe, part: str) -> Table:
-    return load_table(
-        Path(getattr(recipe.data, part)),
-        recipe.task,
-        columns=recipe.data.columns,
-        group_by=recipe.data.group_by,
-        max_rows={"train": recipe.data.max_rows, "test": recipe.data.max_test_rows}.get(part),
+    return require_sound(
+        load_table(
+            locate(getattr(recipe.data, part)),
+            recipe.task,
+            columns=recipe.data.columns,
+            group_by=recipe.data.group_by,
+            max_rows={"train": recipe.data.max_rows, "test": recipe.data.max_test_rows}.get(part),
+        )
     )
 
 

@@ -60,7 +60,7 @@ def demo(
 
 @app.command()
 def init(
-    data: Annotated[Path, typer.Argument(help="Your file of examples.")],
+    data: Annotated[str, typer.Argument(help="Your file of examples, folder of texts, or hf://datasets/OWNER/NAME.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the recipe.")] = Path("recipe.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
     as_json: Json = False,
@@ -68,23 +68,20 @@ def init(
     """Write a recipe for a data file; says what was detected and why."""
     import os
 
-    from burnish.data import detect_task, find_columns, read_rows
-    from burnish.errors import DataError
+    from burnish.data import detect_file
     from burnish.files import write_text
     from burnish.recipe import starter_recipe
 
-    rows, problems = read_rows(data)
-    if not rows:
-        raise DataError(problems[0].at(data))
-    task, why = detect_task(rows)
-    columns = find_columns(rows, task, {}, name=data.name)
-    notes = [f"Detected: {task.value}, because {why}; columns {columns}; {len(rows):,} rows."]
+    found, num_rows = detect_file(data)
+    notes = [f"Detected: {found}; {num_rows:,} rows."]
     if output.exists() and not force:
         raise RecipeError(f"{output}: there is a file already. Use --force to replace it, or --output OTHER.toml.")
-    relative = os.path.relpath(data.resolve(), output.resolve().parent)
-    write_text(output, starter_recipe(task=task, data=relative, base="smollm2-135m-instruct", notes=notes))
+    name = data if data.startswith("hf://") else os.path.relpath(Path(data).resolve(), output.resolve().parent)
+    write_text(output, starter_recipe(task=found.task, data=name, base="smollm2-135m-instruct", notes=notes))
     if as_json:
-        _print_json({"recipe": str(output), "task": task.value, "why": why, "columns": dict(columns.by_part)})
+        columns = dict(found.columns.by_part)
+        detected = {"task": found.task.value, "format": found.format.name, "why": found.reason, "columns": columns}
+        _print_json({"recipe": str(output), **detected})
         return
     console = _console()
     console.print(notes[0], markup=False)
