@@ -107,7 +107,7 @@ class TestMistakes:
     def test_an_empty_data_file(self, folder: Path) -> None:
         (folder / "rows.jsonl").write_text("")
         message = fault(folder, "run", "recipe.toml")
-        assert message == f"{folder / 'rows.jsonl'}: the file holds no rows. Each row is one example."
+        assert message == "rows.jsonl: the file is empty. Each row is one example; name the file that has them."
 
     def test_a_missing_column(self, folder: Path) -> None:
         (folder / "rows.jsonl").write_text('{"body": "a", "queue": "b"}\n')
@@ -138,7 +138,10 @@ class TestInit:
     def test_writes_a_recipe_that_loads(self, folder: Path) -> None:
         done = burnish(folder, "init", "rows.jsonl", "--output", "sub/mine.toml")
         assert done.returncode == 0, done.stderr
-        assert "Detected: classification, because 'label' has 2 different short values in 60 rows" in done.stdout
+        assert (
+            "Detected: text_label for task classification, because 60 of 60 rows hold a text and a label, and 'label' "
+            "has 2 different values; columns text = 'text', label = 'label'; 60 rows."
+        ) in " ".join(done.stdout.split())
         recipe = load_recipe(folder / "sub" / "mine.toml").recipe
         assert recipe.task == "classification"
         assert recipe.data.train == str(folder / "rows.jsonl")
@@ -149,8 +152,39 @@ class TestInit:
         assert message.startswith("recipe.toml: there is a file already. Use --force to replace it")
         assert (folder / "recipe.toml").read_text() == before
         done = burnish(folder, "init", "rows.jsonl", "--force", "--json")
-        assert json.loads(done.stdout)["columns"] == {"text": "text", "label": "label"}
+        told = json.loads(done.stdout)
+        assert told["columns"] == {"text": "text", "label": "label"}
+        assert (told["format"], told["task"]) == ("text_label", "classification")
         assert (folder / "recipe.toml").read_text() != before
+
+    @pytest.mark.parametrize(
+        ("name", "content", "told", "task"),
+        [
+            ("pairs.csv", "question,answer\nq,a\n", "question_answer for task completion", "completion"),
+            (
+                "pref.jsonl",
+                '{"prompt": "q", "chosen": "a", "rejected": "b"}\n',
+                "the better answers are learned",
+                "chat",
+            ),
+            (
+                "notes/one.md",
+                "# a\nb\n",
+                "text for task completion, because 1 of 1 rows hold nothing but",
+                "completion",
+            ),
+        ],
+    )
+    def test_every_format(self, folder: Path, name: str, content: str, told: str, task: str) -> None:
+        (folder / "notes").mkdir()
+        (folder / name).write_text(content)
+        data = name.split("/")[0]
+        done = burnish(folder, "init", data, "--force")
+        assert done.returncode == 0, done.stderr
+        assert told in " ".join(done.stdout.split())
+        loaded = load_recipe(folder / "recipe.toml")
+        assert (loaded.recipe.task, loaded.recipe.data.train) == (task, str(folder / data))
+        assert told in " ".join((folder / "recipe.toml").read_text().split())
 
     def test_a_file_that_cannot_be_read(self, folder: Path) -> None:
         (folder / "bad.jsonl").write_text("{\n")
@@ -164,6 +198,63 @@ def test_check_shows_the_rows(folder: Path) -> None:
     found = json.loads(done.stdout)
     assert sum(found["rows"].values()) == 60
     assert [finding["check"] for finding in found["findings"]] == ["few_rows"]
+
+
+class TestCheck:
+    BROKEN = '{"text": "no label", "label": ""}\n'
+    PRIVATE = '{"text": "write to jane@example.com", "label": "refund"}\n'
+
+    def test_a_data_file_is_checked_as_its_starter_recipe_would_be(self, folder: Path) -> None:
+        save_base(folder / "base")
+        done = burnish(folder, "check", "rows.jsonl", "model.base=base", "--example", "2")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("15 train, 15 validation, 30 test rows to use\n")
+        assert done.stdout.count("learned: ") == 1 and "\x1b" not in done.stdout
+        assert done.stdout.endswith("0 errors, 1 warning, 0 notes\n")
+
+    def test_an_example_that_there_is_not(self, folder: Path) -> None:
+        save_base(folder / "base")
+        done = burnish(folder, "check", "rows.jsonl", "model.base=base", "--example", "99")
+        assert done.returncode == 2 and "there are 15 examples to learn from" in done.stderr
+
+    def test_errors_are_told_with_the_other_findings_and_exit_with_1(self, folder: Path) -> None:
+        with open(folder / "rows.jsonl", "a") as file:
+            file.write(self.BROKEN + self.PRIVATE)
+        done = burnish(folder, "check", "recipe.toml")
+        assert done.returncode == 1 and done.stderr == ""
+        assert "rows.jsonl:61  Column 'label' is empty." in done.stdout
+        assert "[pii_email]" in done.stdout and "jane@" not in done.stdout
+        assert "1 error, 2 warnings, 0 notes\n\nNext:\n" in done.stdout
+        found = json.loads(burnish(folder, "check", "recipe.toml", "--json").stdout)
+        assert found["counts"] == {"error": 1, "warning": 2, "note": 0}
+        assert found["findings"][0]["row"] == "rows.jsonl:61" and found["mended"] == {}
+
+    def test_fix_and_redact_write_a_copy_that_is_sound(self, folder: Path) -> None:
+        save_base(folder / "base")
+        with open(folder / "rows.jsonl", "a") as file:
+            file.write(self.BROKEN + self.PRIVATE)
+        before = (folder / "rows.jsonl").read_bytes()
+        done = burnish(folder, "check", "recipe.toml", "--fix", "--redact")
+        assert "Wrote rows.clean.jsonl: 1 row removed, 1 row redacted.\nrows.clean.log.jsonl tells" in done.stdout
+        assert (folder / "rows.jsonl").read_bytes() == before
+        again = burnish(folder, "check", "rows.clean.jsonl", "model.base=base", "--fix", "--redact")
+        assert again.returncode == 0, again.stderr
+        assert again.stdout.endswith("Nothing to mend, so no copy was written.\n")
+        assert not (folder / "rows.clean.clean.jsonl").exists()
+
+    def test_no_file_is_written_over(self, folder: Path) -> None:
+        with open(folder / "rows.jsonl", "a") as file:
+            file.write(self.BROKEN)
+        message = fault(folder, "check", "rows.jsonl", "--fix", "--output", "rows.jsonl")
+        assert message == "rows.jsonl: there is a file already. Choose another --output."
+        done = burnish(folder, "check", "rows.jsonl", "--output", "x.jsonl")
+        assert done.returncode == 2 and "--output names the copy" in done.stderr
+
+    def test_files_of_one_name_are_not_mended(self, folder: Path) -> None:
+        (folder / "held").mkdir()
+        (folder / "held" / "rows.jsonl").write_text(self.BROKEN + self.PRIVATE)
+        message = fault(folder, "check", "recipe.toml", "data.test=held/rows.jsonl", "--fix")
+        assert message.startswith("rows.jsonl: more than one file has this name")
 
 
 @pytest.mark.parametrize("is_on_path", [True, False])

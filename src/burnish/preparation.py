@@ -1,12 +1,13 @@
 """What comes before the weights: the data read, checked, divided and rendered, and every `auto` value settled."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnish.conversation import Task
 from burnish.data import (
     Check,
+    Example,
     Finding,
     RenderedExample,
     Renderer,
@@ -15,19 +16,25 @@ from burnish.data import (
     Table,
     TaskForm,
     build_examples,
+    check_answers,
     check_examples,
     check_lengths,
     count_duplicates,
     fields_of,
     labels_of,
     load_table,
+    locate,
     render_cached,
+    require_sound,
+    sha256_of_data,
     split_examples,
     system_prompt_of,
     thaw_split,
 )
+from burnish.data.privacy import check_privacy
+from burnish.data.split import PARTS
 from burnish.errors import RunError
-from burnish.files import cache_dir, read_json, sha256_of_file
+from burnish.files import cache_dir, read_json
 from burnish.recipe import (
     LoadedRecipe,
     Precision,
@@ -105,7 +112,7 @@ def prepare(loaded: LoadedRecipe, screen: Screen | None = None, *, num_ranks: in
     held_out = {
         part: build_examples(_load(recipe, part), form) for part in ("validation", "test") if getattr(recipe.data, part)
     }
-    findings = check_examples(examples, recipe.task)
+    findings = [*table.findings, *check_examples(examples, recipe.task)]
     split = split_examples(
         examples,
         validation=held_out.get("validation"),
@@ -124,12 +131,56 @@ def prepare(loaded: LoadedRecipe, screen: Screen | None = None, *, num_ranks: in
         "num_rows": len(examples),
         "num_duplicates": count_duplicates(examples),
         "file_sha256": {
-            part: sha256_of_file(Path(path))
+            part: sha256_of_data(locate(path))
             for part in ("train", "validation", "test")
             if (path := getattr(recipe.data, part))
         },
     }
     return _finish_preparing(loaded, split, form, findings, details, screen, num_ranks=num_ranks)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the checks say about a recipe's data. `prepared` is None where an error in the data would stop a run."""
+
+    tables: dict[str, Table] = field(repr=False)
+    """By part: train, and validation and test where they have files of their own."""
+    examples: list[Example] = field(repr=False)
+    """Of all rows that can be used."""
+    findings: list[Finding]
+    prepared: Prepared | None
+
+    @property
+    def num_rows(self) -> dict[str, int]:
+        """The rows of each part of the split; without one, those of each file that can be used."""
+        if self.prepared is None:
+            return {part: len(table.rows) for part, table in self.tables.items()}
+        return {part: len(getattr(self.prepared.split, part)) for part in PARTS}
+
+
+def inspect_data(loaded: LoadedRecipe, screen: Screen | None = None) -> Inspection:
+    """Check the data with what would stop a run in it; the rows with errors are left out of the further checks."""
+    recipe = loaded.recipe
+    tables = {part: _read(recipe, part) for part in PARTS if getattr(recipe.data, part)}
+    findings = [finding for table in tables.values() for finding in table.findings]
+    labels = _names(recipe.prompt.labels) or labels_of(tables["train"])
+    fields = _names(recipe.prompt.fields) or fields_of(tables["train"])
+    form = TaskForm(recipe.task, "", labels, fields)
+    for table in tables.values():
+        findings += check_answers(table, form)
+    refused = {finding.row for finding in findings if finding.severity is Severity.ERROR}
+    sound = {part: replace(t, rows=[row for row in t.rows if row.id not in refused]) for part, t in tables.items()}
+    if not sound["train"].rows:
+        return Inspection(tables, [], findings, None)
+    _, form = _settle_rows(loaded, sound["train"])
+    examples = {part: build_examples(table, form) for part, table in sound.items()}
+    everything = [example for part in examples.values() for example in part]
+    findings += [*check_examples(examples["train"], recipe.task), *check_privacy(everything)]
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        return Inspection(tables, everything, findings, None)
+    prepared = prepare(loaded, screen)
+    findings += [finding for finding in prepared.findings if finding not in findings]
+    return Inspection(tables, everything, findings, prepared)
 
 
 def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Prepared:
@@ -180,8 +231,12 @@ def predict(prepared: Prepared) -> Prediction | None:
 
 
 def _load(recipe: Recipe, part: str) -> Table:
+    return require_sound(_read(recipe, part))
+
+
+def _read(recipe: Recipe, part: str) -> Table:
     return load_table(
-        Path(getattr(recipe.data, part)),
+        locate(getattr(recipe.data, part)),
         recipe.task,
         columns=recipe.data.columns,
         group_by=recipe.data.group_by,

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars
 import pytest
@@ -13,11 +13,11 @@ from burnish.data import (
     TaskForm,
     build_examples,
     canonical_json,
-    detect_task,
+    check_answers,
     fields_of,
     labels_of,
     load_table,
-    read_rows,
+    require_sound,
     system_prompt_of,
 )
 from burnish.errors import DataError
@@ -32,7 +32,7 @@ def write(tmp_path: Path, *rows: Any) -> Path:
 
 
 def examples(path: Path, task: Task, system: str = "", **options: Any) -> list[Example]:
-    table = load_table(path, task, columns=options.pop("columns", {}), **options)
+    table = require_sound(load_table(path, task, columns=options.pop("columns", {}), **options))
     return build_examples(table, TaskForm(task, system, labels_of(table), fields_of(table)))
 
 
@@ -126,7 +126,8 @@ class TestColumns:
             "x.jsonl: task classification needs text + label; the columns are 'body', 'queue'. "
             'Set data.columns = {text = "...", label = "..."}.'
         )
-        assert "needs messages or prompt + completion" in refusal(path, Task.CHAT)
+        message = refusal(path, Task.CHAT)
+        assert "needs input + preferred_output + non_preferred_output or chosen + rejected or messages or" in message
 
     def test_given_but_absent(self, tmp_path: Path) -> None:
         path = write(tmp_path, {"text": "a", "label": "b"})
@@ -148,75 +149,63 @@ class TestColumns:
         assert groups == ["7", "7", None, None, None], "an empty cell, as in CSV, names no group"
         assert [e.group for e in examples(path, Task.CLASSIFICATION)] == [None] * 5
         message = refusal(path, Task.CLASSIFICATION, group_by="whom")
-        assert message == "x.jsonl: no column 'whom' to group by. Mend data.group_by."
-
-
-USER_THEN = ("user", "a")
-CHAT_FAULTS = [
-    ({"messages": "hi"}, "`messages` must be a list of {role, content}. Mend the row or remove it."),
-    ({"messages": []}, "`messages` must be a list of {role, content}. Mend the row or remove it."),
-    ({"messages": ["hi"]}, "message 1 has no role. Each message is {role, content}."),
-    (chat(("human", "a")), "message 1 has role 'human'. Use system, user or assistant."),
-    (chat(([], "a")), "message 1 has role []. Use system, user or assistant."),  # type: ignore[arg-type]
-    (chat(USER_THEN, ("assistant", " ")), "message 2 (assistant) has no text. Add its content or remove the row."),
-    (chat(USER_THEN, ("assistant", None)), "message 2 (assistant) has no text. Add its content or remove the row."),
-    (chat(USER_THEN, ("system", "b")), "message 2 is a system message. Only the first message can be one."),
-    (
-        chat(("assistant", "a")),
-        "the conversation does not begin with a user message. Add the question or remove the row.",
-    ),
-    (chat(("system", "a")), "the conversation does not begin with a user message. Add the question or remove the row."),
-    (chat(USER_THEN, USER_THEN), "two messages in a row have the same role. Join them or add what is missing between."),
-    (chat(USER_THEN), 'the last message has role "user". Add the assistant\'s answer or remove the row.'),
-]
+        assert message == "x.jsonl: no column 'whom'. Mend data.group_by."
 
 
 class TestFaults:
-    @pytest.mark.parametrize(("row", "message"), CHAT_FAULTS)
-    def test_chat(self, tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    def test_one_is_told_with_its_line_and_remedy(self, tmp_path: Path) -> None:
         sound = chat(("user", "a"), ("assistant", "b"))
-        assert refusal(write(tmp_path, sound, row, sound), Task.CHAT) == f"x.jsonl:2: {message}"
+        assert refusal(write(tmp_path, sound, chat(("user", "a")), sound), Task.CHAT) == (
+            "x.jsonl:2: no message is from the assistant. Add the assistant's answer."
+        )
 
     @pytest.mark.parametrize(
-        ("task", "row", "message"),
+        ("task", "row", "check", "message"),
         [
-            (
-                Task.COMPLETION,
-                {"prompt": " ", "completion": "b"},
-                "column 'prompt' is empty. Fill it in or remove the row.",
-            ),
-            (Task.COMPLETION, {"prompt": "a"}, "column 'completion' is empty. Fill it in or remove the row."),
+            (Task.COMPLETION, {"prompt": " ", "completion": "b"}, "empty_content", "column 'prompt' is empty."),
+            (Task.COMPLETION, {"prompt": "a"}, "missing_content", "column 'completion' has no content."),
             (
                 Task.COMPLETION,
                 {"prompt": "a", "completion": 3},
-                "column 'completion' is a int, not text. Fill it in or remove the row.",
+                "non_string_content",
+                "column 'completion' is a number, not text.",
             ),
-            (Task.CLASSIFICATION, {"text": "a", "label": None}, "the label is empty. Label the row or remove it."),
             (
-                Task.CLASSIFICATION,
-                {"text": None, "label": "b"},
-                "column 'text' is empty. Fill it in or remove the row.",
+                Task.COMPLETION,
+                {"prompt": "a", "completion": ["b"]},
+                "non_string_content",
+                "column 'completion' is a list, not text.",
             ),
+            (Task.CLASSIFICATION, {"text": "a", "label": None}, "null_content", "column 'label' is null."),
+            (Task.CLASSIFICATION, {"text": "a", "label": " "}, "empty_assistant", "column 'label' is empty."),
+            (Task.CLASSIFICATION, {"text": None, "label": "b"}, "null_content", "column 'text' is null."),
             (
                 Task.EXTRACTION,
                 {"text": "a", "fields": "[1]"},
-                "column 'fields' holds no JSON object. Write {} if there is nothing to extract.",
+                "fields_not_an_object",
+                "column 'fields' holds no JSON object.",
             ),
             (
                 Task.EXTRACTION,
                 {"text": "a", "fields": "{"},
-                "column 'fields' holds no JSON object. Write {} if there is nothing to extract.",
+                "fields_not_an_object",
+                "column 'fields' holds no JSON object.",
             ),
-            (
-                Task.EXTRACTION,
-                {"text": "a"},
-                "column 'fields' holds no JSON object. Write {} if there is nothing to extract.",
-            ),
+            (Task.EXTRACTION, {"text": "a"}, "fields_not_an_object", "column 'fields' holds no JSON object."),
         ],
     )
-    def test_the_other_tasks(self, tmp_path: Path, task: Task, row: dict[str, Any], message: str) -> None:
+    def test_the_flat_formats(self, tmp_path: Path, task: Task, row: dict[str, Any], check: str, message: str) -> None:
         sound = {"text": "t", "label": "l", "fields": {}, "prompt": "p", "completion": "c"}
-        assert refusal(write(tmp_path, sound, row), task) == f"x.jsonl:2: {message}"
+        path = write(tmp_path, *[{key: sound[key] for key in row} | sound] * 2, row)
+        table = load_table(path, task, columns={})
+        assert [(f.row, f.check, f.message) for f in table.findings] == [("x.jsonl:3", check, message)]
+        assert [r.line for r in table.rows] == [1, 2]
+
+    def test_a_file_without_rows(self, tmp_path: Path) -> None:
+        table = load_table(write(tmp_path), Task.CLASSIFICATION, columns={})
+        assert (table.rows, table.detection, [f.check for f in table.findings]) == ([], None, ["empty_file"])
+        assert (labels_of(table), fields_of(table), build_examples(table, TaskForm(table.task, ""))) == ((), (), [])
+        assert refusal(write(tmp_path), Task.CHAT).startswith("x.jsonl: the file is empty. Each row is one example")
 
     def test_all_at_once_in_the_order_of_the_file(self, tmp_path: Path) -> None:
         path = write(tmp_path, {"text": "a", "label": "b"}, {"text": "", "label": ""}, [1], {"text": 3, "label": "b"})
@@ -241,24 +230,45 @@ class TestFaults:
             assert str(caught.value) == message
 
 
-class TestDetection:
-    @pytest.mark.parametrize(
-        ("rows", "task"),
-        [
-            ([chat(("user", "a"), ("assistant", "b"))], Task.CHAT),
-            ([{"text": "a", "fields": {"x": 1}}], Task.EXTRACTION),
-            ([{"body": str(n), "Intent": "ab"[n % 2]} for n in range(6)], Task.CLASSIFICATION),
-            ([{"question": str(n), "answer": f"{n} is right"} for n in range(9)], Task.COMPLETION),
-        ],
-    )
-    def test_each_task(self, tmp_path: Path, rows: list[Any], task: Task) -> None:
-        found, why = detect_task(read_rows(write(tmp_path, *rows))[0])
-        assert found is task
-        assert why
+class TestAnswers:
+    SCHEMA: ClassVar = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
-    def test_nothing_fits(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"the columns 'x', 'y' fit no task\. Use messages; text \+ label"):
-            detect_task(read_rows(write(tmp_path, {"x": 1, "y": 2}))[0])
+    def test_a_declared_schema(self, tmp_path: Path) -> None:
+        path = write(
+            tmp_path, *({"prompt": "a", "completion": c} for c in ('{"n": 1}', '{"n": "one"}', "{}", "n is 1"))
+        )
+        table = load_table(path, Task.COMPLETION, columns={})
+        found = check_answers(table, TaskForm(Task.COMPLETION, ""), self.SCHEMA)
+        assert [(f.row, f.check, f.message) for f in found] == [
+            ("x.jsonl:2", "breaks_schema", "the answer's $.n: 'one' is not of type 'integer'."),
+            ("x.jsonl:3", "breaks_schema", "the answer's $: 'n' is a required property."),
+            ("x.jsonl:4", "breaks_schema", "the answer is not JSON."),
+        ]
+
+    def test_labels_outside_the_declared_set(self, tmp_path: Path) -> None:
+        path = write(tmp_path, *({"text": "a", "label": label} for label in ("x", "y", "x ")))
+        table = load_table(path, Task.CLASSIFICATION, columns={})
+        found = check_answers(table, TaskForm(Task.CLASSIFICATION, "", ("x",)))
+        assert [(f.row, f.check) for f in found] == [("x.jsonl:2", "unknown_label")]
+
+
+class TestTimes:
+    def test_their_order_is_that_of_the_texts(self, tmp_path: Path) -> None:
+        times = ["2026-01-31", "2026-01-31T12:00:00+02:00", "2026-01-31 11:00", "2026-02-01T00:00:00Z"]
+        path = write(tmp_path, *({"text": "a", "label": "b", "day": time} for time in times))
+        found = [e.time for e in examples(path, Task.CLASSIFICATION, time_by="day")]
+        assert found == sorted(t for t in found if t)
+        times = [9, 10.5, "1700000000", None, ""]
+        path = write(tmp_path, *({"text": "a", "label": "b", "day": time} for time in times))
+        assert [e.time and float(e.time) for e in examples(path, Task.CLASSIFICATION, time_by="day")] == [
+            9, 10.5, 1.7e9, None, None,
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("time", ["yesterday", "31.01.2026", -1, True, [1]])
+    def test_what_is_no_time_is_named(self, tmp_path: Path, time: Any) -> None:
+        path = write(tmp_path, {"text": "a", "label": "b", "day": time})
+        assert "x.jsonl:1: " in refusal(path, Task.CLASSIFICATION, time_by="day")
+        assert "in column 'day' is no time. Write it by ISO 8601" in refusal(path, Task.CLASSIFICATION, time_by="day")
 
 
 def test_what_is_asked_decides_about_duplicates_not_the_instruction() -> None:
@@ -266,3 +276,9 @@ def test_what_is_asked_decides_about_duplicates_not_the_instruction() -> None:
     two = Example("b", (Message(USER, " where is it? "), Message(ASSISTANT, "y")))
     three = Example("c", (Message(USER, "where is it"), Message(ASSISTANT, "y")))
     assert one.duplicate_key == two.duplicate_key != three.duplicate_key
+
+
+def test_a_text_that_answers_nothing_stands_for_itself() -> None:
+    one, two = (Example(text, (Message(ASSISTANT, text),)) for text in ("a", "b"))
+    assert (one.asked, one.prompt) == ("a", ())
+    assert one.duplicate_key != two.duplicate_key

@@ -232,3 +232,8 @@ class TestWrite:
         assert recipe.data.train == str(tmp_path / 'odd "name" \\ ü.jsonl')
         assert recipe.model.base == "owner/name"
         assert "# Why.\n" in text
+
+
+def test_a_dataset_of_the_hub_is_no_path(tmp_path: Path) -> None:
+    data = load(tmp_path, 'task = "chat"\n[data]\ntrain = "hf://datasets/example/one"\ntest = "x.jsonl"\n').data
+    assert (data.train, data.test) == ("hf://datasets/example/one", str(tmp_path / "x.jsonl"))

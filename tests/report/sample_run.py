@@ -19,6 +19,7 @@ ARMS = {"zero_shot": "Zero-shot prompt", "few_shot": "Few-shot prompt", "special
 
 FIELDS = ("category", "urgency", "sentiment", "product", "order_id", "wants_refund")
 WRONG = {"category": "delivery/parts", "urgency": "urgent", "sentiment": "angry", "product": "appliance"}
+LABELS = ("delivery", "repair", "billing", "return")
 SKILL = {"zero_shot": 0.55, "few_shot": 0.72, "specialist": 0.94}
 
 
@@ -31,6 +32,7 @@ def build_sample_run(parent: Path, task: str = "extraction", num_rows: int = 48)
     write_json(run.evaluation, _evaluation(task, rows))
     write_jsonl(run.metrics, _metrics())
     write_json(run.environment, _environment())
+    write_json(run.data / "card.json", _card(task))
     write_text(run.recipe, RECIPE.replace("TASK", task))
     write_text(run.adapter / "adapter_model.safetensors", "not weights, but a file with a hash")
     return run
@@ -234,6 +236,49 @@ def _metrics() -> list[Json]:
         }
         for step, loss in enumerate(losses, start=1)
     ]
+
+
+def _card(task: str) -> Json:
+    lengths = [(rng := random.Random(n)).gauss(230, 40) + (rng.random() < 0.05) * 170 for n in range(1021)]
+    edges = list(range(0, 501, 50))
+    labels = [
+        {"label": name, "train": 300 - 80 * i, "validation": 40 - 9 * i, "test": 20 - 5 * i}
+        for i, name in enumerate(LABELS)
+    ]
+    return {
+        "schema_version": 1,
+        "rows": {"train": 840, "validation": 120, "test": 48, "left_out": 13},
+        "tokens": {
+            "prompt": {"min": 118, "median": 231, "p95": 312, "max": 497, "sum": 236_000},
+            "answer": {"min": 31, "median": 42, "p95": 58, "max": 77, "sum": 43_400},
+            "histogram": {
+                "edges": edges,
+                "prompt": [sum(low <= n < low + 50 for n in lengths) for low in edges[:-1]],
+                "answer": [790, 231, *[0] * 8],
+            },
+        },
+        "labels": labels if task == "classification" else None,
+        "languages": {"en": 1009, "de": 12},
+        "checks": [
+            _check(
+                "near_duplicate",
+                "warning",
+                "an earlier row, but for case or a word",
+                13,
+                "Kept on one side of the split.",
+            ),
+            _check("pii_email", "warning", "a row that holds an e-mail address", 2, None),
+            _check("utf8_bom", "note", "a UTF-8 byte order mark", 1, None),
+        ],
+        "sha256": {"tickets.jsonl": "9d01e44b7c5a2f68" * 4},
+        "estimate": {"num_steps": 318, "seconds": 771.0, "peak_bytes": 1_900_000_000},
+    }
+
+
+def _check(name: str, severity: str, meaning: str, count: int, done: str | None) -> Json:
+    rows = [f"tickets.jsonl:{17 * n + 3}" for n in range(min(count, 5))] if severity != "note" else []
+    found = {"check": name, "severity": severity, "meaning": meaning, "count": count, "rows": rows}
+    return found | {"message": "The file begins with it.", "remedy": "Look at them.", "done": done}
 
 
 def _environment() -> Json:

@@ -76,7 +76,7 @@ def test_headings_go_down_one_level_at_a_time(page: Page) -> None:
 
 def test_plots_speak_and_follow_the_scheme(html: str, page: Page) -> None:
     plots = [found for tag, found in page.tags if tag == "svg" and found.get("role") == "img"]
-    assert len(plots) == 6  # arms, loss, retention; each wide and narrow
+    assert len(plots) == 8  # lengths, arms, loss, retention; each wide and narrow
     assert all(found["aria-label"] for found in plots)
     for plot in re.findall(r'<svg viewBox[^>]*role="img".*?</svg>', html, re.DOTALL):
         assert not re.search(r"#[0-9a-f]{6}\b", plot)
@@ -108,7 +108,7 @@ def test_the_numbers_are_those_of_the_evaluation(tmp_path: Path) -> None:
 def test_every_text_from_outside_is_escaped(tmp_path: Path) -> None:
     run = build_sample_run(tmp_path)
     num_tags = len(read_report(run).tags)
-    for path in (run.evaluation, run.environment):
+    for path in (run.evaluation, run.environment, run.data / "card.json"):
         write_json(path, _poison(read_json(path)))
     for arm in ("zero_shot", "few_shot", "specialist"):
         rows = read_jsonl(run.predictions(arm))
@@ -128,7 +128,7 @@ def _poison(value: Any, key: str = "") -> Any:
         return {name: _poison(item, name) for name, item in value.items()}
     if isinstance(value, list):
         return [_poison(item) for item in value]
-    own = {"outcome", "candidate", "baseline", "task", "role"}
+    own = {"outcome", "candidate", "baseline", "task", "role", "severity"}
     is_arm_name = value in ("zero_shot", "few_shot", "specialist")
     return value + ATTACK if isinstance(value, str) and key not in own and not is_arm_name else value
 
@@ -136,13 +136,51 @@ def _poison(value: Any, key: str = "") -> Any:
 def test_what_is_absent_reads_not_measured(tmp_path: Path) -> None:
     run = build_sample_run(tmp_path)
     write_json(run.evaluation, {"schema_version": 1, "arms": []})
-    for path in (run.metrics, run.environment, run.recipe, run.adapter / "adapter_model.safetensors"):
+    card = run.data / "card.json"
+    for path in (run.metrics, run.environment, run.recipe, run.adapter / "adapter_model.safetensors", card):
         path.unlink()
     page = read_report(run)
     assert "The verdict was not measured." in page.text
     for text in ("Retention", "Predictions", "Recipe", "Comparisons", "Packages"):
         assert f"{text}: not measured." in page.text
     assert not re.search(r"\d\.\d|None|Undefined|nan", page.text)
+
+
+def test_the_data_section_is_the_card(tmp_path: Path) -> None:
+    text = read_report(build_sample_run(tmp_path, "classification")).text
+    assert "Is my data fit to train on? 2 checks found something." in text
+    assert "13 × an earlier row, but for case or a word" in text
+    assert "Prompt tokens, median / 95 % / longest 231 / 312 / 497" in text
+    assert "Languages en 1,009, de 12" in text and "Expected training time 12 min 51 s" in text
+    assert "tickets.jsonl:71, … Kept on one side of the split." in text  # what was done, in place of what to do
+    assert (
+        "a row that holds an e-mail address warning: pii_email 2 tickets.jsonl:3, tickets.jsonl:20 Look at them."
+        in text
+    )
+    assert "a UTF-8 byte order mark note: utf8_bom 1 The file begins with it." in text
+    assert "Label Train Validation Test delivery 300 40 20" in text
+
+
+def test_notes_alone_leave_the_data_fit(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    notes = [check for check in read_json(run.data / "card.json")["checks"] if check["severity"] == "note"]
+    change_json(run.data / "card.json", checks=notes)
+    assert "Is my data fit to train on? Yes: the checks raised no warnings." in read_report(run).text
+
+
+def test_a_run_of_before_there_were_cards_has_a_page(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    (run.data / "card.json").unlink()
+    page = read_report(run)
+    assert "Is my data fit to train on? The checks raised 1 warning." in page.text
+    assert "#data" not in page.attributes("href") and "data" not in page.attributes("id")
+
+
+def test_a_card_with_nothing_known_has_a_page(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    write_json(run.data / "card.json", dict.fromkeys(read_json(run.data / "card.json")) | {"checks": []})
+    text = read_report(run).text
+    assert "Nothing to complain about." in text and "Languages not measured" in text and "None" not in text
 
 
 def test_a_run_without_retention_names_the_gap_in_both_places(tmp_path: Path) -> None:

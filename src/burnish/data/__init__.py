@@ -1,26 +1,29 @@
 """Files -> Examples -> checked -> split -> rendered."""
 
-from burnish.data.check import check_examples
-from burnish.data.columns import detect_task, find_columns
-from burnish.data.example import Example, example_from_dict
-from burnish.data.finding import Check, Finding, Severity
-from burnish.data.load import (
-    Table,
+from burnish.data.build import (
     TaskForm,
     build_examples,
     canonical_json,
+    check_answers,
     fields_of,
     labels_of,
-    load_table,
     system_prompt_of,
 )
-from burnish.data.read import Row, read_rows
+from burnish.data.check import check_examples
+from burnish.data.example import Example, example_from_dict
+from burnish.data.finding import Check, Finding, Severity, group_by_check
+from burnish.data.formats.detect import Detection, detect_format
+from burnish.data.load import Table, detect_file, load_table, refuse_errors, require_sound
+from burnish.data.reading.locate import locate, sha256_of_data
+from burnish.data.reading.row import Row
+from burnish.data.reading.rows import read_rows
 from burnish.data.render import RenderedExample, Renderer, check_lengths, render_all
 from burnish.data.rendered import render_cached
 from burnish.data.split import Split, count_duplicates, freeze_split, split_examples, thaw_split
 
 __all__ = [
     "Check",
+    "Detection",
     "Example",
     "Finding",
     "RenderedExample",
@@ -32,19 +35,25 @@ __all__ = [
     "TaskForm",
     "build_examples",
     "canonical_json",
+    "check_answers",
     "check_examples",
     "check_lengths",
     "count_duplicates",
-    "detect_task",
+    "detect_file",
+    "detect_format",
     "example_from_dict",
     "fields_of",
-    "find_columns",
     "freeze_split",
+    "group_by_check",
     "labels_of",
     "load_table",
+    "locate",
     "read_rows",
+    "refuse_errors",
     "render_all",
     "render_cached",
+    "require_sound",
+    "sha256_of_data",
     "split_examples",
     "system_prompt_of",
     "thaw_split",

@@ -35,8 +35,9 @@ class Example:
 
     @property
     def asked(self) -> str:
-        """What is asked, as one text without the system message."""
-        return "\x1e".join(message.content for message in self.prompt if message.role is not Role.SYSTEM)
+        """What is asked, as one text without the system message; a text that answers nothing stands for itself."""
+        messages = self.prompt or self.messages
+        return "\x1e".join(message.content for message in messages if message.role is not Role.SYSTEM)
 
     @property
     def duplicate_key(self) -> str:

@@ -1,5 +1,6 @@
 """What the checks of the data are made of, and what they find."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +20,7 @@ class Finding:
 
     `row` is the "file:line" that it is about, None where it is about the whole file or all files; `related` are other
     rows that it has to do with, such as the first copy of a duplicate. `message` says what is wrong, not what to do:
-    that is the `remedy`, one for all findings of a check.
+    that is the `remedy`, one for all findings of a check, as is the `meaning`.
     """
 
     check: str
@@ -28,6 +29,7 @@ class Finding:
     remedy: str
     row: str | None = None
     related: tuple[str, ...] = ()
+    meaning: str = ""
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}"
@@ -43,4 +45,13 @@ class Check:
     remedy: str
 
     def found(self, message: str, row: str | None = None, related: Sequence[str] = ()) -> Finding:
-        return Finding(self.id, self.severity, message, self.remedy, row, tuple(related))
+        return Finding(self.id, self.severity, message, self.remedy, row, tuple(related), self.meaning)
+
+
+def group_by_check(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """The findings of each check together: errors first, then the checks that found most."""
+    groups: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        groups[finding.check].append(finding)
+    gravity = list(Severity)
+    return sorted(groups.values(), key=lambda group: (gravity.index(group[0].severity), -len(group)))

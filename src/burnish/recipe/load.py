@@ -83,6 +83,8 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     for section, key in (key.split(".") for key in PATH_KEYS):
         table = anchored.get(section)
         if isinstance(table, dict) and isinstance(text := table.get(key), str) and text:
+            if text.startswith("hf://"):
+                continue
             path = (folder / os.path.expanduser(text)).resolve()  # unlike Path's, leaves an unknown ~name as it is
             if section == "data" or path.is_dir():  # a base may also be a name
                 table[key] = str(path)

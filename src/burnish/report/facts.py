@@ -61,6 +61,22 @@ def figures(record: RunRecord) -> tuple[Figure, ...]:
     return tuple(found)
 
 
+def data_facts(card: Any) -> Facts:
+    """Lengths, languages, and what the training was expected to take; nothing for a run without a card."""
+    if not card:
+        return ()
+    languages = dig(card, "languages") or {}
+    commonest = sorted(languages.items(), key=lambda item: -item[1])[:4]
+    return (
+        ("Prompt tokens, median / 95 % / longest", _spell_lengths(dig(card, "tokens", "prompt"))),
+        ("Answer tokens, median / 95 % / longest", _spell_lengths(dig(card, "tokens", "answer"))),
+        ("Rows left out", format_count(dig(card, "rows", "left_out"))),
+        ("Languages", ", ".join(f"{name} {format_count(n)}" for name, n in commonest) or NOT_MEASURED),
+        ("Expected training time", format_duration(dig(card, "estimate", "seconds"))),
+        ("Expected peak memory", format_bytes(dig(card, "estimate", "peak_bytes"))),
+    )
+
+
 def training_facts(training: Any) -> Facts:
     """What the training took."""
     stopped = {True: "yes", False: "no", None: NOT_MEASURED}[dig(training, "stopped_early")]
@@ -134,3 +150,8 @@ def verify_commands(record: RunRecord) -> Facts:
         return (again,)
     weights = shlex.quote(f"{record.folder}/adapter/{ADAPTER_WEIGHTS}")
     return (("Compare the adapter's weights", f"sha256sum {weights}"), again)
+
+
+def _spell_lengths(lengths: Any) -> str:
+    found = [dig(lengths, key) for key in ("median", "p95", "max")]
+    return NOT_MEASURED if None in found else " / ".join(map(format_count, found))

@@ -13,13 +13,15 @@ from burnish.files import write_text
 from burnish.report import facts
 from burnish.report.examples import choose_examples, count_kinds
 from burnish.report.format import NOT_MEASURED, format_count
-from burnish.report.plots import plot_arms, plot_loss, plot_retention
+from burnish.report.plots import plot_arms, plot_lengths, plot_loss, plot_retention
 from burnish.report.questions import answer_questions
 from burnish.report.record import RunRecord, dig, items, read_record
 from burnish.report.tables import (
     build_arms_table,
     build_breakdown_table,
+    build_checks_table,
     build_comparisons_table,
+    build_labels_table,
     build_retention_table,
     has_share_metric,
     score_heading,
@@ -77,6 +79,11 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "reasons": items(evaluation, "verdict", "reasons"),
         "figures": facts.figures(record),
         "questions": answer_questions(record),
+        "has_card": bool(record.card),
+        "lengths_plot": plot_lengths(record.card),
+        "data_facts": facts.data_facts(record.card),
+        "checks_table": build_checks_table(record.card),
+        "labels_table": build_labels_table(record.card),
         "metric_label": label,
         "metric_explanation": dig(evaluation, "metric", "explanation"),
         "num_test_rows": format_count(dig(evaluation, "num_test_rows")),

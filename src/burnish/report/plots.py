@@ -1,4 +1,4 @@
-"""The three drawings of the page: scores of the arms, the loss, and retention against its budget."""
+"""The drawings of the page: lengths of the rows, scores of the arms, the loss, and retention against its budget."""
 
 import math
 import textwrap
@@ -17,6 +17,34 @@ def arm_indexes(names: Sequence[str]) -> dict[str, int]:
     """The colour and marker of each arm: 0 for the specialist, the others in their order."""
     others = [name for name in names if name != SPECIALIST]
     return {SPECIALIST: 0} | {name: 1 + i % (len(ARM_COLOURS) - 1) for i, name in enumerate(others)}
+
+
+def plot_lengths(card: Json) -> Plot | None:
+    """How long prompts and answers are, as steps over the same bins; None where no lengths were kept."""
+    histogram = dig(card, "tokens", "histogram")
+    if not histogram:
+        return None
+    edges, kinds = histogram["edges"], ("prompt", "answer")
+
+    def draw(axes: Axes, is_wide: bool) -> None:
+        for kind, colour in zip(kinds, (ARM_COLOURS[1], ARM_COLOURS[0]), strict=True):
+            axes.stairs(histogram[kind], edges, color=colour, linewidth=1.8, label=f"{kind}s")
+            axes.stairs(histogram[kind], edges, color=colour, alpha=0.18, fill=True)
+        axes.set_xlim(0, edges[-1])
+        axes.set_ylim(bottom=0)
+        axes.locator_params(axis="x", nbins=9 if is_wide else 5)
+        axes.locator_params(axis="y", nbins=4, integer=True)
+        axes.grid(axis="y")
+        axes.set_xlabel("tokens")
+        axes.set_ylabel("rows")
+        axes.tick_params(axis="y", labelcolor=MUTED)
+        axes.legend(loc="upper right", labelcolor=INK)
+
+    spoken = "; ".join(
+        f"{kind}s have {card['tokens'][kind]['median']} tokens in the median and {card['tokens'][kind]['max']} at most"
+        for kind in kinds
+    )
+    return build_plot("lengths", f"Lengths of the rows: {spoken}.", draw, height_in=2.6, narrow_height_in=2.6)
 
 
 def plot_arms(arms: list[Json], metric_label: str, *, is_share: bool) -> Plot | None:

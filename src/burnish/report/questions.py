@@ -16,7 +16,7 @@ from burnish.report.format import (
     format_score,
 )
 from burnish.report.record import SPECIALIST, Json, RunRecord, dig, items
-from burnish.report.tables import has_share_metric, spell_interval
+from burnish.report.tables import has_share_metric, spell_check, spell_interval
 
 BETTER, WORSE, NOT_SHOWN = "better", "worse", "not_shown"
 
@@ -37,7 +37,7 @@ def answer_questions(record: RunRecord) -> tuple[Question, ...]:
     """The five questions of burnish in their order."""
     evaluation = record.evaluation
     return (
-        _is_the_data_fit(evaluation),
+        _is_the_data_fit(record),
         _would_a_prompt_do(evaluation),
         _did_it_help(evaluation),
         _what_was_forgotten(dig(evaluation, "retention")),
@@ -64,15 +64,20 @@ def main_comparison(evaluation: Json) -> Json | None:
     return next((c for c in pairs if (c["candidate"], c["baseline"]) == (SPECIALIST, baseline)), None)
 
 
-def _is_the_data_fit(evaluation: Json) -> Question:
+def _is_the_data_fit(record: RunRecord) -> Question:
+    evaluation = record.evaluation
     data, split = dig(evaluation, "data"), dig(evaluation, "data", "split")
     warnings = dig(data, "warnings")
-    if warnings is None:
+    checks = [check for check in items(record.card, "checks") if check["severity"] != "note"]
+    if warnings is None and not record.card:
         tone, answer = "none", NOT_MEASURED.capitalize()
-    elif warnings:
+    elif checks:
+        tone, answer = "open", f"{format_plural(len(checks), 'check')} found something."
+    elif warnings and not record.card:
         tone, answer = "open", f"The checks raised {format_plural(len(warnings), 'warning')}."
     else:
         tone, answer = "good", "Yes: the checks raised no warnings."
+    notes = [spell_check(check) for check in checks] if record.card else list(map(str, warnings or ()))
     is_share = has_share_metric(evaluation)
     facts = (
         ("Rows", format_count(dig(data, "num_rows"))),
@@ -83,7 +88,7 @@ def _is_the_data_fit(evaluation: Json) -> Question:
             _points(dig(evaluation, "minimum_detectable_difference"), is_share),
         ),
     )
-    return Question("Is my data fit to train on?", tone, answer, facts, tuple(map(str, warnings or ())), "data")
+    return Question("Is my data fit to train on?", tone, answer, facts, tuple(notes), "data")
 
 
 def _would_a_prompt_do(evaluation: Json) -> Question:

@@ -26,6 +26,7 @@ class RunRecord:
     environment: Json
     recipe: str
     adapter_sha256: str | None
+    card: Json  # of the data; runs of earlier versions have none
 
 
 def read_record(run: RunDir) -> RunRecord:
@@ -41,7 +42,7 @@ def read_record(run: RunDir) -> RunRecord:
         )
     evaluation = _read(run.evaluation)
     arms = [str(arm["name"]) for arm in items(evaluation, "arms")]
-    weights = run.adapter / ADAPTER_WEIGHTS
+    weights, card = run.adapter / ADAPTER_WEIGHTS, run.data / "card.json"
     return RunRecord(
         folder=f"{run.path.parent.name}/{run.run_id}",
         run_id=run.run_id,
@@ -51,6 +52,7 @@ def read_record(run: RunDir) -> RunRecord:
         environment=_read(run.environment) if run.environment.is_file() else {},
         recipe=run.recipe.read_text(encoding="utf-8") if run.recipe.is_file() else "",
         adapter_sha256=sha256_of_file(weights) if weights.is_file() else None,
+        card=_read(card) if card.is_file() else {},
     )
 
 

@@ -128,6 +128,39 @@ def build_retention_table(retention: Json) -> Table:
     return Table("Specialist against its own base, adapter off.", ("Measure", "Value", "Interval"), tuple(rows))
 
 
+def build_checks_table(card: Json) -> Table | None:
+    """A row per check that found something, errors first; None where none did."""
+    checks = items(card, "checks")
+    if not checks:
+        return None
+    rows = tuple(
+        (
+            Cell(str(check["meaning"] or spell_name(check["check"])), f"{check['severity']}: {check['check']}"),
+            Cell(format_count(check["count"])),
+            Cell(_first_rows(check)),
+            Cell(str(check["done"] or check["remedy"])),
+        )
+        for check in checks
+    )
+    return Table("What the checks of the data found.", ("Found", "Times", "First", "What to do, or was done"), rows)
+
+
+def build_labels_table(card: Json) -> Table | None:
+    """A row per label with its rows in each part; None where the task has no labels."""
+    labels = items(card, "labels")
+    if not labels:
+        return None
+    parts = ("train", "validation", "test")
+    rows = tuple((Cell(label["label"]), *(Cell(format_count(label[part])) for part in parts)) for label in labels)
+    return Table("Rows by label.", ("Label", *map(str.capitalize, parts)), rows)
+
+
+def spell_check(check: Json) -> str:
+    """What a check found, in a line: "3 × a row without an answer"."""
+    meaning = str(check["meaning"] or spell_name(check["check"]))
+    return f"{format_count(check['count'])} × {meaning}" if check["count"] > 1 else meaning[:1].upper() + meaning[1:]
+
+
 def score_heading(evaluation: Json) -> str:
     """The metric's name for a column or a figure: "field F1"."""
     return str(dig(evaluation, "metric", "label") or dig(evaluation, "metric", "name") or "Score")
@@ -197,6 +230,12 @@ def _comparison_row(comparison: Json, titles: dict[str, str], evaluation: Json) 
         Cell(format_p_value(dig(comparison, "p_value_adjusted"))),
         _counts_cell([dig(comparison, key) for key in ("num_wins", "num_ties", "num_losses")]),
     )
+
+
+def _first_rows(check: Json) -> str:
+    """The places of the first findings; what was found where it has no place."""
+    rows = check["rows"]
+    return ", ".join(rows) + (", …" if check["count"] > len(rows) else "") if rows else str(check["message"])
 
 
 def _counts_cell(counts: list[int | None]) -> Cell:

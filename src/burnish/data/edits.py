@@ -1,0 +1,73 @@
+"""What is done to the texts of a row: characters that nobody meant to write go, an answer gets its usual spelling."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_ASKED = ("user", "human", "system", "tool", "developer")
+_QUESTION = ("text", "prompt", "question", "instruction", "input", "message", "body", "content", "query", "sentence")
+
+
+def without_control(text: str) -> str:
+    """Without control characters and the colours of terminals; what once broke or divided a line is a space."""
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+    text = re.sub(r"[\x0b\x0c\x1c-\x1f\x85]+ ?", " ", text)
+    return re.sub(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]", "", text)
+
+
+def without_invisible(text: str) -> str:
+    """Without what cannot be seen; joiners and the marks of right-to-left text stay, as in the check."""
+    return re.sub("[\u200b\u2060-\u2064\ufeff\u202a-\u202e\u2066-\u2069]|[\U000e0000-\U000e007f]{8,}", "", text)
+
+
+def with_line_feeds(text: str) -> str:
+    """With line feeds in place of U+2028 and U+2029."""
+    return re.sub("[\u2028\u2029]", "\n", text)
+
+
+def edit_texts(value: Any, edit: Callable[[str], str]) -> Any:
+    """The same with every text in it edited."""
+    if isinstance(value, dict):
+        return {key: edit_texts(item, edit) for key, item in value.items()}
+    if isinstance(value, list):
+        return [edit_texts(item, edit) for item in value]
+    return edit(value) if isinstance(value, str) else value
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a value."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def respell(values: Any, old: str, new: str) -> Any:
+    """The row with the answer `old` spelled `new`: the last text that is it, and is not what was asked."""
+    places = [path for path, text in _answers(values) if text.strip() == old.strip()]
+    if not places:
+        return values
+    *_, place = sorted(places, key=lambda path: path[-1] not in _QUESTION or len(path) > 1)
+    return _replaced_at(values, place, new)
+
+
+def _answers(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Each text with the keys that lead to it, without the turns that ask."""
+    if isinstance(value, dict):
+        if value.get("role", value.get("from")) not in _ASKED:
+            for key, item in value.items():
+                yield from _answers(item, (*path, key))
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _answers(item, (*path, i))
+    elif isinstance(value, str):
+        yield path, value
+
+
+def _replaced_at(value: Any, path: tuple[Any, ...], new: str) -> Any:
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = _replaced_at(value[path[0]], path[1:], new)
+    return copy

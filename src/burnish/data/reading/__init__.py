@@ -1,0 +1,1 @@
+"""Files, folders and datasets of the hub -> rows with their lines."""

@@ -1,0 +1,147 @@
+"""A data file as the text of its records, so that one that nothing is done to stays as it is to the letter."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from burnish.data.reading.encoding import NumberedLine, decode_lines
+from burnish.data.reading.rows import BINARY, read_rows
+from burnish.errors import DataError
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row as it is written, without its line end, and what that says; None if it says nothing."""
+
+    line: int
+    text: str
+    values: Any
+
+
+@dataclass(frozen=True)
+class Records:
+    """All rows of a file, and how rows are spelled and put together in its format."""
+
+    rows: list[Record]
+    suffix: str
+    spell: Callable[[Any], str]
+    head: str = ""
+    between: str = "\n"
+    tail: str = "\n"
+
+    def join(self, texts: Iterable[str]) -> str:
+        """The file that holds these rows."""
+        body = self.between.join(texts)
+        return f"{self.head}{body}{self.tail}" if body or self.head else ""
+
+
+def read_records(path: Path) -> Records:
+    """The rows of a file by their lines, as the findings name them. Parquet and Excel are given as JSON Lines.
+
+    Raises:
+        DataError: it holds texts, not rows, or cannot be read.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    suffix = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+    if path.is_dir() or suffix in (".txt", ".md"):
+        raise DataError(f"{path}: texts are not mended, only rows. Mend the texts by hand.")
+    if suffix in BINARY:
+        rows = [Record(row.line, _spell_json(row.values), row.values) for row in read_rows(path)[0]]
+        return Records(rows, ".jsonl", _spell_json)
+    lines = [(item[0], _with_lf(item[1])) for item in decode_lines(path, path.name) if isinstance(item, tuple)]
+    if suffix in (".csv", ".tsv"):
+        return _read_table(lines, suffix)
+    if suffix == ".json" and (items := _items_of_list("".join(text for _, text in lines))) is not None:
+        return Records(items, suffix, _spell_json, head="[\n", between=",\n", tail="\n]\n")
+    rows = [Record(number, _without_end(text), _parse(text)) for number, text in lines]
+    return Records(rows, suffix, _spell_json)
+
+
+def _items_of_list(text: str) -> list[Record] | None:
+    """The items of a JSON list as they are written; None if it is none, as in JSON Lines by another name."""
+    decoder, rows = json.JSONDecoder(), list[Record]()
+    if not text.lstrip().startswith("["):
+        return None
+    place = text.index("[") + 1
+    while (place := _skip(text, place, " \t\r\n,")) < len(text) and text[place] != "]":
+        try:
+            values, end = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            return None
+        rows.append(Record(len(rows) + 1, text[place:end], values))
+        place = end
+    return rows
+
+
+def _skip(text: str, place: int, characters: str) -> int:
+    while place < len(text) and text[place] in characters:
+        place += 1
+    return place
+
+
+def _read_table(lines: list[NumberedLine], suffix: str) -> Records:
+    first = next((text for _, text in lines if text.strip()), "")
+    delimiter = "\t" if suffix == ".tsv" else max(",;\t", key=first.count)
+    records = list(_cut(lines, delimiter))
+    at = next((i for i, (_, _, cells) in enumerate(records) if cells and any(map(str.strip, cells))), len(records))
+    header = records[at][2] or [] if at < len(records) else []
+    names = [name.strip() for name in header]
+    head = "".join(f"{text}\n" for _, text, _ in records[at : at + 1])
+    # A spreadsheet that quotes every cell does so in the header, too.
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if head.startswith('"') else csv.QUOTE_MINIMAL
+
+    def spell(values: dict[str, str]) -> str:
+        stream = io.StringIO()
+        csv.writer(stream, delimiter=delimiter, quoting=quoting, lineterminator="").writerow(values.values())
+        return stream.getvalue()
+
+    rows = [
+        Record(line, text, dict(zip(names, cells, strict=True)) if cells and len(cells) == len(names) else None)
+        for line, text, cells in records[at + 1 :]
+    ]
+    return Records(rows, suffix, spell, head)
+
+
+def _cut(lines: list[NumberedLine], delimiter: str) -> Iterator[tuple[int, str, list[str] | None]]:
+    """Each record with its first line, its text and its cells; from where it is no CSV, the rest as one without."""
+    taken, feed = list[str](), iter(lines)
+
+    def texts() -> Iterator[str]:
+        for _, text in feed:
+            taken.append(text)
+            yield text
+
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader(texts(), delimiter=delimiter, strict=True)
+    begins = 1
+    try:
+        for cells in reader:
+            yield begins, _without_end("".join(taken)), cells
+            begins += len(taken)
+            taken.clear()
+    except csv.Error:
+        rest = "".join([*taken, *(text for _, text in feed)])
+        yield begins, _without_end(rest), None
+
+
+def _with_lf(text: str) -> str:
+    return f"{text[:-2]}\n" if text.endswith("\r\n") else text
+
+
+def _without_end(text: str) -> str:
+    return text.removesuffix("\n")
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _spell_json(values: Any) -> str:
+    return json.dumps(values, ensure_ascii=False, default=str)
