@@ -2,6 +2,7 @@
 
 from burnish.data.check import check_examples
 from burnish.data.columns import detect_task, find_columns
+from burnish.data.duplicates import check_leaks, check_similar, cluster_copies
 from burnish.data.example import Example, example_from_dict
 from burnish.data.finding import Check, Finding, Severity
 from burnish.data.load import (
@@ -14,6 +15,7 @@ from burnish.data.load import (
     load_table,
     system_prompt_of,
 )
+from burnish.data.mislabelled import check_labels, check_losses
 from burnish.data.read import Row, read_rows
 from burnish.data.render import RenderedExample, Renderer, check_lengths, render_all
 from burnish.data.rendered import render_cached
@@ -33,7 +35,12 @@ __all__ = [
     "build_examples",
     "canonical_json",
     "check_examples",
+    "check_labels",
+    "check_leaks",
     "check_lengths",
+    "check_losses",
+    "check_similar",
+    "cluster_copies",
     "count_duplicates",
     "detect_task",
     "example_from_dict",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from rapidfuzz import fuzz
 
 from burnish.conversation import Role
+from burnish.data.clusters import cluster
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
 from burnish.data.folding import Words, fold, is_telling, names_in
@@ -161,13 +162,22 @@ def check_similar(
     return findings
 
 
-def near_pairs(examples: Sequence[Example]) -> Iterator[tuple[int, int]]:
-    """The positions of examples that are nearly the same, enough of them to join all that belong together."""
+def cluster_copies(examples: Sequence[Example]) -> list[int]:
+    """For each example the first one that belongs with it: of its group, or asked (nearly) the same.
+
+    Questions that are equal when folded belong together whatever their answers are; near ones if their answers agree.
+    """
     rows = _compared(examples)
     near, seen = _near_texts(rows), _Seen()
+    pairs: list[tuple[int, int]] = []
+    first: dict[Hashable, int] = {}
     for row in rows:
-        yield from ((earlier.position, row.position) for earlier in seen.matches(row, near))
+        pairs += [(match.position, row.position) for match in seen.matches(row, near)]
+        pairs.append((first.setdefault(("asks", row.asked), row.position), row.position))
+        if row.example.group is not None:
+            pairs.append((first.setdefault(("group", row.example.group), row.position), row.position))
         seen.add(row)
+    return cluster(len(rows), pairs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,21 +8,26 @@ from functools import cache
 
 Words = tuple[str, ...]
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 _APOSTROPHES = "'’‘ʼ`´"
 _UNSPACED = ((0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 # Before a number these are no punctuation: 12/4 is not 12*4, and -5 is not 5; but "covid-19" is "covid 19".
 _OPERATOR = re.compile(r"(?<![^\W\d_])\s*([-*/])\s*(?=\d)")
 _SIGNS = {"-": " − ", "*": " × ", "/": " ÷ "}
-_NUMBERS = frozenset(
+_NUMBERS = _set(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion half "
     "once twice first second third fourth fifth sixth seventh eighth ninth tenth monday tuesday wednesday thursday "
     "friday saturday sunday january february march april june july august september october november december today "
-    "tomorrow tonight yesterday morning noon afternoon evening midnight am pm".split()
+    "tomorrow tonight yesterday morning noon afternoon evening midnight am pm"
 )
-_NEGATIONS = frozenset(
+_NEGATIONS = _set(
     "no not never none nothing nobody neither nor without cannot cant dont doesnt didnt isnt arent wasnt werent wont "
-    "wouldnt shouldnt couldnt hasnt havent hadnt aint nicht kein keine keinen nie ohne pas jamais sans nunca".split()
+    "wouldnt shouldnt couldnt hasnt havent hadnt aint nicht kein keine keinen nie ohne pas jamais sans nunca"
 )
 _OPPOSITES = {
     word: (pair, side)
@@ -54,7 +59,7 @@ _OPPOSITES = {
     for word in words.split()
 }
 # Written large by everybody, and no names.
-_PRONOUNS = frozenset("i im ive id ill".split())
+_PRONOUNS = _set("i im ive id ill")
 
 
 class _Folds(dict[int, str | None]):

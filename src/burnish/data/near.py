@@ -86,7 +86,8 @@ def _min_hashes(text: bytes, constants: npt.NDArray[np.uint64]) -> npt.NDArray[n
     """The least value of each hash function over the runs of five bytes."""
     letters = np.frombuffer(text.ljust(_GRAM_BYTES), dtype=np.uint8).astype(np.uint64)
     runs = sliding_window_view(letters, _GRAM_BYTES) @ (np.uint64(256) ** np.arange(_GRAM_BYTES, dtype=np.uint64))
-    return (constants * np.unique(runs)).min(axis=1)
+    values: npt.NDArray[np.uint64] = (constants * np.unique(runs)).min(axis=1)
+    return values
 
 
 def _is_near(one: Words, other: Words, names: Set[str], common: Set[str]) -> bool:
@@ -94,7 +95,8 @@ def _is_near(one: Words, other: Words, names: Set[str], common: Set[str]) -> boo
     limit = max(1, own // WORDS_PER_EDIT)
     if Levenshtein.distance(one, other, score_cutoff=limit) > limit:
         return False
-    edits = [(one[a:b], other[c:d]) for tag, a, b, c, d in Levenshtein.opcodes(one, other) if tag != "equal"]
+    spans = [span for span in Levenshtein.opcodes(one, other) if span.tag != "equal"]
+    edits = [(one[s.src_start : s.src_end], other[s.dest_start : s.dest_end]) for s in spans]
     if any(_changes_meaning(before, after, names) for before, after in edits):
         return False
     num_changed = sum(len(before) for before, after in edits if after)
