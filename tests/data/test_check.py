@@ -1,49 +1,50 @@
-"""The first checks: duplicates, conflicts, few rows and rare labels are told; sound data is left in peace."""
+"""The checks together: sound data is left in peace, and the public sets give what was looked at by eye."""
 
-from burnish.conversation import Message, Role, Task
-from burnish.data import Example, Severity, check_examples
+from collections import Counter
 
+import pytest
 
-def rows(*pairs: tuple[str, str]) -> list[Example]:
-    return [
-        Example(f"f:{n}", (Message(Role.USER, asked), Message(Role.ASSISTANT, answer)))
-        for n, (asked, answer) in enumerate(pairs, start=1)
-    ]
-
+from burnish.conversation import Task
+from burnish.data import Severity, check_examples
+from tests.data.datasets import dataset, needs_datasets, questions
 
 SOUND = [(f"question {n}", "ab"[n % 2]) for n in range(100)]
 
 
-def messages(*more: tuple[str, str], task: Task = Task.CLASSIFICATION) -> dict[str, str]:
-    findings = check_examples(rows(*more), task)
-    assert all(finding.severity is Severity.WARNING for finding in findings)
-    return {finding.check: str(finding) for finding in findings}
+def told(*pairs: tuple[str, str], task: Task = Task.CLASSIFICATION) -> dict[str, str]:
+    return {finding.check: str(finding) for finding in check_examples(questions(*pairs), task)}
 
 
 def test_sound_data() -> None:
-    assert messages(*SOUND) == {}
+    assert told(*SOUND) == {}
 
 
 def test_few_rows() -> None:
-    found = messages(*SOUND[:99])
-    assert found == {"few_rows": "99 rows: expect wide intervals. A few hundred rows give a clear verdict."}
+    assert told(*SOUND[:99]) == {"few_rows": "99 rows: expect wide intervals. A few hundred rows give a clear verdict."}
 
 
-def test_duplicates_with_one_answer_are_no_conflict() -> None:
-    found = messages(*SOUND, ("Question  0", "a"), ("QUESTION 0", "a"))
-    assert set(found) == {"duplicates"}
-    assert found["duplicates"].startswith("2 rows ask what an earlier row asks.")
+def test_each_check_is_asked() -> None:
+    found = told(*SOUND, ("Question 0", "a"), ("question 1", "b"), ("question 2", "b"), ("a b c", "a b c"), ("x", "A"))
+    assert set(found) == {
+        "near_duplicate",
+        "duplicate_row",
+        "conflicting_label",
+        "label_variant",
+        "repeated_question",
+        "rare_labels",
+    }
 
 
-def test_conflicting_answers_name_their_rows() -> None:
-    found = messages(*SOUND, ("Question 0", "b"), ("question 1", "b"))
-    assert set(found) == {"duplicates", "conflicting_answers"}
-    assert found["conflicting_answers"] == (
-        "1 questions have different answers: f:1 and f:101. Decide which answer is right."
-    )
+def test_labels_are_weighed_in_a_classification_only() -> None:
+    pairs = [*SOUND, ("one more", "c")]
+    assert set(told(*pairs)) == {"rare_labels"}
+    assert told(*pairs, task=Task.CHAT) == {}
 
 
-def test_rare_labels_of_a_classification() -> None:
-    more = [*SOUND, *((f"rare {n}", "c") for n in range(4)), *((f"enough {n}", "d") for n in range(5))]
-    assert messages(*more) == {"rare_labels": "1 labels have fewer than 5 rows: c (4). Add rows for them."}
-    assert messages(*more, task=Task.COMPLETION) == {}
+@needs_datasets
+@pytest.mark.parametrize(("name", "task", "counts"), PUBLIC := [])
+def test_public_sets(name: str, task: Task, counts: dict[str, int]) -> None:
+    findings = check_examples(dataset(f"{name}/train.jsonl"), task)
+    assert Counter(finding.check for finding in findings) == counts
+    assert all(finding.severity is not Severity.ERROR for finding in findings)
+    assert all(count == 1 for count in Counter((f.check, f.row) for f in findings if f.row).values())

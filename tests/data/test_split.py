@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,8 +120,59 @@ class TestDealing:
             "data.validation."
         )
 
+    def test_near_copies_stay_together(self) -> None:
+        near = [example(n, f"could you tell me {word} where it is") for n, word in enumerate(["", "please", "now"])]
+        for seed in range(8):
+            split = divide([*near, *(example(100 + n) for n in range(100))], seed=seed)
+            assert len([name for name, part in parts_of(split).items() if ids(part) & ids(near)]) == 1
+
+
+def timed(n: int, time: str | None, group: str | None = None) -> Example:
+    return replace(example(n, group=group), time=time)
+
+
+class TestByTime:
+    def test_the_newest_rows_are_the_test_and_the_next_ones_validation(self) -> None:
+        rows = [timed(n, f"2024-{n % 12 + 1:02}-{n % 28 + 1:02}") for n in range(100)]
+        split = split_examples(rows, validation_share=0.1, test_share=0.2, by_time=True)
+        assert [len(part) for part in parts_of(split).values()] == [70, 10, 20]
+        times = {name: sorted(row.time or "" for row in part) for name, part in parts_of(split).items()}
+        assert times["train"][-1] <= times["validation"][0] <= times["validation"][-1] <= times["test"][0]
+
+    def test_a_group_is_as_new_as_its_newest_row(self) -> None:
+        rows = [timed(n, f"{1000 + n}", "g" if n in (0, 99) else None) for n in range(100)]
+        split = split_examples(rows, validation_share=0.1, test_share=0.2, by_time=True)
+        assert {"f:0", "f:99"} <= ids(split.test)
+        assert_no_leak(split)
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        st.lists(st.tuples(st.integers(0, 9), st.none() | st.integers(0, 9)), min_size=40, max_size=90), st.randoms()
+    )
+    def test_the_same_in_any_order(self, pairs: list[tuple[int, int | None]], rng: random.Random) -> None:
+        rows = [timed(n, str(time), None if group is None else f"g{group}") for n, (time, group) in enumerate(pairs)]
+        rows += [timed(1000 + n, str(n % 10)) for n in range(100)]
+        splits = [
+            split_examples(some, validation_share=0.2, test_share=0.2, by_time=True)
+            for some in (rows, rng.sample(rows, len(rows)))
+        ]
+        one, other = ({name: ids(part) for name, part in parts_of(split).items()} for split in splits)
+        assert one == other
+        assert_no_leak(splits[0])
+
+    def test_a_row_without_a_time_is_refused(self) -> None:
+        rows = [timed(n, str(n) if n else None) for n in range(50)]
+        with pytest.raises(DataError) as caught:
+            split_examples(rows, validation_share=0.2, test_share=0.2, by_time=True)
+        assert str(caught.value) == "f:0: no time to split by. Fill the column in or remove the rows."
+
 
 class TestGivenParts:
+    def test_a_near_copy_of_the_test_is_taken_out_of_train(self) -> None:
+        test = [example(n, file="test") for n in range(9)] + [example(9, "may I ask you where it is", file="test")]
+        train = [*(example(100 + n) for n in range(60)), example(1, "might I ask you where it is")]
+        assert split_examples(train, test=test, validation_share=0.2).removed == ["f:1"]
+
     def test_what_test_asks_is_taken_out_of_the_rest_and_listed(self) -> None:
         test = [example(n, file="test") for n in range(10)] + [example(10, group="g", file="test")]
         train = [

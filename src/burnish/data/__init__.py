@@ -10,10 +10,12 @@ from burnish.data.build import (
     system_prompt_of,
 )
 from burnish.data.check import check_examples
+from burnish.data.duplicates import check_leaks, check_similar, cluster_copies
 from burnish.data.example import Example, example_from_dict
 from burnish.data.finding import Check, Finding, Severity, group_by_check
 from burnish.data.formats.detect import Detection, detect_format
 from burnish.data.load import Table, detect_file, load_table, refuse_errors, require_sound
+from burnish.data.mislabelled import check_labels, check_losses
 from burnish.data.reading.locate import locate, sha256_of_data
 from burnish.data.reading.row import Row
 from burnish.data.reading.rows import read_rows
@@ -37,7 +39,12 @@ __all__ = [
     "canonical_json",
     "check_answers",
     "check_examples",
+    "check_labels",
+    "check_leaks",
     "check_lengths",
+    "check_losses",
+    "check_similar",
+    "cluster_copies",
     "count_duplicates",
     "detect_file",
     "detect_format",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from burnish.data.duplicates import cluster_copies
 from burnish.data.example import Example, example_from_dict
 from burnish.errors import DataError, RunError
 from burnish.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
@@ -17,7 +18,7 @@ MIN_PART_ROWS = 5
 
 @dataclass(frozen=True)
 class Split:
-    """The three parts; no two of them share a group or ask the same thing."""
+    """The three parts; no two of them share a group or ask nearly the same thing."""
 
     train: list[Example]
     validation: list[Example]
@@ -35,27 +36,36 @@ def split_examples(
     test_share: float = 0.0,
     seed: int = 0,
     stratify: bool = False,
+    by_time: bool = False,
 ) -> Split:
     """Divide `examples`; what a given test asks is taken out of the rest, and what validation asks out of train.
 
-    Rows that ask the same, or are of one group, stay together. The order of the hash of (seed, key) decides, so
-    the order of the rows in the file does not matter. `stratify` keeps the shares within each target.
+    Rows that ask nearly the same, or are of one group, stay together. The order of the hash of (seed, key) decides, so
+    the order of the rows in the file does not matter. `stratify` keeps the shares within each target. `by_time` deals
+    the newest rows to the test and the next to validation; a cluster is as new as its newest row.
 
     Raises:
-        DataError: too few rows for a part.
+        DataError: too few rows for a part, or, `by_time`, a row without a time.
     """
-    leaks_of_validation, sound = _part_with(test or (), _clusters(validation or ()))
-    chosen = _in_file_order(validation or (), sound)
-    leaks_of_train, kept = _part_with([*(test or ()), *chosen], _clusters(examples))
-    kept.sort(key=lambda cluster: _rank(seed, cluster))
+    given = [*(test or ()), *(validation or ()), *examples]
+    num_test, num_held = len(test or ()), len(test or ()) + len(validation or ())
+    first = cluster_copies(given)  # of the cluster's rows, so that it is below num_test where a row of the test is
+    leaks = [i for i in range(num_test, len(given)) if first[i] < (num_test if i < num_held else num_held)]
+    clusters: dict[int, list[Example]] = defaultdict(list)
+    for example, root in zip(examples, first[num_held:], strict=True):
+        if root >= num_held:
+            clusters[root].append(example)
     shares = {"test": 0.0 if test is not None else test_share}
     shares["validation"] = 0.0 if validation is not None else validation_share
-    parts = _deal(kept, shares, stratify=stratify)
+    ranked = sorted(clusters.values(), key=lambda cluster: _rank(seed, cluster))
+    parts = _deal_by_time(ranked, shares) if by_time else _deal(ranked, shares, stratify=stratify)
+    removed = set(leaks)
+    held = [given[i] for i in range(num_test, num_held) if i not in removed]
     split = Split(
         train=_in_file_order(examples, parts["train"]),
-        validation=chosen if validation is not None else _in_file_order(examples, parts["validation"]),
+        validation=held if validation is not None else _in_file_order(examples, parts["validation"]),
         test=list(test) if test is not None else _in_file_order(examples, parts["test"]),
-        removed=[e.id for cluster in (*leaks_of_validation, *leaks_of_train) for e in cluster],
+        removed=[given[i].id for i in leaks],
     )
     _check_sizes(split)
     return split
@@ -95,40 +105,6 @@ def count_duplicates(examples: Sequence[Example]) -> int:
     return len(examples) - len({example.duplicate_key for example in examples})
 
 
-def _clusters(examples: Sequence[Example]) -> list[list[Example]]:
-    """Examples joined by an equal duplicate key or an equal group, transitively (union-find)."""
-    parent = list(range(len(examples)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    first: dict[tuple[str, str], int] = {}
-    for i, example in enumerate(examples):
-        keys = [("asks", example.duplicate_key)] + ([("group", example.group)] if example.group is not None else [])
-        for key in keys:
-            parent[root(i)] = root(first.setdefault(key, i))
-    clusters: dict[int, list[Example]] = defaultdict(list)
-    for i, example in enumerate(examples):
-        clusters[root(i)].append(example)
-    return list(clusters.values())
-
-
-def _part_with(
-    held: Sequence[Example], clusters: Sequence[list[Example]]
-) -> tuple[list[list[Example]], list[list[Example]]]:
-    """The clusters that ask what `held` asks, or share a group with it; and the others."""
-    keys = {e.duplicate_key for e in held}
-    groups = {e.group for e in held if e.group is not None}
-
-    def leaks(cluster: list[Example]) -> bool:
-        return any(e.duplicate_key in keys or e.group in groups for e in cluster)
-
-    return [c for c in clusters if leaks(c)], [c for c in clusters if not leaks(c)]
-
-
 def _rank(seed: int, cluster: Sequence[Example]) -> str:
     key = min(example.duplicate_key for example in cluster)
     return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
@@ -153,6 +129,24 @@ def _deal(
                 parts[behind].append(cluster)
             else:
                 parts["train"].append(cluster)
+    return parts
+
+
+def _deal_by_time(clusters: Sequence[list[Example]], shares: dict[str, float]) -> dict[str, list[list[Example]]]:
+    """Deal clusters, the newest first, to the test, then to validation, then to train."""
+    if timeless := [example.id for cluster in clusters for example in cluster if example.time is None]:
+        more = f" and {len(timeless) - 1} more rows" if len(timeless) > 1 else ""
+        raise DataError(f"{timeless[0]}{more}: no time to split by. Fill the column in or remove the rows.")
+    num_rows = sum(map(len, clusters))
+    missing = {part: share * num_rows for part, share in shares.items()}
+    parts: dict[str, list[list[Example]]] = {"train": [], "validation": [], "test": []}
+    for cluster in sorted(clusters, key=lambda cluster: max(example.time or "" for example in cluster), reverse=True):
+        part = next((part for part in ("test", "validation") if missing[part] >= len(cluster) / 2), "train")
+        parts[part].append(cluster)
+        # What is older than a row of train is train: a part is closed by the first cluster that goes past it.
+        for newer in {"test": (), "validation": ("test",), "train": ("test", "validation")}[part]:
+            missing[newer] = 0.0
+        missing[part] = missing.get(part, 0.0) - len(cluster)
     return parts
 
 

@@ -1,0 +1,82 @@
+"""The languages of questions and answers: the mix, and rows that fall out of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from burnish.data.example import Example
+from burnish.data.finding import Check, Finding, Severity
+
+MIN_LETTERS = 40
+"""A shorter text is not judged: a name or a loan word would decide."""
+MIN_CONFIDENCE = 0.95
+MAX_MINORITY_SHARE = 0.1
+"""A language with a larger share is part of the mix, not a stray."""
+_READ_CHARACTERS = 600
+
+LANGUAGE_MIX = Check(
+    "language_mix",
+    Severity.NOTE,
+    "the rows are in several languages",
+    "Fine if the specialist is asked in all of them; then read its score in each.",
+)
+OTHER_LANGUAGE = Check(
+    "other_language",
+    Severity.NOTE,
+    "a row in a language that few others have",
+    "Remove it if nobody will ask in that language, or add more rows of it.",
+)
+
+
+def check_languages(examples: Sequence[Example]) -> list[Finding]:
+    """The mix of languages, and the rows of the rare ones; questions first, then answers of the rows that are left."""
+    asked = languages([example.asked for example in examples])
+    answered = languages([example.target for example in examples])
+    strays = _strays(examples, answered, "answer") | _strays(examples, asked, "question")
+    mixes = [_mix(found, what) for found, what in ((asked, "questions"), (answered, "answers"))]
+    return [finding for finding in mixes if finding] + [strays[e.id] for e in examples if e.id in strays]
+
+
+def languages(texts: Sequence[str]) -> list[str | None]:
+    """The ISO 639 code of each text; None where it is too short or the model is not sure (Lui & Baldwin 2012)."""
+    known: dict[str, str | None] = {}
+    for text in texts:
+        if text not in known:
+            known[text] = _language(text[:_READ_CHARACTERS])
+    return [known[text] for text in texts]
+
+
+def _language(text: str) -> str | None:
+    if sum(character.isalpha() for character in text) < MIN_LETTERS:
+        return None
+    language, confidence = _identifier().classify(text)
+    return str(language) if confidence >= MIN_CONFIDENCE else None
+
+
+@cache
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def _strays(examples: Sequence[Example], found: Sequence[str | None], what: str) -> dict[str, Finding]:
+    counts = Counter(language for language in found if language)
+    rare = {language for language, count in counts.items() if count <= MAX_MINORITY_SHARE * counts.total()}
+    main = counts.most_common(1)[0][0] if counts else None
+    return {
+        example.id: OTHER_LANGUAGE.found(
+            f"{example.id}: the {what} is in language {language!r}, most are in {main!r}.", example.id
+        )
+        for example, language in zip(examples, found, strict=True)
+        if language in rare
+    }
+
+
+def _mix(found: Sequence[str | None], what: str) -> Finding | None:
+    counts = Counter(language for language in found if language)
+    if len(counts) < 2:
+        return None
+    shares = ", ".join(f"{language} {count / counts.total():.1%}" for language, count in counts.most_common(8))
+    return LANGUAGE_MIX.found(f"Of the {counts.total()} {what} that are long enough to tell: {shares}.")

@@ -1,0 +1,131 @@
+"""Texts -> vectors whose cosine tells how near they are in meaning."""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from burnish.errors import BaseModelError, StorageError
+from burnish.files import cache_dir, new_folder, read_json
+from burnish.model.base import fingerprint, quiet_transformers
+from burnish.model.device import choose_device
+from burnish.model.fetch import Say, find_base_folder
+
+DEFAULT_ENCODER = "all-minilm-l6-v2"
+BATCH_TOKENS = 2048
+MAX_CACHED = 32
+"""Sets of embeddings that stay in the cache; the ones that were used longest ago go."""
+VECTORS = "vectors.npy"
+
+
+class Encoder:
+    """A sentence encoder: the mean of the last hidden states, scaled to unit length."""
+
+    def __init__(self, folder: Path):
+        from transformers import AutoModel, AutoTokenizer
+
+        quiet_transformers()
+        _check_pooling(folder)
+        self.fingerprint = fingerprint(folder)
+        self.device = choose_device()
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+            model: Any = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise BaseModelError(f"{folder}: the encoder cannot be read ({reason}). Is the folder complete?") from error
+        self._model = model.to(self.device).eval()
+        own = folder / "sentence_bert_config.json"
+        limit = int(self._model.config.max_position_embeddings)
+        self.max_length = min(limit, int(read_json(own)["max_seq_length"])) if own.is_file() else limit
+        self.width = int(self._model.config.hidden_size)
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """A row of unit length for each text, in the order given, (N, width); of long texts the beginning counts.
+
+        Kept between runs by the hash of the texts and of the encoder.
+        """
+        digest = hashlib.sha256(self.fingerprint.encode())
+        for text in texts:
+            digest.update(hashlib.sha256(text.encode(errors="surrogatepass")).digest())
+        folder = cache_dir() / "embeddings" / digest.hexdigest()
+        found = _read(folder, (len(texts), self.width))
+        if found is None:
+            found = self._embed(texts)
+            _write(folder, found)
+        return found
+
+    @torch.inference_mode()
+    def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Each different text once, in batches of texts of about one length."""
+        different = list(dict.fromkeys(texts))
+        row_of = {text: n for n, text in enumerate(different)}
+        ids = self._tokenizer(different, truncation=True, max_length=self.max_length)["input_ids"] if different else []
+        vectors_ND = np.zeros((len(different), self.width), dtype=np.float32)
+        for batch in _batches([len(row) for row in ids]):
+            vectors_ND[batch] = self._encode([ids[n] for n in batch])
+        return vectors_ND[[row_of[text] for text in texts]]
+
+    def _encode(self, ids: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        length = max(map(len, ids))
+        pad = self._tokenizer.pad_token_id or 0
+        ids_NT = torch.tensor([[*row, *[pad] * (length - len(row))] for row in ids], device=self.device)
+        mask_NT = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in ids], device=self.device)
+        hidden_NTD = self._model(input_ids=ids_NT, attention_mask=mask_NT).last_hidden_state
+        mean_ND = (hidden_NTD * mask_NT[..., None]).sum(1) / mask_NT.sum(1, keepdim=True)
+        unit_ND: npt.NDArray[np.float32] = torch.nn.functional.normalize(mean_ND, dim=-1).float().cpu().numpy()
+        return unit_ND
+
+
+def load_encoder(name: str = DEFAULT_ENCODER, say: Say = lambda _: None) -> Encoder:
+    """The encoder of a catalog name, folder or hub id; fetched if need be.
+
+    Raises:
+        BaseModelError: it cannot be had or read, or makes its vectors in another way.
+    """
+    return Encoder(find_base_folder(name, say))
+
+
+def _check_pooling(folder: Path) -> None:
+    path = folder / "1_Pooling" / "config.json"
+    modes = [key for key, value in read_json(path).items() if value is True] if path.is_file() else []
+    if modes and [mode for mode in modes if mode.startswith("pooling_mode")] != ["pooling_mode_mean_tokens"]:
+        raise BaseModelError(f"{folder}: the encoder's vectors are not means of tokens. Use e.g. {DEFAULT_ENCODER}.")
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """The positions, longest first, in batches of at most BATCH_TOKENS with their padding."""
+    batches: list[list[int]] = []
+    for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
+        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= BATCH_TOKENS:
+            batches[-1].append(n)
+        else:
+            batches.append([n])
+    return batches
+
+
+def _read(folder: Path, shape: tuple[int, int]) -> npt.NDArray[np.float32] | None:
+    """None where there is no such folder, or it is damaged."""
+    try:
+        found: npt.NDArray[np.float32] = np.load(folder / VECTORS, allow_pickle=False)
+        folder.touch()  # so that it is not the next to go
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.shape == shape else None
+
+
+def _write(folder: Path, vectors_ND: npt.NDArray[np.float32]) -> None:
+    """A cache that cannot be written is no reason to stop."""
+    try:
+        with new_folder(folder) as draft:
+            np.save(draft / VECTORS, vectors_ND)
+        kept = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in kept[MAX_CACHED:]:
+            shutil.rmtree(old, ignore_errors=True)
+    except (StorageError, OSError):
+        return
