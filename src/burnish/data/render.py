@@ -1,27 +1,32 @@
 """Example -> token ids with a loss mask, through the base model's own chat template.
 
-The prompt that is rendered for inference is a prefix, id by id, of what is rendered for training; an example for
-which the template cannot promise that is refused, since the model would be trained on what it never sees.
+An answer is learned behind exactly the ids that the model is given at inference. What templates do to a conversation
+as it grows decides the rest: where a later render begins with all of an earlier one, a conversation is one rendered
+example; where a template rewrites earlier turns (drops their thoughts, moves the tools), it is one for each answer.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
 
-from burnish.conversation import Conversation, Message, Role, to_dicts
+from burnish.conversation import Conversation, Message, Role, build_conversation
 from burnish.data.example import Example
+from burnish.data.faults import (
+    END_IN_ANSWER,
+    LEFT_OUT,
+    NO_END_OF_TURN,
+    NOTHING_LEARNED,
+    PROMPT_DIFFERS,
+    TEMPLATE_REFUSES,
+    TEXT_AFTER_END,
+    RowError,
+)
+from burnish.data.finding import Finding
+from burnish.data.template import Tokenizer, apply_template, plain_text
 from burnish.errors import RenderError
 
-
-class Tokenizer(Protocol):
-    """The part of a transformers tokenizer that rendering needs."""
-
-    chat_template: Any
-
-    def apply_chat_template(self, conversation: Any, **kwargs: Any) -> Any: ...
-    def __call__(self, text: Any, **kwargs: Any) -> Any: ...
-    def decode(self, token_ids: Any, **kwargs: Any) -> Any: ...
+THOUGHT_END = "</think>"
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class RenderedExample:
 
     @cached_property
     def num_supervised(self) -> int:
-        return sum(self.loss_mask)
+        """Tokens that are learned; the first of all is not, since nothing predicts it."""
+        return sum(self.loss_mask[1:])
 
     @cached_property
     def length(self) -> int:
@@ -48,110 +54,222 @@ class RenderedExample:
 
 
 @dataclass(frozen=True)
+class Rendering:
+    """Rows with what they became: mostly one rendered example each, none where a finding says why."""
+
+    examples: list[Example]
+    rows: list[tuple[RenderedExample, ...]]
+    findings: list[Finding]
+
+    @property
+    def rendered(self) -> list[RenderedExample]:
+        """All of them in order."""
+        return [rendered for row in self.rows for rendered in row]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One answer as text: what the model is given, and what it has to write through the end of its turn."""
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class Renderer:
-    """A tokenizer with its chat template and the ids that end a turn."""
+    """A tokenizer with its chat template, the ids that end a turn, and whether answers begin with a thought."""
 
     tokenizer: Tokenizer
     end_of_turn_ids: frozenset[int]
+    thinking: bool = False
 
-    def prompt_ids(self, messages: Conversation) -> list[int]:
-        """The ids that the model is given to answer `messages`."""
-        return self._ids(self._text(messages, add_generation_prompt=True))
+    def prompt_text(self, messages: Conversation, tools: Sequence[str] = ()) -> str:
+        """What the model is given to answer `messages`.
 
-    def answer_ids(self, text: str) -> list[int]:
-        """The ids of an answer, without the end of the turn."""
-        return self._ids(text)
+        Raises:
+            RenderError: the template refuses them.
+        """
+        return self._text(messages, tools, add_generation_prompt=True)
+
+    def prompt_ids(self, messages: Conversation, tools: Sequence[str] = ()) -> list[int]:
+        """The ids that the model is given to answer `messages`; without any, those that begin a text."""
+        return self.ids(self.prompt_text(messages, tools)) if messages else [self.start_id]
+
+    def answer_ids(self, prompt: Conversation, text: str) -> list[int]:
+        """The ids of an answer to `prompt` as it is learned: as the template writes it, through the end of the turn."""
+        example = Example("answer", (*prompt, Message(Role.ASSISTANT, text)))
+        (rendered,) = self.render(example, supervise_all=False)
+        return [t for t, learned in zip(rendered.input_ids, rendered.loss_mask, strict=True) if learned]
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of a text as it stands."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def render(self, example: Example, *, supervise_all: bool = True) -> RenderedExample:
+    @cached_property
+    def bos_id(self) -> int | None:
+        """The id that the tokenizer itself puts before a text, None where it puts none there."""
+        bos = self.tokenizer.bos_token_id
+        return bos if bos is not None and list(self.tokenizer("")["input_ids"])[:1] == [bos] else None
+
+    @cached_property
+    def start_id(self) -> int:
+        """What a text without a prompt begins with; without a BOS the end token, which parts texts in pretraining."""
+        return min(self.end_of_turn_ids) if self.bos_id is None else self.bos_id
+
+    @cached_property
+    def end_of_turn_id(self) -> int:
+        """The one of `end_of_turn_ids` that the template writes."""
+        return self.answer_ids(build_conversation(None, (Role.USER, "a")), "b")[-1]
+
+    def render(self, example: Example, *, supervise_all: bool = True) -> list[RenderedExample]:
         """The ids and loss mask of an example; answers are learned with their end-of-turn token.
 
+        Several where the template rewrites earlier turns: one for each answer, behind the prompt of its own.
+
         Raises:
-            RenderError: the template is not faithful for this example; names it.
+            RowError: the row cannot be learned from; names it.
         """
-        messages = example.messages
-        answers = [i for i, message in enumerate(messages) if message.role is Role.ASSISTANT]
-        learned = answers if supervise_all else answers[-1:]
-        ids: list[int] = []
-        mask: list[bool] = []
-        text_done, prompt_length = "", 0
-        for i in learned:
-            prompt = self._text(messages[:i], add_generation_prompt=True)
-            whole = self._text(messages[: i + 1], add_generation_prompt=False)
-            if not (prompt.startswith(text_done) and whole.startswith(prompt)):
-                raise RenderError(f"{example.id}: {_UNFAITHFUL}")
-            before = self._ids(prompt[len(text_done) :])
-            answer = self._ids(whole[len(prompt) :])
-            kept = self._through_end_of_turn(example, answer, messages[i])
+        if not example.prompt:
+            return [self._render_text(example)]
+        learned = [i for i, m in enumerate(example.messages) if m.role is Role.ASSISTANT and m.is_learned]
+        if not learned:
+            raise RowError(NOTHING_LEARNED.found("every answer has a weight of 0.", example.id))
+        turns = [self._turn(example, i) for i in (learned if supervise_all else learned[-1:])]
+        if together := self._join(example, turns):
+            return [together]
+        return [alone for turn in turns if (alone := self._join(example, [turn]))]
+
+    def _render_text(self, example: Example) -> RenderedExample:
+        """An answer to nothing is plain text: no template, all of it learned, closed by the end token."""
+        text = self.ids(example.target)
+        if not text:
+            raise RowError(NOTHING_LEARNED.found("the text is empty.", example.id))
+        ids = [self.start_id, *text, min(self.end_of_turn_ids)]
+        self._num_learned(example, ids[1:])
+        return RenderedExample(example.id, tuple(ids), (False, *[True] * (len(ids) - 1)), 1)
+
+    def _turn(self, example: Example, i: int) -> Turn:
+        """The answer that message `i` is, as text."""
+        before = example.messages[:i]
+        try:
+            prompt = self._text(before, example.tools, add_generation_prompt=True)
+            whole = self._text(example.messages[: i + 1], example.tools, add_generation_prompt=False)
+        except RenderError as error:
+            raise RowError(TEMPLATE_REFUSES.found(f"{error}.", example.id)) from error
+        answer = whole[len(prompt) :] if whole.startswith(prompt) else _answer_behind(before[-1], prompt, whole)
+        if answer is None:
+            raise RowError(PROMPT_DIFFERS.found(_describe_difference(prompt, whole), example.id))
+        if lost := _left_out(before, prompt, example.messages[i], answer) or self._calls_left_out(example, i, prompt):
+            raise RowError(LEFT_OUT.found(f"the chat template does not write {lost}.", example.id))
+        return Turn(prompt, answer)
+
+    def _calls_left_out(self, example: Example, i: int, prompt: str) -> str | None:
+        """Earlier tool calls, if the prompt reads the same without them. (Names do not tell: tools have them too.)"""
+        before = example.messages[:i]
+        silent = tuple(replace(message, tool_calls=()) for message in before)
+        if silent == before:
+            return None
+        try:
+            is_same = self.prompt_text(silent, example.tools) == prompt
+        except RenderError:  # it wants an answer, or a call for the tool's
+            return None
+        return "earlier tool calls" if is_same else None
+
+    def _join(self, example: Example, turns: Sequence[Turn]) -> RenderedExample | None:
+        """Turns as one example; None if they do not read, id by id, as a beginning of each other."""
+        ids, mask = list[int](), list[bool]()
+        done, prompt_length = "", 0
+        for turn in turns:
+            if not turn.prompt.startswith(done):
+                return None
+            before, answer = self.ids(turn.prompt[len(done) :]), self.ids(turn.answer)
+            kept = self._num_learned(example, answer)
             ids += before + answer
             mask += [False] * len(before) + [j < kept for j in range(len(answer))]
-            text_done, prompt_length = whole, len(ids) - len(answer)
-        if ids[:prompt_length] != self.prompt_ids(example.prompt):
-            raise RenderError(f"{example.id}: {_UNFAITHFUL}")
+            done, prompt_length = turn.prompt + turn.answer, len(ids) - len(answer)
+        if len(turns) > 1 and ids[:prompt_length] != self.ids(turns[-1].prompt):
+            return None
         return RenderedExample(example.id, tuple(ids), tuple(mask), prompt_length)
 
-    def _through_end_of_turn(self, example: Example, answer: Sequence[int], message: Message) -> int:
-        """How many ids of a rendered answer are learned: all through the last end-of-turn token."""
+    def _num_learned(self, example: Example, answer: Sequence[int]) -> int:
+        """How many ids of a rendered answer are learned: all through the end-of-turn token."""
         ends = [j for j, token in enumerate(answer) if token in self.end_of_turn_ids]
         if not ends:
-            raise RenderError(
-                f"{example.id}: the chat template writes no end-of-turn token after the answer, so the model would "
-                "never learn to stop. Mend the base model's chat template."
-            )
-        rest = self.tokenizer.decode(list(answer[ends[-1] + 1 :]))
+            reason = "the chat template writes no end-of-turn token after the answer, so the model would never learn to"
+            raise RowError(NO_END_OF_TURN.found(f"{reason} stop.", example.id))
+        rest = str(self.tokenizer.decode(list(answer[ends[-1] + 1 :])))
         if rest.strip():
-            raise RenderError(f"{example.id}: the chat template writes {rest.strip()!r} after the end of the turn.")
+            reason = f"the chat template writes {rest.strip()!r} after the end of the turn."
+            raise RowError(TEXT_AFTER_END.found(reason, example.id))
         if len(ends) > 1:
-            raise RenderError(
-                f"{example.id}: the answer holds the end-of-turn token itself ({message.content[:40]!r}...). Remove it."
-            )
+            found = str(self.tokenizer.decode([answer[ends[0]]]))
+            raise RowError(END_IN_ANSWER.found(f"the answer holds the end-of-turn token {found!r} itself.", example.id))
         return ends[-1] + 1
 
-    def _text(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
-        if not self.tokenizer.chat_template:
-            return self._plain_text(messages, add_generation_prompt=add_generation_prompt)
-        try:
-            text = self.tokenizer.apply_chat_template(
-                to_dicts(messages), tokenize=False, add_generation_prompt=add_generation_prompt
+    def _text(self, messages: Sequence[Message], tools: Sequence[str], *, add_generation_prompt: bool) -> str:
+        if self.tokenizer.chat_template:
+            return apply_template(
+                self.tokenizer,
+                messages,
+                tools=tools,
+                thinking=self.thinking,
+                add_generation_prompt=add_generation_prompt,
             )
-        except Exception as error:  # jinja templates raise what they like
-            raise RenderError(f"the base model's chat template refuses a conversation: {error}") from error
-        return str(text)
-
-    def _plain_text(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
-        """For base models without a chat template: the texts in turn, an answer closed by the end token."""
-        end = self.tokenizer.decode([min(self.end_of_turn_ids)])
-        parts = [m.content + (end if m.role is Role.ASSISTANT else "\n") for m in messages]
-        return "".join(parts)
-
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+        start = "" if self.bos_id is None else str(self.tokenizer.decode([self.bos_id]))
+        return plain_text(messages, start=start, end=str(self.tokenizer.decode([min(self.end_of_turn_ids)])))
 
 
-_UNFAITHFUL = (
-    "the chat template renders the conversation differently for training and for inference. "
-    'Set data.supervise = "last", or use a base model whose template keeps earlier turns as they are.'
-)
+def render_rows(renderer: Renderer, examples: Sequence[Example], *, supervise_all: bool) -> Rendering:
+    """Render examples in order; a row that cannot be rendered has a finding in place of ids."""
+    rendering = Rendering(list(examples), [], [])
+    for example in examples:
+        try:
+            rendering.rows.append(tuple(renderer.render(example, supervise_all=supervise_all)))
+        except RowError as fault:
+            rendering.rows.append(())
+            rendering.findings.append(fault.finding)
+    return rendering
 
 
-def render_all(renderer: Renderer, examples: Sequence[Example], *, supervise_all: bool) -> list[RenderedExample]:
-    """Render examples in order."""
-    return [renderer.render(example, supervise_all=supervise_all) for example in examples]
+def _answer_behind(asked: Message, prompt: str, whole: str) -> str | None:
+    """The answer in a template's text whose earlier part is not the prompt; None where it cannot be told.
 
-
-def check_lengths(rendered: Sequence[RenderedExample], max_length: int) -> None:
-    """Refuse examples over `max_length` tokens: cutting them would cut answers.
-
-    Raises:
-        RenderError: names the examples.
+    Mistral's template, for one, writes the system message into the last message if that is the user's, and nowhere
+    once an answer follows. Such an answer stands behind the words that were asked and the generation prompt.
     """
-    long = [(r.id, len(r.input_ids)) for r in rendered if len(r.input_ids) > max_length]
-    if long:
-        shown = ", ".join(f"{name} ({length:,})" for name, length in long[:10]) + (", ..." if len(long) > 10 else "")
-        raise RenderError(
-            f"{len(long)} of {len(rendered)} examples are longer than data.max_length = {max_length:,} tokens: "
-            f"{shown}. Shorten or remove them, or raise data.max_length; burnish never cuts an answer."
-        )
+    start = prompt.rfind(asked.content.strip())
+    _, found, answer = whole.rpartition(prompt[start:])
+    return answer if asked.content.strip() and start >= 0 and found else None
+
+
+def _describe_difference(prompt: str, whole: str) -> str:
+    same = next(
+        (i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole))
+    )
+    return (
+        "the chat template renders the conversation differently for training and for inference: "
+        f"{whole[same : same + 30]!r} where the prompt has {prompt[same : same + 30]!r}."
+    )
+
+
+def _left_out(before: Conversation, prompt: str, answer: Message, answer_text: str) -> str | None:
+    """The first text that the template does not write. Earlier thoughts are its own affair, and so is a system
+    message, which may hold switches for the template."""
+    for message in before:
+        if message.role in (Role.USER, Role.TOOL) and not _is_in(message.content, prompt):
+            return f"the {message.role.value} message {message.content.strip()[:40]!r}"
+    for call in answer.tool_calls:
+        if call.name not in answer_text:
+            return f"the call of {call.name!r}"
+    said = answer.content.rpartition(THOUGHT_END)[2]
+    return None if _is_in(said, answer_text) else f"the answer {said.strip()[:40]!r} as it stands"
+
+
+def _is_in(content: str, text: str) -> bool:
+    """Whether the content was written, as it stands or as JSON."""
+    words = content.strip()
+    return words in text or any(json.dumps(words, ensure_ascii=is_ascii)[1:-1] in text for is_ascii in (False, True))
