@@ -28,6 +28,10 @@ class Piece:
     ids: tuple[int, ...]
     kind: PieceKind
 
+    @property
+    def num_tokens(self) -> int:
+        return len(self.ids)
+
 
 def cut_into_pieces(renderer: Renderer, rendered: RenderedExample) -> list[Piece]:
     """All tokens in order; pieces never lie across the edge of what is learned."""
@@ -55,7 +59,7 @@ def _kind(renderer: Renderer, token: int, is_learned: bool) -> PieceKind:
 
 
 def _text_behind(renderer: Renderer, before: Sequence[int], ids: Sequence[int]) -> str:
-    """What the ids add to the text: some tokenizers drop the space that a token begins with if it comes first."""
+    """What the ids add to the text; some tokenizers drop the space that a token begins with if it comes first."""
 
     def decode(tokens: Sequence[int]) -> str:
         return str(renderer.tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))

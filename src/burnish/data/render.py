@@ -69,10 +69,11 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Turn:
-    """One answer as text: what the model is given, and what it has to write through the end of its turn."""
+    """One answer: what the model is given, what it has to write, and how much of that is learned."""
 
-    prompt: str
-    answer: str
+    prompt: list[int]
+    answer: list[int]
+    num_learned: int
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,8 @@ class Renderer:
         if not learned:
             raise RowError(NOTHING_LEARNED.found("every answer has a weight of 0.", example.id))
         turns = [self._turn(example, i) for i in (learned if supervise_all else learned[-1:])]
-        if together := self._join(example, turns):
-            return [together]
-        return [alone for turn in turns if (alone := self._join(example, [turn]))]
+        together = _join(example, turns)
+        return [together] if together else [alone for turn in turns if (alone := _join(example, [turn]))]
 
     def _render_text(self, example: Example) -> RenderedExample:
         """An answer to nothing is plain text: no template, all of it learned, closed by the end token."""
@@ -153,7 +153,7 @@ class Renderer:
         return RenderedExample(example.id, tuple(ids), (False, *[True] * (len(ids) - 1)), 1)
 
     def _turn(self, example: Example, i: int) -> Turn:
-        """The answer that message `i` is, as text."""
+        """The answer that message `i` is."""
         before = example.messages[:i]
         try:
             prompt = self._text(before, example.tools, add_generation_prompt=True)
@@ -165,7 +165,15 @@ class Renderer:
             raise RowError(PROMPT_DIFFERS.found(_describe_difference(prompt, whole), example.id))
         if lost := _left_out(before, prompt, example.messages[i], answer) or self._calls_left_out(example, i, prompt):
             raise RowError(LEFT_OUT.found(f"the chat template does not write {lost}.", example.id))
-        return Turn(prompt, answer)
+        prompt_ids, answer_ids = self._ids_of_both(prompt, answer)
+        return Turn(prompt_ids, answer_ids, self._num_learned(example, answer_ids))
+
+    def _ids_of_both(self, prompt: str, answer: str) -> tuple[list[int], list[int]]:
+        """The prompt as it is at inference, and the answer as it is behind it, unless tokens reach over the edge."""
+        prompt_ids, whole_ids = self.ids(prompt), self.ids(prompt + answer)
+        num_prompt = len(prompt_ids)
+        is_prefix = whole_ids[:num_prompt] == prompt_ids
+        return prompt_ids, whole_ids[num_prompt:] if is_prefix else self.ids(answer)
 
     def _calls_left_out(self, example: Example, i: int, prompt: str) -> str | None:
         """Earlier tool calls, if the prompt reads the same without them. (Names do not tell: tools have them too.)"""
@@ -178,22 +186,6 @@ class Renderer:
         except RenderError:  # it wants an answer, or a call for the tool's
             return None
         return "earlier tool calls" if is_same else None
-
-    def _join(self, example: Example, turns: Sequence[Turn]) -> RenderedExample | None:
-        """Turns as one example; None if they do not read, id by id, as a beginning of each other."""
-        ids, mask = list[int](), list[bool]()
-        done, prompt_length = "", 0
-        for turn in turns:
-            if not turn.prompt.startswith(done):
-                return None
-            before, answer = self.ids(turn.prompt[len(done) :]), self.ids(turn.answer)
-            kept = self._num_learned(example, answer)
-            ids += before + answer
-            mask += [False] * len(before) + [j < kept for j in range(len(answer))]
-            done, prompt_length = turn.prompt + turn.answer, len(ids) - len(answer)
-        if len(turns) > 1 and ids[:prompt_length] != self.ids(turns[-1].prompt):
-            return None
-        return RenderedExample(example.id, tuple(ids), tuple(mask), prompt_length)
 
     def _num_learned(self, example: Example, answer: Sequence[int]) -> int:
         """How many ids of a rendered answer are learned: all through the end-of-turn token."""
@@ -235,15 +227,28 @@ def render_rows(renderer: Renderer, examples: Sequence[Example], *, supervise_al
     return rendering
 
 
+def _join(example: Example, turns: Sequence[Turn]) -> RenderedExample | None:
+    """Turns as one example; None if one's prompt does not begin, id by id, with all that came before."""
+    ids, mask, prompt_length = list[int](), list[bool](), 0
+    for turn in turns:
+        if turn.prompt[: len(ids)] != ids:
+            return None
+        mask += [False] * (len(turn.prompt) - len(ids)) + [j < turn.num_learned for j in range(len(turn.answer))]
+        ids, prompt_length = turn.prompt + turn.answer, len(turn.prompt)
+    return RenderedExample(example.id, tuple(ids), tuple(mask), prompt_length)
+
+
 def _answer_behind(asked: Message, prompt: str, whole: str) -> str | None:
     """The answer in a template's text whose earlier part is not the prompt; None where it cannot be told.
 
     Mistral's template, for one, writes the system message into the last message if that is the user's, and nowhere
     once an answer follows. Such an answer stands behind the words that were asked and the generation prompt.
     """
-    start = prompt.rfind(asked.content.strip())
-    _, found, answer = whole.rpartition(prompt[start:])
-    return answer if asked.content.strip() and start >= 0 and found else None
+    words = asked.content.strip()
+    if not words or words not in prompt:
+        return None
+    _, found, answer = whole.rpartition(prompt[prompt.rfind(words) :])
+    return answer if found else None
 
 
 def _describe_difference(prompt: str, whole: str) -> str:

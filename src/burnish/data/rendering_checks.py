@@ -62,7 +62,7 @@ TURNS_APART = Check(
 
 def check_rendering(renderer: Renderer, rendering: Rendering) -> list[Finding]:
     """The findings about rows that could be rendered."""
-    examples = rendering.examples
+    examples = [example for example, row in zip(rendering.examples, rendering.rows, strict=True) if row]
     findings = [
         _bos(renderer, rendering),
         _tools_ignored(renderer, examples),
