@@ -5,7 +5,6 @@ as it grows decides the rest: where a later render begins with all of an earlier
 example; where a template rewrites earlier turns (drops their thoughts, moves the tools), it is one for each answer.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,11 +21,10 @@ from burnish.data.faults import (
     TEXT_AFTER_END,
     RowError,
 )
+from burnish.data.fidelity import answer_behind, describe_difference, left_out
 from burnish.data.finding import Finding
 from burnish.data.template import Tokenizer, apply_template, plain_text
 from burnish.errors import RenderError
-
-THOUGHT_END = "</think>"
 
 
 @dataclass(frozen=True)
@@ -160,10 +158,10 @@ class Renderer:
             whole = self._text(example.messages[: i + 1], example.tools, add_generation_prompt=False)
         except RenderError as error:
             raise RowError(TEMPLATE_REFUSES.found(f"{error}.", example.id)) from error
-        answer = whole[len(prompt) :] if whole.startswith(prompt) else _answer_behind(before[-1], prompt, whole)
+        answer = whole[len(prompt) :] if whole.startswith(prompt) else answer_behind(before[-1], prompt, whole)
         if answer is None:
-            raise RowError(PROMPT_DIFFERS.found(_describe_difference(prompt, whole), example.id))
-        if lost := _left_out(before, prompt, example.messages[i], answer) or self._calls_left_out(example, i, prompt):
+            raise RowError(PROMPT_DIFFERS.found(describe_difference(prompt, whole), example.id))
+        if lost := left_out(before, prompt, example.messages[i], answer) or self._calls_left_out(example, i, prompt):
             raise RowError(LEFT_OUT.found(f"the chat template does not write {lost}.", example.id))
         prompt_ids, answer_ids = self._ids_of_both(prompt, answer)
         return Turn(prompt_ids, answer_ids, self._num_learned(example, answer_ids))
@@ -236,45 +234,3 @@ def _join(example: Example, turns: Sequence[Turn]) -> RenderedExample | None:
         mask += [False] * (len(turn.prompt) - len(ids)) + [j < turn.num_learned for j in range(len(turn.answer))]
         ids, prompt_length = turn.prompt + turn.answer, len(turn.prompt)
     return RenderedExample(example.id, tuple(ids), tuple(mask), prompt_length)
-
-
-def _answer_behind(asked: Message, prompt: str, whole: str) -> str | None:
-    """The answer in a template's text whose earlier part is not the prompt; None where it cannot be told.
-
-    Mistral's template, for one, writes the system message into the last message if that is the user's, and nowhere
-    once an answer follows. Such an answer stands behind the words that were asked and the generation prompt.
-    """
-    words = asked.content.strip()
-    if not words or words not in prompt:
-        return None
-    _, found, answer = whole.rpartition(prompt[prompt.rfind(words) :])
-    return answer if found else None
-
-
-def _describe_difference(prompt: str, whole: str) -> str:
-    same = next(
-        (i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole))
-    )
-    return (
-        "the chat template renders the conversation differently for training and for inference: "
-        f"{whole[same : same + 30]!r} where the prompt has {prompt[same : same + 30]!r}."
-    )
-
-
-def _left_out(before: Conversation, prompt: str, answer: Message, answer_text: str) -> str | None:
-    """The first text that the template does not write. Earlier thoughts are its own affair, and so is a system
-    message, which may hold switches for the template."""
-    for message in before:
-        if message.role in (Role.USER, Role.TOOL) and not _is_in(message.content, prompt):
-            return f"the {message.role.value} message {message.content.strip()[:40]!r}"
-    for call in answer.tool_calls:
-        if call.name not in answer_text:
-            return f"the call of {call.name!r}"
-    said = answer.content.rpartition(THOUGHT_END)[2]
-    return None if _is_in(said, answer_text) else f"the answer {said.strip()[:40]!r} as it stands"
-
-
-def _is_in(content: str, text: str) -> bool:
-    """Whether the content was written, as it stands or as JSON."""
-    words = content.strip()
-    return words in text or any(json.dumps(words, ensure_ascii=is_ascii)[1:-1] in text for is_ascii in (False, True))

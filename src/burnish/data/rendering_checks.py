@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from burnish.conversation import Conversation, Role, build_conversation
 from burnish.data.example import Example
+from burnish.data.fidelity import THOUGHT_END
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.render import THOUGHT_END, Renderer, Rendering
+from burnish.data.render import Renderer, Rendering
 from burnish.data.template import template_source
 from burnish.errors import RenderError
 
@@ -106,7 +107,7 @@ def _special_tokens(renderer: Renderer, examples: Sequence[Example]) -> list[Fin
     findings = []
     for example in examples:
         for n, message in enumerate(example.messages, start=1):
-            if found := sorted(set(pattern.findall(message.content))):
+            if found := list(dict.fromkeys(pattern.findall(message.content))):
                 told = f"message {n} ({message.role.value}) holds {', '.join(found)}."
                 findings.append(SPECIAL_TOKENS.found(told, example.id))
     return findings
