@@ -213,6 +213,7 @@ def _run_arm(arm: "Arm", model: Any, prepared: Prepared, run_dir: RunDir, screen
                 labels=prepared.form.labels,
                 max_new_tokens=int(recipe.evaluate.max_new_tokens),
                 batch_size=recipe.evaluate.batch_size,
+                tools=[example.tools for example in test],
                 on_done=lambda count: advance(count, ""),
             )
         return judge_answers(answers, prompts, test, _metric(recipe))
@@ -312,6 +313,7 @@ def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir) -> None:
         labels=prepared.form.labels,
         fields=prepared.form.fields,
         max_new_tokens=int(prepared.recipe.evaluate.max_new_tokens),
+        thinking=prepared.renderer.thinking,
     )
     with new_folder(run_dir.adapter) as draft:
         save_adapter(model, draft, card)

@@ -11,6 +11,7 @@ from burnish.data import (
     Finding,
     RenderedExample,
     Renderer,
+    Rendering,
     Severity,
     Split,
     Table,
@@ -18,12 +19,16 @@ from burnish.data import (
     build_examples,
     check_answers,
     check_examples,
-    check_lengths,
+    check_rendering,
+    check_test_length,
     count_duplicates,
     fields_of,
+    fit_length,
+    has_thoughts,
     labels_of,
     load_table,
     locate,
+    refuse_errors,
     render_cached,
     require_sound,
     sha256_of_data,
@@ -42,6 +47,7 @@ from burnish.recipe import (
     RowFacts,
     TokenFacts,
     load_recipe,
+    resolve_length,
     resolve_memory,
     resolve_rows,
     resolve_tokens,
@@ -250,12 +256,14 @@ def _settle_rows(loaded: LoadedRecipe, table: Table) -> tuple[LoadedRecipe, Task
     labels = _names(recipe.prompt.labels) or labels_of(table)
     fields = _names(recipe.prompt.fields) or fields_of(table)
     form = TaskForm(recipe.task, "", labels, fields)
-    words = sorted(len(example.target.split()) for example in build_examples(table, form))
+    examples = build_examples(table, form)
+    words = sorted(len(example.target.split()) for example in examples)
     facts = RowFacts(
         num_rows=len(table.rows),
         labels=labels,
         fields=fields,
         system=system_prompt_of(table, labels, fields),
+        has_thoughts=has_thoughts(examples),
         median_target_words=words[len(words) // 2],
     )
     settled = resolve_rows(loaded, facts)
@@ -281,30 +289,22 @@ def _finish_preparing(
     from burnish.model.device import choose_device, measure_bf16_speedup
 
     base = find_base(loaded.recipe.model.base, screen.say)
-    renderer = Renderer(*load_tokenizer(base))
-    supervise_all = loaded.recipe.data.supervise == "all"
-    rendered = {
-        part: render_cached(
-            renderer,
-            getattr(split, part),
-            supervise_all=supervise_all,
-            cache=cache_dir(),
-            fingerprint=base.fingerprint,
-        )
-        for part in ("train", "validation", "test")
-    }
+    renderer = Renderer(*load_tokenizer(base), thinking=bool(loaded.recipe.prompt.thinking))
+    loaded = resolve_length(loaded, context_length(base))
+    renderings = _render_split(renderer, split, loaded.recipe, base)
+    findings += [f for rendering in renderings.values() for f in rendering.findings if f not in findings]
+    refuse_errors(findings)
+    split = replace(split, train=renderings["train"].examples, validation=renderings["validation"].examples)
+    rendered = {part: rendering.rendered for part, rendering in renderings.items()}
     everything = [example for part in rendered.values() for example in part]
     is_asked = loaded.recipe.train.precision == "auto"
     facts = TokenFacts(
         num_train_rows=len(split.train),
-        longest_example=max(len(r.input_ids) for r in everything),
         longest_target=max(len(r.input_ids) - r.prompt_length for r in everything),
-        context_length=context_length(base),
         bf16_speedup=measure_bf16_speedup(choose_device(), width(base)) if is_asked else 0.0,
     )
     settled = resolve_tokens(loaded, facts)
-    check_lengths(everything, int(settled.recipe.data.max_length))
-    longest = max(2048, facts.longest_example)
+    longest = max(2048, *(len(r.input_ids) for r in everything))
     rehearsal = _rehearse(base, settled.recipe)
     plan = _plan(rehearsal, settled.recipe, rendered["train"], longest, num_ranks) if rehearsal else None
     settled = resolve_memory(
@@ -315,6 +315,36 @@ def _finish_preparing(
         reason=plan.reason if plan else "what it needs is not known",
     )
     return Prepared(settled, base, renderer, split, form, findings, details, rendered, rehearsal, plan)
+
+
+def _render_split(renderer: Renderer, split: Split, recipe: Recipe, base: "BaseFiles") -> dict[str, Rendering]:
+    """The three parts, rendered, with rows that fit, and with what was found."""
+    from burnish.model.base import context_length
+
+    max_length, on_too_long = int(recipe.data.max_length), recipe.data.on_too_long
+    supervise_all = recipe.data.supervise == "all"
+    parts = {}
+    for part in ("train", "validation", "test"):
+        rendering = render_cached(
+            renderer,
+            getattr(split, part),
+            supervise_all=supervise_all and part != "test",
+            cache=cache_dir(),
+            fingerprint=base.fingerprint,
+        )
+        if part == "test":
+            rendering.findings.extend(
+                check_test_length(
+                    rendering, max_length=max_length, context_length=context_length(base), on_too_long=on_too_long
+                )
+            )
+        else:
+            rendering = fit_length(
+                rendering, renderer, max_length=max_length, on_too_long=on_too_long, supervise_all=supervise_all
+            )
+        rendering.findings.extend(check_rendering(renderer, rendering))
+        parts[part] = rendering
+    return parts
 
 
 def _rehearse(base: "BaseFiles", recipe: Recipe) -> "Rehearsal | None":

@@ -85,7 +85,7 @@ def load_specialist(adapter: Path) -> Specialist:
 
     card = read_card(adapter)
     base = find_base(card.base_model)
-    renderer = Renderer(*load_tokenizer(base))
+    renderer = Renderer(*load_tokenizer(base), thinking=card.thinking)
     model = load_adapter(load_model(base, dtype=torch.float32, device=choose_device()), adapter, base)
     return Specialist(model, renderer, card)
 

@@ -3,7 +3,7 @@
 import json
 
 from burnish.data import Finding
-from burnish.data.answers import check_boilerplate, check_forms, check_repeated_questions
+from burnish.data.checks.answers import check_boilerplate, check_forms, check_repeated_questions
 from tests.data.datasets import questions
 
 TEXT = "this is a text of its own which no label has and it goes on"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from burnish.data import Example, Finding, check_leaks, check_similar, cluster_copies
-from burnish.data.duplicates import check_conflicts, check_duplicates
-from burnish.data.folding import fold, is_telling, names_in
+from burnish.data.checks.duplicates import check_conflicts, check_duplicates
+from burnish.data.checks.folding import fold, is_telling, names_in
 from tests.data.datasets import DATASETS, dataset, needs_datasets, question, questions
 
 IDS = ("duplicate_row", "near_duplicate", "conflicting_label", "in_train", "near_in_train", "in_train_other_label")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from burnish.data import Finding
-from burnish.data.labels import check_label_balance, check_label_variants
+from burnish.data.checks.labels import check_label_balance, check_label_variants
 from tests.data.datasets import DATASETS, dataset, needs_datasets, questions
 
 

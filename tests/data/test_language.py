@@ -1,6 +1,6 @@
 """Languages: strays and the mix are told; short texts and one language are not."""
 
-from burnish.data.language import check_languages, languages
+from burnish.data.checks.language import check_languages, languages
 from tests.data.datasets import questions
 
 ENGLISH = "The delivery was late again, and nobody told me where my parcel could be ({})."

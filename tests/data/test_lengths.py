@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from burnish.data.lengths import check_long_messages, check_short_answers, robust_z
+from burnish.data.checks.lengths import check_long_messages, check_short_answers, robust_z
 from tests.data.datasets import DATASETS, dataset, needs_datasets, questions
 
 ANSWERS = [("q", "word " * (60 + 7 * n)) for n in range(20)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from burnish.data import Example, check_labels, check_losses
-from burnish.data.mislabelled import NUM_FOLDS, out_of_fold_probabilities, strangeness
+from burnish.data.checks.mislabelled import NUM_FOLDS, out_of_fold_probabilities, strangeness
 from tests.data.datasets import questions
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnish.data.clusters import cluster
-from burnish.data.folding import fold, is_telling, names_in
-from burnish.data.near import find_near_texts
+from burnish.data.checks.clusters import cluster
+from burnish.data.checks.folding import fold, is_telling, names_in
+from burnish.data.checks.near import find_near_texts
 
 
 def near(*texts: str, among: tuple[str, ...] = ()) -> list[tuple[int, int]]:

@@ -12,21 +12,24 @@ from burnish.recipe import (
     TokenFacts,
     build_recipe,
     origins_of_all,
+    resolve_length,
     resolve_memory,
     resolve_rows,
     resolve_tokens,
 )
 
 ROWS = RowFacts(num_rows=400, labels=("a", "b"), system="Classify.", median_target_words=1)
-TOKENS = TokenFacts(num_train_rows=300, longest_example=90, longest_target=40, context_length=8192, bf16_speedup=1.0)
+TOKENS = TokenFacts(num_train_rows=300, longest_target=40, bf16_speedup=1.0)
 
 
 def recipe(*overrides: str, task: str = "classification", **data: Any) -> LoadedRecipe:
     return build_recipe({"task": task, "data": {"train": "rows.jsonl", **data}}, overrides=overrides)
 
 
-def resolve(*overrides: str, rows: RowFacts = ROWS, tokens: TokenFacts = TOKENS, **kwargs: Any) -> LoadedRecipe:
-    settled = resolve_tokens(resolve_rows(recipe(*overrides, **kwargs), rows), tokens)
+def resolve(
+    *overrides: str, rows: RowFacts = ROWS, context: int = 8192, tokens: TokenFacts = TOKENS, **kwargs: Any
+) -> LoadedRecipe:
+    settled = resolve_tokens(resolve_length(resolve_rows(recipe(*overrides, **kwargs), rows), context), tokens)
     return resolve_memory(
         settled, micro_batch_tokens=3000, recompute_layers=True, shard_base=True, reason="needs 1.0 GB of 0.9 GB"
     )
@@ -35,7 +38,7 @@ def resolve(*overrides: str, rows: RowFacts = ROWS, tokens: TokenFacts = TOKENS,
 def test_no_auto_is_left_and_each_has_a_reason() -> None:
     before = {key for key, value, _ in origins_of_all(recipe()) if value == AUTO}
     after = {key: (value, origin) for key, value, origin in origins_of_all(resolve())}
-    assert len(before) == 17
+    assert len(before) == 18
     assert not [key for key, (value, _) in after.items() if value == AUTO]
     assert {key for key, (_, origin) in after.items() if origin.kind is OriginKind.AUTO} == before
     assert all(after[key][1].detail for key in before)
@@ -83,14 +86,14 @@ def test_the_metric_suits_the_task(task: str, words: float, metric: str) -> None
 
 
 def test_tokens_and_device_decide() -> None:
-    few = TokenFacts(num_train_rows=199, longest_example=3000, longest_target=1, context_length=512, bf16_speedup=1.3)
-    settled = resolve(tokens=few).recipe
+    few = TokenFacts(num_train_rows=199, longest_target=1, bf16_speedup=1.3)
+    settled = resolve(tokens=few, context=512).recipe
     assert settled.data.max_length == 512
     assert (settled.train.micro_batch_tokens, settled.train.recompute_layers) == (3000, True)
     assert (settled.train.batch_size, settled.train.epochs, settled.adapter.rank) == (4, 6, 16)
     assert (settled.train.precision, settled.evaluate.max_new_tokens, settled.evaluate.num_shots) == ("bf16", 1, 8)
-    many = TokenFacts(num_train_rows=1000, longest_example=9, longest_target=999, context_length=9999, bf16_speedup=1.2)
-    settled = resolve(task="chat", tokens=many).recipe
+    many = TokenFacts(num_train_rows=1000, longest_target=999, bf16_speedup=1.2)
+    settled = resolve(task="chat", tokens=many, context=9999).recipe
     assert settled.data.max_length == 2048
     assert (settled.train.batch_size, settled.train.epochs, settled.adapter.rank) == (8, 3, 32)
     assert (settled.train.precision, settled.evaluate.max_new_tokens, settled.evaluate.num_shots) == ("fp32", 256, 4)

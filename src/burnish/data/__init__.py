@@ -9,18 +9,22 @@ from burnish.data.build import (
     labels_of,
     system_prompt_of,
 )
-from burnish.data.check import check_examples
-from burnish.data.duplicates import check_leaks, check_similar, cluster_copies
+from burnish.data.checks.duplicates import check_leaks, check_similar, cluster_copies
+from burnish.data.checks.mislabelled import check_labels, check_losses
+from burnish.data.checks.rows import check_examples
 from burnish.data.example import Example, example_from_dict
-from burnish.data.finding import Check, Finding, Severity, group_by_check
+from burnish.data.finding import Check, Finding, Severity, group_by_check, refuse_errors
 from burnish.data.formats.detect import Detection, detect_format
-from burnish.data.load import Table, detect_file, load_table, refuse_errors, require_sound
-from burnish.data.mislabelled import check_labels, check_losses
+from burnish.data.load import Table, detect_file, load_table, require_sound
+from burnish.data.privacy.check import check_privacy
 from burnish.data.reading.locate import locate, sha256_of_data
 from burnish.data.reading.row import Row
 from burnish.data.reading.rows import read_rows
-from burnish.data.render import RenderedExample, Renderer, check_lengths, render_all
-from burnish.data.rendered import render_cached
+from burnish.data.rendering.cached import render_cached
+from burnish.data.rendering.checks import check_rendering, has_thoughts
+from burnish.data.rendering.length import check_test_length, fit_length
+from burnish.data.rendering.pieces import Piece, PieceKind, cut_into_pieces
+from burnish.data.rendering.render import RenderedExample, Renderer, Rendering, render_rows
 from burnish.data.split import Split, count_duplicates, freeze_split, split_examples, thaw_split
 
 __all__ = [
@@ -28,8 +32,11 @@ __all__ = [
     "Detection",
     "Example",
     "Finding",
+    "Piece",
+    "PieceKind",
     "RenderedExample",
     "Renderer",
+    "Rendering",
     "Row",
     "Severity",
     "Split",
@@ -41,24 +48,29 @@ __all__ = [
     "check_examples",
     "check_labels",
     "check_leaks",
-    "check_lengths",
     "check_losses",
+    "check_privacy",
+    "check_rendering",
     "check_similar",
+    "check_test_length",
     "cluster_copies",
     "count_duplicates",
+    "cut_into_pieces",
     "detect_file",
     "detect_format",
     "example_from_dict",
     "fields_of",
+    "fit_length",
     "freeze_split",
     "group_by_check",
+    "has_thoughts",
     "labels_of",
     "load_table",
     "locate",
     "read_rows",
     "refuse_errors",
-    "render_all",
     "render_cached",
+    "render_rows",
     "require_sound",
     "sha256_of_data",
     "split_examples",

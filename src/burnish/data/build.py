@@ -7,9 +7,9 @@ from typing import Any
 
 from burnish.conversation import Conversation, Message, Role, Task, from_dicts
 from burnish.data.example import Example
-from burnish.data.finding import Check, Finding, Severity
+from burnish.data.finding import Check, Finding, Severity, refuse_errors
 from burnish.data.formats.draft import Draft, Kind
-from burnish.data.load import Table, refuse_errors
+from burnish.data.load import Table
 from burnish.data.prompt import default_system_prompt
 from burnish.data.reading.row import Row
 from burnish.data.reading.strict_json import parse_strict
@@ -74,7 +74,7 @@ def build_examples(table: Table, form: TaskForm) -> list[Example]:
     Raises:
         DataError: a label or field that `form` does not know.
     """
-    refuse_errors(table.path, check_answers(table, form))
+    refuse_errors(check_answers(table, form))
     return [_example(table, row, draft, form) for row, draft in _drafts(table)]
 
 

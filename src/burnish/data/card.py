@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from burnish.conversation import Task
 from burnish.data.finding import Finding, group_by_check
-from burnish.data.render import RenderedExample
+from burnish.data.rendering.render import RenderedExample
 from burnish.data.split import PARTS, Split
 
 MAX_BINS = 24

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from burnish.errors import DataError
+
+MAX_ERRORS_SHOWN = 20
+
 
 class Severity(StrEnum):
     """`error` stops a run, `warning` is told and kept in the report, `note` is worth knowing."""
@@ -55,3 +59,20 @@ def group_by_check(findings: Sequence[Finding]) -> list[list[Finding]]:
         groups[finding.check].append(finding)
     gravity = list(Severity)
     return sorted(groups.values(), key=lambda group: (gravity.index(group[0].severity), -len(group)))
+
+
+def refuse_errors(findings: Sequence[Finding]) -> None:
+    """Go no further where a finding is an error.
+
+    Raises:
+        DataError: tells the errors, each with its row and the remedy.
+    """
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    if not errors:
+        return
+    shown = [f"{error.row}: {error}" if error.row else str(error) for error in errors[:MAX_ERRORS_SHOWN]]
+    more = [f"... and {len(errors) - MAX_ERRORS_SHOWN:,} more"] if len(errors) > MAX_ERRORS_SHOWN else []
+    rows = {error.row for error in errors}
+    what = f"{len(rows):,} rows" if len(rows) > 1 else "a row"
+    head = [f"{what} cannot be used:"] if len(errors) > 1 else []
+    raise DataError("\n  ".join([*head, *shown, *more]))

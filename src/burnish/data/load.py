@@ -1,11 +1,11 @@
 """A file -> its sound rows, in the format that they are in, and everything that was found wrong with the others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from burnish.conversation import Task
-from burnish.data.finding import Check, Finding, Severity
+from burnish.data.finding import Check, Finding, Severity, refuse_errors
 from burnish.data.formats.detect import Detection, detect_format, other_format
 from burnish.data.formats.structure import check_draft
 from burnish.data.reading.locate import locate
@@ -13,8 +13,6 @@ from burnish.data.reading.row import Row
 from burnish.data.reading.rows import read_rows
 from burnish.data.times import sortable_time
 from burnish.errors import DataError
-
-MAX_PROBLEMS_SHOWN = 20
 
 OTHER_SHAPE = Check(
     "other_shape", Severity.ERROR, "a row of another format than the file's", "Write it as the others, or remove it."
@@ -79,7 +77,7 @@ def detect_file(name: str) -> tuple[Detection, int]:
     path = locate(name)
     rows, findings = read_rows(path)
     if not rows:
-        refuse_errors(path, findings)
+        refuse_errors(findings)
     return detect_format(rows, name=path.name), len(rows)
 
 
@@ -102,21 +100,8 @@ def require_sound(table: Table) -> Table:
     Raises:
         DataError: lists the rows that cannot be used, with line and remedy.
     """
-    refuse_errors(table.path, table.findings)
+    refuse_errors(table.findings)
     return table
-
-
-def refuse_errors(path: Path, findings: Sequence[Finding]) -> None:
-    """Raise a DataError that tells all errors among the findings about a file; nothing if there are none."""
-    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
-    if not errors:
-        return
-    shown = [f"{error.row}: {error}" if error.row else str(error) for error in errors[:MAX_PROBLEMS_SHOWN]]
-    more = len(errors) - len(shown)
-    num_rows = len({error.row for error in errors})
-    what = f"{num_rows} rows" if num_rows > 1 else "a row"
-    head = [f"{path.name}: {what} cannot be used:"] if len(errors) > 1 else []
-    raise DataError("\n  ".join([*head, *shown, *([f"... and {more} more"] if more else [])]))
 
 
 def _place(finding: Finding) -> tuple[str, int]:

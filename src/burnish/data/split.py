@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from burnish.data.duplicates import cluster_copies
+from burnish.data.checks.duplicates import cluster_copies
 from burnish.data.example import Example, example_from_dict
 from burnish.errors import DataError, RunError
 from burnish.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl

@@ -82,7 +82,7 @@ def base_answers(
             batch_size=batch_size,
             on_done=on_done,
         )
-        end = min(renderer.end_of_turn_ids)
+        end = renderer.end_of_turn_id
         answers = [[*g.token_ids, *([end] if g.has_ended else [])] for g in generations]
         write_json(path, {"answers": answers})
     return [
@@ -95,7 +95,7 @@ def text_examples(renderer: Renderer, rows: Sequence[dict[str, str]]) -> list[Re
     """Prose as it stands, without a chat template; every token but the first is scored."""
     examples = []
     for row in rows:
-        ids = tuple(renderer.answer_ids(row["text"]))
+        ids = tuple(renderer.ids(row["text"]))
         examples.append(RenderedExample(row["id"], ids, (False, *(True,) * (len(ids) - 1)), 1))
     return examples
 

@@ -30,14 +30,19 @@ def answer_prompts(
     labels: Sequence[str],
     max_new_tokens: int,
     batch_size: int,
+    tools: Sequence[Sequence[str]] = (),
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[Answer]:
-    """One answer a prompt, in order: one of `labels` where there are any, else free text."""
-    prompt_ids = [renderer.prompt_ids(prompt) for prompt in prompts]
+    """One answer a prompt, in order: one of `labels` where there are any, else free text.
+
+    `tools` are what each prompt may call, as JSON texts.
+    """
+    tools = tools or [()] * len(prompts)
+    prompt_ids = [renderer.prompt_ids(prompt, known) for prompt, known in zip(prompts, tools, strict=True)]
     lengths = [len(ids) for ids in prompt_ids]
     ends = renderer.end_of_turn_ids
     if labels:
-        label_ids = [[*renderer.answer_ids(label), min(ends)] for label in labels]
+        label_ids = [renderer.answer_ids(prompts[0], label) for label in labels]
         choices = choose_labels(model, prompt_ids, label_ids, pad_id=min(ends), batch_size=batch_size, on_done=on_done)
         pairs = zip(choices, lengths, strict=True)
         return [Answer(labels[choice.label_index], True, choice.latency_s, length) for choice, length in pairs]

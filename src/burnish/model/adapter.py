@@ -34,6 +34,8 @@ class AdapterCard:
     labels: tuple[str, ...]
     fields: tuple[str, ...]
     max_new_tokens: int
+    thinking: bool = False
+    """Whether the chat template was asked for answers that begin with a thought."""
 
 
 def attach_adapter(

@@ -2,8 +2,16 @@
 
 from burnish.recipe.load import LoadedRecipe, all_keys, build_recipe, load_recipe
 from burnish.recipe.origin import Origin, OriginKind
-from burnish.recipe.resolve import RowFacts, TokenFacts, origins_of_all, resolve_memory, resolve_rows, resolve_tokens
-from burnish.recipe.schema import AUTO, Baseline, Metric, Precision, Recipe, Schedule, Supervise
+from burnish.recipe.resolve import (
+    RowFacts,
+    TokenFacts,
+    origins_of_all,
+    resolve_length,
+    resolve_memory,
+    resolve_rows,
+    resolve_tokens,
+)
+from burnish.recipe.schema import AUTO, Baseline, Metric, OnTooLong, Precision, Recipe, Schedule, Supervise
 from burnish.recipe.write import describe_keys, dump_recipe, json_schema, starter_recipe
 
 __all__ = [
@@ -11,6 +19,7 @@ __all__ = [
     "Baseline",
     "LoadedRecipe",
     "Metric",
+    "OnTooLong",
     "Origin",
     "OriginKind",
     "Precision",
@@ -26,6 +35,7 @@ __all__ = [
     "json_schema",
     "load_recipe",
     "origins_of_all",
+    "resolve_length",
     "resolve_memory",
     "resolve_rows",
     "resolve_tokens",

@@ -18,6 +18,7 @@ class RowFacts:
     labels: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     system: str = ""
+    has_thoughts: bool = False
     median_target_words: float = 0.0
 
 
@@ -26,9 +27,7 @@ class TokenFacts:
     """What the split and its rendering tell."""
 
     num_train_rows: int
-    longest_example: int
     longest_target: int
-    context_length: int
     bf16_speedup: float
 
 
@@ -52,9 +51,19 @@ def resolve_rows(loaded: LoadedRecipe, facts: RowFacts) -> LoadedRecipe:
             "prompt.labels": (facts.labels, "the labels in the training file"),
             "prompt.fields": (facts.fields, "the keys of the targets, in order of appearance"),
             "prompt.system": (facts.system, "written from the task's labels or fields" if facts.system else "none"),
+            "prompt.thinking": (
+                facts.has_thoughts,
+                "answers hold thoughts" if facts.has_thoughts else "no answer holds a thought",
+            ),
             "evaluate.metric": (metric, why_metric),
         },
     )
+
+
+def resolve_length(loaded: LoadedRecipe, context_length: int) -> LoadedRecipe:
+    """Settle how long an example may be: it is needed before the rows are taken as they are."""
+    reason = "2,048, or the base model's context length if shorter"
+    return _settle(loaded, {"data.max_length": (min(context_length, 2048), reason)})
 
 
 def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
@@ -67,10 +76,6 @@ def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
     return _settle(
         loaded,
         {
-            "data.max_length": (
-                min(facts.context_length, 2048),
-                "2,048, or the base model's context length if shorter",
-            ),
             "adapter.rank": (16 if n < 1000 else 32, "16 below 1,000 training rows, 32 above"),
             "train.batch_size": (batch_size, "4 below 200 training rows, 8 above"),
             "train.epochs": (epochs, "6 below 200 training rows, 3 above; validation stops it earlier"),

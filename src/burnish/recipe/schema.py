@@ -27,6 +27,14 @@ class Supervise(StrEnum):
     LAST = "last"
 
 
+class OnTooLong(StrEnum):
+    """What is done with a row of train or validation that is over `data.max_length`."""
+
+    REFUSE = "refuse"
+    DROP = "drop"
+    TRUNCATE_PROMPT = "truncate_prompt"
+
+
 class Precision(StrEnum):
     """The number format of the frozen weights and activations; the adapter itself is always fp32."""
 
@@ -89,6 +97,11 @@ class DataSection(Section):
     test_share: Share | Auto = Field(AUTO, description="share of train that is held out for the verdict")
     split_seed: Seed = Field(0, description="seed of the split")
     max_length: Count | Auto = Field(AUTO, description="longest example that is accepted, in tokens")
+    on_too_long: OnTooLong = Field(
+        OnTooLong.REFUSE,
+        description="longer rows of train and validation: refuse all, drop them, or cut the middle of their longest "
+        "user messages; test rows are never dropped or cut",
+    )
     supervise: Supervise = Field(Supervise.ALL, description="which assistant turns of a conversation are learned")
 
 
@@ -96,6 +109,9 @@ class PromptSection(Section):
     """What the model is told; base and specialist see the same."""
 
     system: str | Auto = Field(AUTO, description='the system message; "" for none; chat rows keep their own')
+    thinking: bool | Auto = Field(
+        AUTO, description="whether answers begin with a thought, for chat templates that have a switch for it"
+    )
     labels: tuple[str, ...] | Auto = Field(AUTO, description="classification: the allowed labels")
     fields: tuple[str, ...] | Auto = Field(AUTO, description="extraction: the keys of the JSON object, in order")
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from burnish.data.render import RenderedExample
+from burnish.data.rendering.render import RenderedExample
 from burnish.errors import Interrupted
 from burnish.files import storage_errors, write_jsonl
 from burnish.train.checkpoint import Progress, list_checkpoints, load_checkpoint, save_checkpoint

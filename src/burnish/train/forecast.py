@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from burnish.data.render import RenderedExample
+from burnish.data.rendering.render import RenderedExample
 from burnish.model.adapter import base_of, recompute_layers
 from burnish.model.loss import ROWS_PER_CHUNK, Batch, hidden_states
 from burnish.train.pack import batches_for

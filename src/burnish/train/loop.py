@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from burnish.data.render import RenderedExample
+from burnish.data.rendering.render import RenderedExample
 from burnish.model.adapter import adapter_parameters, recompute_layers
 from burnish.model.loss import token_losses
 from burnish.recipe import Schedule

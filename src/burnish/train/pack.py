@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from burnish.data.render import RenderedExample
+from burnish.data.rendering.render import RenderedExample
 from burnish.model.attention import PackLayout, PrefixStore, build_layout, can_pack, packed_attention
 from burnish.model.loss import Batch
 from burnish.model.prefix import PrefixGroup, group_by_prefix

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from burnish.data.render import RenderedExample
+from burnish.data.rendering.render import RenderedExample
 from burnish.train.forecast import Rehearsal, StepSettings, heaviest
 
 # The rest is for what a forecast does not see: fragments, the evaluation, other programs.

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from burnish.data.render import RenderedExample
+from burnish.data.rendering.render import RenderedExample
 from burnish.files import cache_dir, read_json, sha256_of_json, write_json
 from burnish.model.adapter import adapter_parameters
 from burnish.model.device import choose_device, describe_device

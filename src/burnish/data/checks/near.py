@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 from rapidfuzz.distance import Levenshtein
 
-from burnish.data.folding import Words, are_opposites, is_telling
+from burnish.data.checks.folding import Words, are_opposites, is_telling
 
 WORDS_PER_EDIT = 12
 """A text may differ in one word for each so many words of its own; in one word in any case."""

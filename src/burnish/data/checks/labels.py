@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from rapidfuzz.distance import OSA
 
+from burnish.data.checks.folding import Words, fold
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.folding import Words, fold
 
 MIN_ROWS_PER_LABEL = 5
 MAX_LABEL_CHARACTERS = 60

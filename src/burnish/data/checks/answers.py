@@ -4,10 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from burnish.data.duplicates import MIN_FREE_WORDS
+from burnish.data.checks.duplicates import MIN_FREE_WORDS
+from burnish.data.checks.folding import Words, fold
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.folding import Words, fold
 
 MIN_ROWS = 20
 FORM_SHARE = 0.9

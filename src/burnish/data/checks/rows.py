@@ -6,13 +6,13 @@ Rows that cannot be read are refused by `load`; templates that are not faithful 
 from collections.abc import Sequence
 
 from burnish.conversation import Task
-from burnish.data.answers import check_boilerplate, check_forms, check_repeated_questions
-from burnish.data.duplicates import check_conflicts, check_duplicates
+from burnish.data.checks.answers import check_boilerplate, check_forms, check_repeated_questions
+from burnish.data.checks.duplicates import check_conflicts, check_duplicates
+from burnish.data.checks.labels import check_label_balance, check_label_variants
+from burnish.data.checks.language import check_languages
+from burnish.data.checks.lengths import check_long_messages, check_short_answers
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.labels import check_label_balance, check_label_variants
-from burnish.data.language import check_languages
-from burnish.data.lengths import check_long_messages, check_short_answers
 
 SOUND_NUM_ROWS = 100
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from burnish.data.duplicates import cluster_copies
+from burnish.data.checks.duplicates import cluster_copies
+from burnish.data.checks.lengths import robust_z
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.lengths import robust_z
 
 NUM_FOLDS = 5
 INVERSE_PENALTY = 3.0

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from rapidfuzz import fuzz
 
 from burnish.conversation import Role
-from burnish.data.clusters import cluster
+from burnish.data.checks.clusters import cluster
+from burnish.data.checks.folding import Words, fold, is_telling, names_in
+from burnish.data.checks.near import find_near_texts
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.folding import Words, fold, is_telling, names_in
-from burnish.data.near import find_near_texts
 
 SIMILAR_MEANING = 0.95
 """Cosine of the embeddings of two questions that mean the same."""

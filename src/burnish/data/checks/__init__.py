@@ -1,0 +1,1 @@
+"""Checks of the rows of a file together: copies, contradictions, leaks, labels, languages, lengths."""

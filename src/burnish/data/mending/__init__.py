@@ -1,0 +1,1 @@
+"""A cleaned copy of a data file, row by row."""
