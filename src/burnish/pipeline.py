@@ -7,6 +7,7 @@ that was stopped at any moment goes on from where it was.
 import json
 import platform
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnish.conversation import Conversation
-from burnish.data import RenderedExample, freeze_split
+from burnish.data import Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
+from burnish.data.split import PARTS
 from burnish.errors import RunError
 from burnish.files import new_folder, read_json, sha256_of_file, sha256_of_json, write_json, write_text
-from burnish.preparation import Prepared, attach, load_weights, prepare, prepare_again, savings_of
+from burnish.preparation import Prepared, attach, load_weights, predict, prepare, prepare_again, savings_of
 from burnish.recipe import LoadedRecipe, Recipe, dump_recipe
 from burnish.registry import open_registry
 from burnish.run_dir import RunDir, create_run_dir
@@ -75,6 +77,7 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
         run_dir = create_run_dir(Path(prepared.recipe.output.folder))
         freeze_split(prepared.split, run_dir.data, prepared.details)
         write_json(run_dir.data / "check.json", [asdict(finding) for finding in prepared.findings])
+        write_json(run_dir.data / "card.json", _card(prepared))
         write_text(run_dir.recipe, dump_recipe(prepared.recipe))
         screen.say(f"Run {run_dir.run_id} in {run_dir.path}")
         ranks.agree(run_dir)
@@ -154,9 +157,9 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     ranks = ranks.sharing_base(bool(recipe.train.shard_base))
     device = choose_device()
     _write_environment(prepared, run_dir, device)
-    for finding in prepared.findings:
-        screen.say(f"{finding.severity.value}: {finding}")
-    rows = ", ".join(f"{len(getattr(split, part))} {part}" for part in ("train", "validation", "test"))
+    for line in summarize(_told(prepared)):
+        screen.say(line)
+    rows = ", ".join(f"{count} {part}" for part, count in prepared.num_rows.items())
     place = f"{device.type}, divided among {ranks.count} ranks" if ranks.shards_base else device.type
     screen.say(f"{prepared.details['train_file']}: {rows} rows; base {prepared.base.name} on {place}")
     if prepared.plan:
@@ -387,15 +390,34 @@ def _training(prepared: Prepared, run_dir: RunDir, fitted: "FitResult") -> dict[
     }
 
 
+def _card(prepared: Prepared) -> dict[str, Any]:
+    """What is known of the data, and of what training on them will take."""
+    everything = [example for part in PARTS for example in getattr(prepared.split, part)]
+    prediction = predict(prepared, may_measure=False)
+    return build_card(
+        prepared.split,
+        prepared.rendered,
+        prepared.findings,
+        task=prepared.recipe.task,
+        sha256=prepared.details["file_sha256"],
+        languages=Counter(name for name in languages([example.asked for example in everything]) if name),
+        estimate=asdict(prediction) if prediction else None,
+    )
+
+
+def _told(prepared: Prepared) -> list[Finding]:
+    """What a run tells on its way; `burnish check` tells the rest."""
+    return [finding for finding in prepared.findings if finding.severity is not Severity.NOTE]
+
+
 def _data(prepared: Prepared, run_dir: RunDir) -> dict[str, Any]:
-    split = prepared.split
     return {
         "train": prepared.details["train_file"],
         "num_rows": prepared.details["num_rows"],
-        "split": {part: len(getattr(split, part)) for part in ("train", "validation", "test")},
+        "split": prepared.num_rows,
         "test_sha256": sha256_of_file(run_dir.data / "test.jsonl"),
         "num_duplicates": prepared.details["num_duplicates"],
-        "warnings": [str(finding) for finding in prepared.findings],
+        "warnings": summarize(_told(prepared)),
     }
 
 

@@ -1,55 +1,42 @@
 """What comes before the weights: the data read, checked, divided and rendered, and every `auto` value settled."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnish.conversation import Task
 from burnish.data import (
     Check,
-    Example,
     Finding,
     RenderedExample,
     Renderer,
     Rendering,
     Severity,
     Split,
-    Table,
     TaskForm,
-    build_examples,
-    check_answers,
-    check_examples,
     check_rendering,
     check_test_length,
     count_duplicates,
-    fields_of,
     fit_length,
-    has_thoughts,
-    labels_of,
-    load_table,
-    locate,
     refuse_errors,
     render_cached,
-    require_sound,
     sha256_of_data,
     split_examples,
-    system_prompt_of,
     thaw_split,
 )
-from burnish.data.privacy import check_privacy
 from burnish.data.split import PARTS
-from burnish.errors import RunError
+from burnish.errors import DataError, RunError
+from burnish.examination import Examination, examine, given
 from burnish.files import cache_dir, read_json
 from burnish.recipe import (
     LoadedRecipe,
+    Metric,
     Precision,
     Recipe,
-    RowFacts,
     TokenFacts,
     load_recipe,
     resolve_length,
     resolve_memory,
-    resolve_rows,
     resolve_tokens,
 )
 from burnish.run_dir import RunDir
@@ -64,11 +51,11 @@ if TYPE_CHECKING:
     from burnish.train.savings import Savings
 
 
-LEAKAGE = Check(
-    "leakage",
-    Severity.WARNING,
-    "rows outside the test that ask what a row of it asks",
-    "They are left out of train and validation.",
+CANNOT_DIVIDE = Check(
+    "cannot_divide",
+    Severity.ERROR,
+    "rows that cannot be divided into train, validation and test",
+    "A run needs all three parts.",
 )
 
 
@@ -92,67 +79,55 @@ class Prepared:
     def recipe(self) -> Recipe:
         return self.loaded.recipe
 
+    @property
+    def num_rows(self) -> dict[str, int]:
+        """By part of the split."""
+        return {part: len(getattr(self.split, part)) for part in PARTS}
+
+    @property
+    def power(self) -> str:
+        """What the test can show, in words."""
+        from burnish.evaluate.power import describe_power
+
+        is_binary = self.recipe.evaluate.metric in (Metric.ACCURACY, Metric.EXACT_MATCH)
+        return describe_power(len(self.split.test), is_binary=is_binary)
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    """A split as token ids, with what was found on the way."""
+
+    loaded: LoadedRecipe
+    base: "BaseFiles"
+    renderer: Renderer
+    split: Split
+    parts: dict[str, list[RenderedExample]]
+    findings: list[Finding]
+
 
 @dataclass(frozen=True)
 class Prediction:
     """What the training of a run (not its baselines and measurements) will take on this machine."""
 
     num_steps: int
-    seconds: float
+    seconds: float | None
+    """None while this machine's rate for the base is not known."""
     peak_bytes: int
     """Of the whole process."""
 
     def __str__(self) -> str:
-        minutes, seconds = divmod(round(self.seconds), 60)
-        time = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-        return f"Training: {self.num_steps} steps in about {time}, with about {self.peak_bytes / 1e9:.1f} GB of memory."
-
-
-def prepare(loaded: LoadedRecipe, screen: Screen | None = None, *, num_ranks: int = 1) -> Prepared:
-    """Read, check, divide and render the data, and settle every `auto` value; no weights are loaded."""
-    screen = screen or SilentScreen()
-    table = _load(loaded.recipe, "train")
-    loaded, form = _settle_rows(loaded, table)
-    recipe = loaded.recipe
-    examples = build_examples(table, form)
-    held_out = {
-        part: build_examples(_load(recipe, part), form) for part in ("validation", "test") if getattr(recipe.data, part)
-    }
-    findings = [*table.findings, *check_examples(examples, recipe.task)]
-    split = split_examples(
-        examples,
-        validation=held_out.get("validation"),
-        test=held_out.get("test"),
-        validation_share=float(recipe.data.validation_share),
-        test_share=float(recipe.data.test_share),
-        seed=recipe.data.split_seed,
-        stratify=recipe.task is Task.CLASSIFICATION,
-    )
-    if split.removed:
-        findings.append(
-            LEAKAGE.found(f"{len(split.removed)} rows of train or validation ask what a held-out row asks.")
-        )
-    details = {
-        "train_file": Path(recipe.data.train).name,
-        "num_rows": len(examples),
-        "num_duplicates": count_duplicates(examples),
-        "file_sha256": {
-            part: sha256_of_data(locate(path))
-            for part in ("train", "validation", "test")
-            if (path := getattr(recipe.data, part))
-        },
-    }
-    return _finish_preparing(loaded, split, form, findings, details, screen, num_ranks=num_ranks)
+        time = ""
+        if self.seconds is not None:
+            minutes, seconds = divmod(round(self.seconds), 60)
+            time = " in about " + (f"{minutes} min {seconds} s" if minutes else f"{seconds} s")
+        return f"Training: {self.num_steps} steps{time}, with about {self.peak_bytes / 1e9:.1f} GB of memory."
 
 
 @dataclass(frozen=True)
 class Inspection:
     """What the checks say about a recipe's data. `prepared` is None where an error in the data would stop a run."""
 
-    tables: dict[str, Table] = field(repr=False)
-    """By part: train, and validation and test where they have files of their own."""
-    examples: list[Example] = field(repr=False)
-    """Of all rows that can be used."""
+    examined: Examination
     findings: list[Finding]
     prepared: Prepared | None
 
@@ -160,33 +135,43 @@ class Inspection:
     def num_rows(self) -> dict[str, int]:
         """The rows of each part of the split; without one, those of each file that can be used."""
         if self.prepared is None:
-            return {part: len(table.rows) for part, table in self.tables.items()}
-        return {part: len(getattr(self.prepared.split, part)) for part in PARTS}
+            return {part: len(examples) for part, examples in self.examined.examples.items()}
+        return self.prepared.num_rows
+
+
+def prepare(
+    loaded: LoadedRecipe, screen: Screen | None = None, *, num_ranks: int = 1, judges_labels: bool = True
+) -> Prepared:
+    """Read, check, divide and render the data, and settle every `auto` value; no weights are loaded.
+
+    `judges_labels`: look for wrong labels.
+
+    Raises:
+        DataError: lists the rows that cannot be used.
+    """
+    screen = screen or SilentScreen()
+    examined = examine(loaded, screen, judges_labels=judges_labels)
+    refuse_errors(examined.findings)
+    rendered = _render(examined.loaded, _divide(examined), examined.findings, screen)
+    refuse_errors(rendered.findings)
+    return _settle(rendered, examined.form, _details(examined), num_ranks=num_ranks)
 
 
 def inspect_data(loaded: LoadedRecipe, screen: Screen | None = None) -> Inspection:
-    """Check the data with what would stop a run in it; the rows with errors are left out of the further checks."""
-    recipe = loaded.recipe
-    tables = {part: _read(recipe, part) for part in PARTS if getattr(recipe.data, part)}
-    findings = [finding for table in tables.values() for finding in table.findings]
-    labels = _names(recipe.prompt.labels) or labels_of(tables["train"])
-    fields = _names(recipe.prompt.fields) or fields_of(tables["train"])
-    form = TaskForm(recipe.task, "", labels, fields)
-    for table in tables.values():
-        findings += check_answers(table, form)
-    refused = {finding.row for finding in findings if finding.severity is Severity.ERROR}
-    sound = {part: replace(t, rows=[row for row in t.rows if row.id not in refused]) for part, t in tables.items()}
-    if not sound["train"].rows:
-        return Inspection(tables, [], findings, None)
-    _, form = _settle_rows(loaded, sound["train"])
-    examples = {part: build_examples(table, form) for part, table in sound.items()}
-    everything = [example for part in examples.values() for example in part]
-    findings += [*check_examples(examples["train"], recipe.task), *check_privacy(everything)]
-    if any(finding.severity is Severity.ERROR for finding in findings):
-        return Inspection(tables, everything, findings, None)
-    prepared = prepare(loaded, screen)
-    findings += [finding for finding in prepared.findings if finding not in findings]
-    return Inspection(tables, everything, findings, prepared)
+    """The same for one who asks what is wrong: errors are among the findings, and as much is checked as can be."""
+    screen = screen or SilentScreen()
+    examined = examine(loaded, screen)
+    if not examined.examples:
+        return Inspection(examined, examined.findings, None)
+    try:
+        split = _divide(examined)
+    except DataError as error:
+        return Inspection(examined, [*examined.findings, CANNOT_DIVIDE.found(str(error))], None)
+    rendered = _render(examined.loaded, split, examined.findings, screen)
+    if any(finding.severity is Severity.ERROR for finding in rendered.findings):
+        return Inspection(examined, rendered.findings, None)
+    prepared = _settle(rendered, examined.form, _details(examined), num_ranks=1)
+    return Inspection(examined, rendered.findings, prepared)
 
 
 def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Prepared:
@@ -194,13 +179,15 @@ def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Pre
     loaded = load_recipe(run_dir.recipe)
     split, manifest = thaw_split(run_dir.data)
     recipe = loaded.recipe
-    form = TaskForm(recipe.task, str(recipe.prompt.system), _names(recipe.prompt.labels), _names(recipe.prompt.fields))
+    form = TaskForm(recipe.task, str(recipe.prompt.system), given(recipe.prompt.labels), given(recipe.prompt.fields))
     findings = [
         Finding(**{**row, "severity": Severity(row["severity"]), "related": tuple(row["related"])})
         for row in read_json(run_dir.data / "check.json")
     ]
     details = {key: manifest[key] for key in ("train_file", "num_rows", "num_duplicates", "file_sha256")}
-    prepared = _finish_preparing(loaded, split, form, findings, details, screen, num_ranks=num_ranks)
+    rendered = _render(loaded, split, findings, screen)
+    refuse_errors(rendered.findings)
+    prepared = _settle(rendered, form, details, num_ranks=num_ranks)
     if run_dir.environment.is_file():
         before = read_json(run_dir.environment)["base_fingerprint"]
         if before != prepared.base.fingerprint:
@@ -210,16 +197,16 @@ def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Pre
     return prepared
 
 
-def predict(prepared: Prepared) -> Prediction | None:
+def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | None:
     """Time and memory of the training, from its counted work and the rate of this machine for this base.
 
-    The rate is measured the first time. None where the base is of a kind that cannot be rehearsed.
+    The rate is measured the first time, if it may. None where the base is of a kind that cannot be rehearsed.
     """
     import psutil
 
     from burnish.model.device import choose_device
     from burnish.train.forecast import StepSettings
-    from burnish.train.rate import training_rate
+    from burnish.train.rate import known_rate, training_rate
 
     if prepared.rehearsal is None or prepared.plan is None:
         return None
@@ -228,85 +215,75 @@ def predict(prepared: Prepared) -> Prediction | None:
     steps = _steps(recipe, prepared.rendered["train"])
     settings = StepSettings(plan.max_tokens, plan.recompute_layers, savings_of(recipe))
     work = sum(rehearsal.operations(examples, settings) for examples in steps)
-    rate = training_rate(
-        prepared.base.fingerprint,
-        rehearsal,
-        lambda: attach(load_weights(prepared, choose_device()), recipe),
+    rate = known_rate(prepared.base.fingerprint, rehearsal)
+    if rate is None and may_measure:
+        rate = training_rate(
+            prepared.base.fingerprint, rehearsal, lambda: attach(load_weights(prepared, choose_device()), recipe)
+        )
+    return Prediction(len(steps), work / rate if rate else None, process + plan.bytes_needed)
+
+
+def _divide(examined: Examination) -> Split:
+    recipe, examples = examined.loaded.recipe, examined.examples
+    return split_examples(
+        examples["train"],
+        validation=examples.get("validation"),
+        test=examples.get("test"),
+        validation_share=float(recipe.data.validation_share),
+        test_share=float(recipe.data.test_share),
+        seed=recipe.data.split_seed,
+        stratify=recipe.task is Task.CLASSIFICATION,
+        by_time=recipe.data.time_by is not None,
     )
-    return Prediction(len(steps), work / rate, process + plan.bytes_needed)
 
 
-def _load(recipe: Recipe, part: str) -> Table:
-    return require_sound(_read(recipe, part))
+def _details(examined: Examination) -> dict[str, Any]:
+    """What the manifest of the split tells of where its rows come from."""
+    train = examined.examples["train"]
+    return {
+        "train_file": examined.tables["train"].path.name,
+        "num_rows": len(train),
+        "num_duplicates": count_duplicates(train),
+        "file_sha256": {part: sha256_of_data(table.path) for part, table in examined.tables.items()},
+    }
 
 
-def _read(recipe: Recipe, part: str) -> Table:
-    return load_table(
-        locate(getattr(recipe.data, part)),
-        recipe.task,
-        columns=recipe.data.columns,
-        group_by=recipe.data.group_by,
-        max_rows={"train": recipe.data.max_rows, "test": recipe.data.max_test_rows}.get(part),
-    )
-
-
-def _settle_rows(loaded: LoadedRecipe, table: Table) -> tuple[LoadedRecipe, TaskForm]:
-    """Settle split, prompt and metric; the labels and fields are those of the training file unless given."""
-    recipe = loaded.recipe
-    labels = _names(recipe.prompt.labels) or labels_of(table)
-    fields = _names(recipe.prompt.fields) or fields_of(table)
-    form = TaskForm(recipe.task, "", labels, fields)
-    examples = build_examples(table, form)
-    words = sorted(len(example.target.split()) for example in examples)
-    facts = RowFacts(
-        num_rows=len(table.rows),
-        labels=labels,
-        fields=fields,
-        system=system_prompt_of(table, labels, fields),
-        has_thoughts=has_thoughts(examples),
-        median_target_words=words[len(words) // 2],
-    )
-    settled = resolve_rows(loaded, facts)
-    return settled, TaskForm(recipe.task, str(settled.recipe.prompt.system), labels, fields)
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    return () if value == "auto" else tuple(value)
-
-
-def _finish_preparing(
-    loaded: LoadedRecipe,
-    split: Split,
-    form: TaskForm,
-    findings: list[Finding],
-    details: dict[str, Any],
-    screen: Screen,
-    *,
-    num_ranks: int,
-) -> Prepared:
-    """Render the split through the base's template and settle what depends on tokens and device."""
-    from burnish.model.base import context_length, find_base, load_tokenizer, width
-    from burnish.model.device import choose_device, measure_bf16_speedup
+def _render(loaded: LoadedRecipe, split: Split, findings: Sequence[Finding], screen: Screen) -> _Rendered:
+    """The split through the base's template; rows that are too long are treated as the recipe says."""
+    from burnish.model.base import context_length, find_base, load_tokenizer
 
     base = find_base(loaded.recipe.model.base, screen.say)
     renderer = Renderer(*load_tokenizer(base), thinking=bool(loaded.recipe.prompt.thinking))
     loaded = resolve_length(loaded, context_length(base))
     renderings = _render_split(renderer, split, loaded.recipe, base)
-    findings += [f for rendering in renderings.values() for f in rendering.findings if f not in findings]
-    refuse_errors(findings)
-    split = replace(split, train=renderings["train"].examples, validation=renderings["validation"].examples)
-    rendered = {part: rendering.rendered for part, rendering in renderings.items()}
-    everything = [example for part in rendered.values() for example in part]
+    found = [finding for rendering in renderings.values() for finding in rendering.findings]
+    return _Rendered(
+        loaded,
+        base,
+        renderer,
+        replace(split, train=renderings["train"].examples, validation=renderings["validation"].examples),
+        {part: rendering.rendered for part, rendering in renderings.items()},
+        list(dict.fromkeys([*findings, *found])),  # a resumed run brings those of before
+    )
+
+
+def _settle(rendered: _Rendered, form: TaskForm, details: dict[str, Any], *, num_ranks: int) -> Prepared:
+    """Settle what depends on tokens and device."""
+    from burnish.model.base import width
+    from burnish.model.device import choose_device, measure_bf16_speedup
+
+    loaded, base, parts = rendered.loaded, rendered.base, rendered.parts
+    everything = [example for part in parts.values() for example in part]
     is_asked = loaded.recipe.train.precision == "auto"
     facts = TokenFacts(
-        num_train_rows=len(split.train),
+        num_train_rows=len(rendered.split.train),
         longest_target=max(len(r.input_ids) - r.prompt_length for r in everything),
         bf16_speedup=measure_bf16_speedup(choose_device(), width(base)) if is_asked else 0.0,
     )
     settled = resolve_tokens(loaded, facts)
     longest = max(2048, *(len(r.input_ids) for r in everything))
     rehearsal = _rehearse(base, settled.recipe)
-    plan = _plan(rehearsal, settled.recipe, rendered["train"], longest, num_ranks) if rehearsal else None
+    plan = _plan(rehearsal, settled.recipe, parts["train"], longest, num_ranks) if rehearsal else None
     settled = resolve_memory(
         settled,
         micro_batch_tokens=plan.max_tokens if plan else longest,
@@ -314,7 +291,9 @@ def _finish_preparing(
         shard_base=plan.shards_base if plan else False,
         reason=plan.reason if plan else "what it needs is not known",
     )
-    return Prepared(settled, base, renderer, split, form, findings, details, rendered, rehearsal, plan)
+    return Prepared(
+        settled, base, rendered.renderer, rendered.split, form, rendered.findings, details, parts, rehearsal, plan
+    )
 
 
 def _render_split(renderer: Renderer, split: Split, recipe: Recipe, base: "BaseFiles") -> dict[str, Rendering]:

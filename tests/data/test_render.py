@@ -7,7 +7,7 @@ import pytest
 
 from burnish.conversation import Message, Role, ToolCall
 from burnish.data import Example, RenderedExample, Renderer, refuse_errors, render_rows
-from burnish.errors import RenderError
+from burnish.errors import DataError
 from tests.tiny import CHATML, build_tokenizer
 
 END = 256

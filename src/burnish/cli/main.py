@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from burnish.pipeline import Run
     from burnish.preparation import Inspection
     from burnish.recipe import LoadedRecipe
+    from burnish.screen import Screen
 
 app = typer.Typer(
     name="burnish",
@@ -42,6 +43,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Folder = Annotated[Path, typer.Option("--runs", help="The folder of the run folders.")]
 RUNS = Path("runs")
 STARTER_BASE = "smollm2-135m-instruct"
+PREVIEWS_ON_PAGE = 50
 
 
 @app.command()
@@ -98,8 +100,10 @@ def init(
 def check(
     source: Annotated[str, typer.Argument(help="The recipe file, or a data file.", metavar="RECIPE|DATA")],
     overrides: Overrides = None,
-    examples: Annotated[int, typer.Option("--examples", help="How many rendered examples to show.")] = 1,
-    example: Annotated[int | None, typer.Option("--example", help="Show this one only, counted from 1.")] = None,
+    examples: Annotated[int, typer.Option("--examples", help="How many rendered examples to show.", min=0)] = 1,
+    example: Annotated[int | None, typer.Option("--example", help="Show this one only, whole; from 1.", min=1)] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write rendered examples as a page.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Form of rows and copies only, for large files.")] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Write a cleaned copy, and a log of what was done.")] = False,
     redact: Annotated[bool, typer.Option("--redact", help="Write a copy without private data.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the copy.")] = None,
@@ -114,7 +118,10 @@ def check(
 
     if output is not None and not (fix or redact):
         raise typer.BadParameter("--output names the copy that --fix or --redact writes")
-    found = inspect_data(_load_recipe_or_data(source, overrides or []))
+    if quick:
+        _check_quickly(source, overrides or [], as_json)
+        return
+    found = inspect_data(_load_recipe_or_data(source, overrides or []), _stderr_screen())
     counts = count_severities(found.findings)
     copies = mend_data(found, output, fix=fix, redact=redact) if fix or redact else None
     if as_json:
@@ -126,14 +133,18 @@ def check(
         console.print(
             ", ".join(f"{count:,} {part}" for part, count in found.num_rows.items()) + " rows to use", markup=False
         )
-        _print_previews(console, found, [example - 1] if example else range(examples))
+        _print_previews(console, found, [example - 1] if example else range(examples), whole=example is not None)
         print_findings(console, found.findings)
+        if found.prepared:
+            console.print(found.prepared.power, markup=False, soft_wrap=True)
         if copies is not None:
             print_mended(console, copies)
         if copies:
             _print_next(*((f"check {os.path.relpath(copy)}", "see what is left") for copy in copies))
         elif copies is None and counts["error"]:
             _print_next((f"check {source} --fix", "write a copy without these rows"))
+    if html is not None:
+        _write_preview(html, found)
     if counts["error"]:
         raise typer.Exit(EXIT_USER_ERROR)
 
@@ -166,7 +177,7 @@ def explain(
     from burnish.cli.tables import print_origins
     from burnish.preparation import predict, prepare
 
-    prepared = prepare(load_recipe(recipe, overrides or []))
+    prepared = prepare(load_recipe(recipe, overrides or []), judges_labels=False)
     with _console(stderr=True).status("Timing a step of this base on this machine (once) ..."):
         prediction = predict(prepared)
     rows = origins_of_all(prepared.loaded)
@@ -311,7 +322,7 @@ def _load_recipe_or_data(source: str, overrides: list[str]) -> "LoadedRecipe":
     return build_recipe(tomllib.loads(text), overrides=overrides, name=f"the recipe for {source}")
 
 
-def _print_previews(console: "Console", found: "Inspection", numbers: Iterable[int]) -> None:
+def _print_previews(console: "Console", found: "Inspection", numbers: Iterable[int], *, whole: bool) -> None:
     """The examples of train with these numbers, where the data are sound enough to be rendered."""
     from burnish.cli.preview import print_preview
 
@@ -319,9 +330,55 @@ def _print_previews(console: "Console", found: "Inspection", numbers: Iterable[i
         return
     rendered = found.prepared.rendered["train"]
     for number in numbers:
-        if not 0 <= number < len(rendered):
-            raise typer.BadParameter(f"there are {len(rendered):,} examples to learn from, counted from 1")
-        print_preview(console, found.prepared.renderer, rendered[number])
+        if number >= len(rendered):
+            raise typer.BadParameter(f"there are {len(rendered):,} examples to learn from")
+        print_preview(console, found.prepared.renderer, rendered[number], whole=whole)
+
+
+def _write_preview(path: Path, found: "Inspection") -> None:
+    from burnish.report.preview import write_preview_html
+
+    if found.prepared is None:
+        _console(stderr=True).print("No page was written: the data cannot be rendered with these errors.")
+        return
+    write_preview_html(path, found.prepared.renderer, found.prepared.rendered["train"][:PREVIEWS_ON_PAGE])
+    _console(stderr=True).print(f"Wrote {path}.", markup=False)
+
+
+def _check_quickly(source: str, overrides: list[str], as_json: bool) -> None:
+    """One pass over the training file, which may be larger than memory."""
+    from dataclasses import asdict
+
+    from burnish.cli.findings import print_findings
+    from burnish.data import check_stream, count_lines, locate
+    from burnish.recipe import load_recipe
+
+    task, columns, name = None, {}, source
+    if source.endswith(".toml"):
+        recipe = load_recipe(Path(source), overrides).recipe
+        task, columns, name = recipe.task, recipe.data.columns, recipe.data.train
+    path = locate(name)
+    with _stderr_screen().bar(f"Checking {path.name}", count_lines(path)) as advance:
+        report = check_stream(path, task=task, columns=columns, advance=advance)
+    rows = {"rows": report.num_rows, "sound": report.num_sound, "copies": report.num_duplicates}
+    if as_json:
+        found = [asdict(finding) for finding in report.findings]
+        _print_json({**rows, "counts": dict(report.num_findings), "findings": found, "pairs": report.duplicates})
+    else:
+        print_findings(_console(), report.findings)
+        for check, count in report.num_findings.items():
+            if count > (kept := sum(finding.check == check for finding in report.findings)):
+                _console().print(f"{check}: {count:,} in all; the first {kept:,} are listed.", markup=False)
+        told = f"{report.num_rows:,} rows, {report.num_sound:,} sound, {report.num_duplicates:,} copies of earlier ones"
+        _console().print(f"{told}; only the form of the rows and exact copies were looked at.", markup=False)
+    if report.num_sound < report.num_rows:
+        raise typer.Exit(EXIT_USER_ERROR)
+
+
+def _stderr_screen() -> "Screen":
+    from burnish.cli.screen import TerminalScreen
+
+    return TerminalScreen()
 
 
 def _run(recipe: Path, overrides: list[str]) -> "Run":

@@ -20,7 +20,7 @@ def mend_data(found: Inspection, output: Path | None, *, fix: bool, redact: bool
     Raises:
         DataError: `output` is there already, or is to hold more than one file, or files have the same name.
     """
-    sources = [table.path for table in found.tables.values()]
+    sources = [table.path for table in found.examined.tables.values()]
     if len({source.name for source in sources}) < len(sources):
         raise DataError(
             f"{sources[0].name}: more than one file has this name, so rows cannot be told apart. Rename one."
@@ -30,10 +30,11 @@ def mend_data(found: Inspection, output: Path | None, *, fix: bool, redact: bool
     if output is not None and output.exists():
         raise DataError(f"{output}: there is a file already. Choose another --output.")
     copies: dict[Path, list[Change]] = {}
+    examples = [example for part in found.examined.examples.values() for example in part]
     for source in sources:
         copy = output or copy_of(source)
         findings = found.findings if fix else []
-        spellings = usual_spellings(findings, found.examples)
+        spellings = usual_spellings(findings, examples)
         if changes := mend_file(source, copy, findings, spellings=spellings, redact=redact):
             copies[copy] = changes
     return copies

@@ -9,11 +9,14 @@ from burnish.data.build import (
     labels_of,
     system_prompt_of,
 )
-from burnish.data.checks.duplicates import check_leaks, check_similar, cluster_copies
+from burnish.data.card import build_card
+from burnish.data.checks.duplicates import check_conflicts, check_duplicates, check_leaks, check_similar, cluster_copies
+from burnish.data.checks.labels import are_labels
+from burnish.data.checks.language import languages
 from burnish.data.checks.mislabelled import check_labels, check_losses
 from burnish.data.checks.rows import check_examples
 from burnish.data.example import Example, example_from_dict
-from burnish.data.finding import Check, Finding, Severity, group_by_check, refuse_errors
+from burnish.data.finding import Check, Finding, Severity, group_by_check, refuse_errors, summarize
 from burnish.data.formats.detect import Detection, detect_format
 from burnish.data.load import Table, detect_file, load_table, require_sound
 from burnish.data.privacy.check import check_privacy
@@ -26,6 +29,7 @@ from burnish.data.rendering.length import check_test_length, fit_length
 from burnish.data.rendering.pieces import Piece, PieceKind, cut_into_pieces
 from burnish.data.rendering.render import RenderedExample, Renderer, Rendering, render_rows
 from burnish.data.split import Split, count_duplicates, freeze_split, split_examples, thaw_split
+from burnish.data.stream import StreamReport, check_stream, count_lines
 
 __all__ = [
     "Check",
@@ -40,11 +44,16 @@ __all__ = [
     "Row",
     "Severity",
     "Split",
+    "StreamReport",
     "Table",
     "TaskForm",
+    "are_labels",
+    "build_card",
     "build_examples",
     "canonical_json",
     "check_answers",
+    "check_conflicts",
+    "check_duplicates",
     "check_examples",
     "check_labels",
     "check_leaks",
@@ -52,9 +61,11 @@ __all__ = [
     "check_privacy",
     "check_rendering",
     "check_similar",
+    "check_stream",
     "check_test_length",
     "cluster_copies",
     "count_duplicates",
+    "count_lines",
     "cut_into_pieces",
     "detect_file",
     "detect_format",
@@ -65,6 +76,7 @@ __all__ = [
     "group_by_check",
     "has_thoughts",
     "labels_of",
+    "languages",
     "load_table",
     "locate",
     "read_rows",
@@ -74,6 +86,7 @@ __all__ = [
     "require_sound",
     "sha256_of_data",
     "split_examples",
+    "summarize",
     "system_prompt_of",
     "thaw_split",
 ]

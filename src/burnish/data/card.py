@@ -13,6 +13,18 @@ from burnish.data.rendering.render import RenderedExample
 from burnish.data.split import PARTS, Split
 
 MAX_BINS = 24
+# What becomes of the rows that a check has found; of the others nothing.
+DONE = {
+    "duplicate_row": "kept on one side of the split",
+    "near_duplicate": "kept on one side of the split",
+    "in_train": "the copy is left out of train",
+    "near_in_train": "the copy is left out of train",
+    "in_train_other_label": "the copy is left out of train",
+    "group_in_train": "the rest of the group is left out of train",
+    "dropped_too_long": "not learned from",
+    "prompt_truncated": "learned with a shorter prompt",
+    "not_utf8": "read as Latin-1",
+}
 ROWS_NAMED = 5
 
 
@@ -23,14 +35,13 @@ def build_card(
     *,
     task: Task,
     sha256: Mapping[str, str],
-    done: Mapping[str, str] | None = None,
     languages: Mapping[str, int] | None = None,
     estimate: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Counts, lengths, labels, languages, and what the checks found.
 
-    `sha256` names the user's files by their hashes; `done` tells, by check, what became of the rows it found;
-    `estimate` is what the training will take. What is not known is None.
+    `sha256` names the user's files by their hashes; `estimate` is what the training will take. What is not known is
+    None.
     """
     everything = [example for part in PARTS for example in rendered.get(part, ())]
     return {
@@ -39,7 +50,7 @@ def build_card(
         "tokens": describe_tokens(everything),
         "labels": _count_labels(split) if task is Task.CLASSIFICATION else None,
         "languages": dict(languages) if languages is not None else None,
-        "checks": summarize_findings(findings, done or {}),
+        "checks": summarize_findings(findings),
         "sha256": dict(sha256),
         "estimate": dict(estimate) if estimate is not None else None,
     }
@@ -63,7 +74,7 @@ def describe_tokens(examples: Sequence[RenderedExample]) -> dict[str, Any] | Non
     }
 
 
-def summarize_findings(findings: Sequence[Finding], done: Mapping[str, str]) -> list[dict[str, Any]]:
+def summarize_findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """One entry a check, errors first: how many findings, the first rows, what to do, and what was done."""
     return [
         {
@@ -74,7 +85,7 @@ def summarize_findings(findings: Sequence[Finding], done: Mapping[str, str]) -> 
             "count": len(group),
             "rows": [finding.row for finding in group if finding.row][:ROWS_NAMED],
             "message": group[0].message,
-            "done": done.get(group[0].check),
+            "done": DONE.get(group[0].check),
         }
         for group in group_by_check(findings)
     ]

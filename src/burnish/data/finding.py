@@ -61,6 +61,17 @@ def group_by_check(findings: Sequence[Finding]) -> list[list[Finding]]:
     return sorted(groups.values(), key=lambda group: (gravity.index(group[0].severity), -len(group)))
 
 
+def summarize(findings: Sequence[Finding]) -> list[str]:
+    """One line a check: how many rows, what is wrong, the first of them, what to do."""
+    lines = []
+    for group in group_by_check(findings):
+        first = group[0]
+        count = f"{len(group):,} × " if len(group) > 1 else ""
+        place = f"{first.row}: " if first.row and not first.message.startswith(first.row) else ""
+        lines.append(f"{first.severity.value}: {count}{first.meaning}; {place}{first.message} {first.remedy}")
+    return lines
+
+
 def refuse_errors(findings: Sequence[Finding]) -> None:
     """Go no further where a finding is an error.
 

@@ -14,7 +14,7 @@ from burnish.errors import RecipeError
 from burnish.recipe.origin import Origin, OriginKind
 from burnish.recipe.schema import Recipe
 
-PATH_KEYS = ("data.train", "data.validation", "data.test", "model.base")
+PATH_KEYS = ("data.train", "data.validation", "data.test", "data.json_schema", "model.base")
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,8 @@ class DataSection(Section):
         {}, description='which column holds what, e.g. {text = "body", label = "queue"}; else detected'
     )
     group_by: str | None = Field(None, description="a column whose equal values must stay on one side of the split")
+    time_by: str | None = Field(None, description="a column of times: the newest rows are the test, then validation")
+    json_schema: str | None = Field(None, description="a file with the JSON schema that every answer must fit")
     max_rows: Count | None = Field(None, description="use only the first N rows of train")
     max_test_rows: Count | None = Field(None, description="use only the first N rows of test")
     validation_share: Share | Auto = Field(AUTO, description="share of train that is held out for every choice")

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,17 +26,29 @@ def training_rate(fingerprint: str, rehearsal: Rehearsal, load: Callable[[], Any
 
     `load` gives the base with an adapter; it is called only if the rate is not known yet.
     """
-    device = describe_device(choose_device())
-    key = sha256_of_json([fingerprint, device, str(rehearsal.dtype), torch.__version__])
-    path = cache_dir() / "rates" / f"{key}.json"
-    if path.is_file():
-        return float(read_json(path)["operations_per_s"])
+    known = known_rate(fingerprint, rehearsal)
+    if known is not None:
+        return known
     model, settings = load().train(), StepSettings(max_tokens=2048)
     examples = _standard_step(rehearsal.vocabulary)
     seconds = min(_seconds_of_step(model, examples, settings) for _ in range(REPETITIONS))
     rate = rehearsal.operations(examples, settings) / seconds
+    device = describe_device(choose_device())
+    path = _path(fingerprint, rehearsal)
     write_json(path, {"operations_per_s": rate, "device": device, "dtype": str(rehearsal.dtype)})
     return rate
+
+
+def known_rate(fingerprint: str, rehearsal: Rehearsal) -> float | None:
+    """The same, if it was measured before."""
+    path = _path(fingerprint, rehearsal)
+    return float(read_json(path)["operations_per_s"]) if path.is_file() else None
+
+
+def _path(fingerprint: str, rehearsal: Rehearsal) -> Path:
+    device = describe_device(choose_device())
+    key = sha256_of_json([fingerprint, device, str(rehearsal.dtype), torch.__version__])
+    return cache_dir() / "rates" / f"{key}.json"
 
 
 def _seconds_of_step(model: Any, examples: list[RenderedExample], settings: StepSettings) -> float:

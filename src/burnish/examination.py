@@ -1,0 +1,177 @@
+"""The data of a recipe, examined: read, made into examples, looked through by every check that needs no base model."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from burnish.conversation import Task
+from burnish.data import (
+    Check,
+    Example,
+    Finding,
+    Severity,
+    Table,
+    TaskForm,
+    are_labels,
+    build_examples,
+    check_answers,
+    check_conflicts,
+    check_duplicates,
+    check_examples,
+    check_labels,
+    check_leaks,
+    check_privacy,
+    fields_of,
+    has_thoughts,
+    labels_of,
+    load_table,
+    locate,
+    system_prompt_of,
+)
+from burnish.data.split import PARTS
+from burnish.errors import BaseModelError, DataError
+from burnish.recipe import LoadedRecipe, Recipe, RowFacts, resolve_rows
+from burnish.screen import Screen
+
+LABELS_NOT_CHECKED = Check(
+    "labels_not_checked",
+    Severity.NOTE,
+    "wrong labels were not looked for",
+    "Give burnish a way to the encoder; every other check was made.",
+)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the files of a recipe hold, by part: train, and validation and test where they have files of their own."""
+
+    loaded: LoadedRecipe
+    """With what the rows settle."""
+    form: TaskForm
+    tables: dict[str, Table] = field(repr=False)
+    """All rows that can be read."""
+    examples: dict[str, list[Example]] = field(repr=False)
+    """Those without an error; there may be none."""
+    findings: list[Finding]
+
+    @property
+    def has_errors(self) -> bool:
+        return any(finding.severity is Severity.ERROR for finding in self.findings)
+
+
+def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True) -> Examination:
+    """Read the files and make every check; a row with an error is left out of the checks that come after.
+
+    `judges_labels`: look for wrong labels, which takes the encoder.
+
+    Raises:
+        DataError: a file cannot be read, or has not the columns that the task needs.
+    """
+    recipe = loaded.recipe
+    tables = {part: _read(recipe, part) for part in PARTS if getattr(recipe.data, part)}
+    form = _form_of(recipe, tables["train"])
+    findings = [finding for table in tables.values() for finding in table.findings]
+    schema = _read_schema(recipe)
+    for table in tables.values():
+        findings += check_answers(table, form, schema)
+    refused = {finding.row for finding in findings if finding.severity is Severity.ERROR}
+    sound = {part: replace(t, rows=[row for row in t.rows if row.id not in refused]) for part, t in tables.items()}
+    if not sound["train"].rows:
+        return Examination(loaded, form, tables, {}, findings)
+    loaded, form = _settle_rows(loaded, sound["train"], form)
+    examples = {part: build_examples(table, form) for part, table in sound.items()}
+    findings += _check_files(examples, recipe.task)
+    if judges_labels and are_labels(examples["train"]):
+        findings += _judge_labels(examples["train"], screen)
+    return Examination(loaded, form, tables, examples, findings)
+
+
+def _read(recipe: Recipe, part: str) -> Table:
+    return load_table(
+        locate(getattr(recipe.data, part)),
+        recipe.task,
+        columns=recipe.data.columns,
+        group_by=recipe.data.group_by,
+        time_by=recipe.data.time_by,
+        max_rows={"train": recipe.data.max_rows, "test": recipe.data.max_test_rows}.get(part),
+    )
+
+
+def _form_of(recipe: Recipe, train: Table) -> TaskForm:
+    """The labels and fields are those of the training file unless given; the instruction is still to be settled."""
+    return TaskForm(
+        recipe.task,
+        "",
+        given(recipe.prompt.labels) or labels_of(train),
+        given(recipe.prompt.fields) or fields_of(train),
+    )
+
+
+def given(value: Any) -> tuple[str, ...]:
+    """The names of a recipe's list; none while it is `auto`."""
+    return () if value == "auto" else tuple(value)
+
+
+def _read_schema(recipe: Recipe) -> Mapping[str, Any] | None:
+    """The JSON schema that answers must fit.
+
+    Raises:
+        DataError: it cannot be read, or is none.
+    """
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    if recipe.data.json_schema is None:
+        return None
+    path = Path(recipe.data.json_schema)
+    try:
+        schema = json.loads(path.read_text(encoding="utf-8"))
+        validator_for(schema).check_schema(schema)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Mend data.json_schema.") from None
+    except (ValueError, AttributeError, TypeError, SchemaError) as error:
+        raise DataError(f"{path}: no JSON schema ({str(error).splitlines()[0]}). Mend data.json_schema.") from None
+    return dict(schema)
+
+
+def _settle_rows(loaded: LoadedRecipe, train: Table, form: TaskForm) -> tuple[LoadedRecipe, TaskForm]:
+    """Settle split, prompt and metric."""
+    examples = build_examples(train, form)
+    words = sorted(len(example.target.split()) for example in examples)
+    facts = RowFacts(
+        num_rows=len(train.rows),
+        labels=form.labels,
+        fields=form.fields,
+        system=system_prompt_of(train, form.labels, form.fields),
+        has_thoughts=has_thoughts(examples),
+        median_target_words=words[len(words) // 2],
+    )
+    settled = resolve_rows(loaded, facts)
+    return settled, replace(form, system=str(settled.recipe.prompt.system))
+
+
+def _check_files(examples: Mapping[str, Sequence[Example]], task: Task) -> list[Finding]:
+    """Each file for itself, and the held-out ones against those that are learned from."""
+    train = examples["train"]
+    validation, test = (examples.get(part, ()) for part in ("validation", "test"))
+    findings = check_examples(train, task)
+    for held_out in (validation, test):
+        findings += [*check_duplicates(held_out), *check_conflicts(held_out)]
+    if validation:
+        findings += check_leaks(validation, train)
+    if test:
+        findings += check_leaks(test, [*train, *validation])
+    return findings + check_privacy([*train, *validation, *test])
+
+
+def _judge_labels(examples: Sequence[Example], screen: Screen) -> list[Finding]:
+    """Likely wrong labels, by embeddings of what is asked."""
+    from burnish.model.encoder import load_encoder
+
+    try:
+        encoder = load_encoder(say=screen.say)
+    except BaseModelError as error:
+        return [LABELS_NOT_CHECKED.found(str(error))]
+    return check_labels(examples, encoder.embed([example.asked for example in examples]))
