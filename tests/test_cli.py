@@ -200,6 +200,63 @@ def test_check_shows_the_rows(folder: Path) -> None:
     assert [finding["check"] for finding in found["findings"]] == ["few_rows"]
 
 
+class TestCheck:
+    BROKEN = '{"text": "no label", "label": ""}\n'
+    PRIVATE = '{"text": "write to jane@example.com", "label": "refund"}\n'
+
+    def test_a_data_file_is_checked_as_its_starter_recipe_would_be(self, folder: Path) -> None:
+        save_base(folder / "base")
+        done = burnish(folder, "check", "rows.jsonl", "model.base=base", "--example", "2")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("15 train, 15 validation, 30 test rows to use\n")
+        assert done.stdout.count("learned: ") == 1 and "\x1b" not in done.stdout
+        assert done.stdout.endswith("0 errors, 1 warning, 0 notes\n")
+
+    def test_an_example_that_there_is_not(self, folder: Path) -> None:
+        save_base(folder / "base")
+        done = burnish(folder, "check", "rows.jsonl", "model.base=base", "--example", "99")
+        assert done.returncode == 2 and "there are 15 examples to learn from" in done.stderr
+
+    def test_errors_are_told_with_the_other_findings_and_exit_with_1(self, folder: Path) -> None:
+        with open(folder / "rows.jsonl", "a") as file:
+            file.write(self.BROKEN + self.PRIVATE)
+        done = burnish(folder, "check", "recipe.toml")
+        assert done.returncode == 1 and done.stderr == ""
+        assert "rows.jsonl:61  Column 'label' is empty." in done.stdout
+        assert "[pii_email]" in done.stdout and "jane@" not in done.stdout
+        assert "1 error, 2 warnings, 0 notes\n\nNext:\n" in done.stdout
+        found = json.loads(burnish(folder, "check", "recipe.toml", "--json").stdout)
+        assert found["counts"] == {"error": 1, "warning": 2, "note": 0}
+        assert found["findings"][0]["row"] == "rows.jsonl:61" and found["mended"] == {}
+
+    def test_fix_and_redact_write_a_copy_that_is_sound(self, folder: Path) -> None:
+        save_base(folder / "base")
+        with open(folder / "rows.jsonl", "a") as file:
+            file.write(self.BROKEN + self.PRIVATE)
+        before = (folder / "rows.jsonl").read_bytes()
+        done = burnish(folder, "check", "recipe.toml", "--fix", "--redact")
+        assert "Wrote rows.clean.jsonl: 1 row removed, 1 row redacted.\nrows.clean.log.jsonl tells" in done.stdout
+        assert (folder / "rows.jsonl").read_bytes() == before
+        again = burnish(folder, "check", "rows.clean.jsonl", "model.base=base", "--fix", "--redact")
+        assert again.returncode == 0, again.stderr
+        assert again.stdout.endswith("Nothing to mend, so no copy was written.\n")
+        assert not (folder / "rows.clean.clean.jsonl").exists()
+
+    def test_no_file_is_written_over(self, folder: Path) -> None:
+        with open(folder / "rows.jsonl", "a") as file:
+            file.write(self.BROKEN)
+        message = fault(folder, "check", "rows.jsonl", "--fix", "--output", "rows.jsonl")
+        assert message == "rows.jsonl: there is a file already. Choose another --output."
+        done = burnish(folder, "check", "rows.jsonl", "--output", "x.jsonl")
+        assert done.returncode == 2 and "--output names the copy" in done.stderr
+
+    def test_files_of_one_name_are_not_mended(self, folder: Path) -> None:
+        (folder / "held").mkdir()
+        (folder / "held" / "rows.jsonl").write_text(self.BROKEN + self.PRIVATE)
+        message = fault(folder, "check", "recipe.toml", "data.test=held/rows.jsonl", "--fix")
+        assert message.startswith("rows.jsonl: more than one file has this name")
+
+
 @pytest.mark.parametrize("is_on_path", [True, False])
 def test_what_to_type_next_is_found_by_the_shell(folder: Path, is_on_path: bool) -> None:
     scripts = Path(sys.executable).parent

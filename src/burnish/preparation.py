@@ -1,12 +1,13 @@
 """What comes before the weights: the data read, checked, divided and rendered, and every `auto` value settled."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnish.conversation import Task
 from burnish.data import (
     Check,
+    Example,
     Finding,
     RenderedExample,
     Renderer,
@@ -15,6 +16,7 @@ from burnish.data import (
     Table,
     TaskForm,
     build_examples,
+    check_answers,
     check_examples,
     check_lengths,
     count_duplicates,
@@ -29,6 +31,8 @@ from burnish.data import (
     system_prompt_of,
     thaw_split,
 )
+from burnish.data.privacy import check_privacy
+from burnish.data.split import PARTS
 from burnish.errors import RunError
 from burnish.files import cache_dir, read_json
 from burnish.recipe import (
@@ -135,6 +139,50 @@ def prepare(loaded: LoadedRecipe, screen: Screen | None = None, *, num_ranks: in
     return _finish_preparing(loaded, split, form, findings, details, screen, num_ranks=num_ranks)
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """What the checks say about a recipe's data. `prepared` is None where an error in the data would stop a run."""
+
+    tables: dict[str, Table] = field(repr=False)
+    """By part: train, and validation and test where they have files of their own."""
+    examples: list[Example] = field(repr=False)
+    """Of all rows that can be used."""
+    findings: list[Finding]
+    prepared: Prepared | None
+
+    @property
+    def num_rows(self) -> dict[str, int]:
+        """The rows of each part of the split; without one, those of each file that can be used."""
+        if self.prepared is None:
+            return {part: len(table.rows) for part, table in self.tables.items()}
+        return {part: len(getattr(self.prepared.split, part)) for part in PARTS}
+
+
+def inspect_data(loaded: LoadedRecipe, screen: Screen | None = None) -> Inspection:
+    """Check the data with what would stop a run in it; the rows with errors are left out of the further checks."""
+    recipe = loaded.recipe
+    tables = {part: _read(recipe, part) for part in PARTS if getattr(recipe.data, part)}
+    findings = [finding for table in tables.values() for finding in table.findings]
+    labels = _names(recipe.prompt.labels) or labels_of(tables["train"])
+    fields = _names(recipe.prompt.fields) or fields_of(tables["train"])
+    form = TaskForm(recipe.task, "", labels, fields)
+    for table in tables.values():
+        findings += check_answers(table, form)
+    refused = {finding.row for finding in findings if finding.severity is Severity.ERROR}
+    sound = {part: replace(t, rows=[row for row in t.rows if row.id not in refused]) for part, t in tables.items()}
+    if not sound["train"].rows:
+        return Inspection(tables, [], findings, None)
+    _, form = _settle_rows(loaded, sound["train"])
+    examples = {part: build_examples(table, form) for part, table in sound.items()}
+    everything = [example for part in examples.values() for example in part]
+    findings += [*check_examples(examples["train"], recipe.task), *check_privacy(everything)]
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        return Inspection(tables, everything, findings, None)
+    prepared = prepare(loaded, screen)
+    findings += [finding for finding in prepared.findings if finding not in findings]
+    return Inspection(tables, everything, findings, prepared)
+
+
 def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Prepared:
     """The same from the frozen split and the resolved recipe of a run."""
     loaded = load_recipe(run_dir.recipe)
@@ -183,14 +231,16 @@ def predict(prepared: Prepared) -> Prediction | None:
 
 
 def _load(recipe: Recipe, part: str) -> Table:
-    return require_sound(
-        load_table(
-            locate(getattr(recipe.data, part)),
-            recipe.task,
-            columns=recipe.data.columns,
-            group_by=recipe.data.group_by,
-            max_rows={"train": recipe.data.max_rows, "test": recipe.data.max_test_rows}.get(part),
-        )
+    return require_sound(_read(recipe, part))
+
+
+def _read(recipe: Recipe, part: str) -> Table:
+    return load_table(
+        locate(getattr(recipe.data, part)),
+        recipe.task,
+        columns=recipe.data.columns,
+        group_by=recipe.data.group_by,
+        max_rows={"train": recipe.data.max_rows, "test": recipe.data.max_test_rows}.get(part),
     )
 
 

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import sys
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from burnish.pipeline import Run
+    from burnish.preparation import Inspection
+    from burnish.recipe import LoadedRecipe
 
 app = typer.Typer(
     name="burnish",
@@ -37,6 +41,7 @@ RunArgument = Annotated[str, typer.Argument(help="A run: its id, the beginning o
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Folder = Annotated[Path, typer.Option("--runs", help="The folder of the run folders.")]
 RUNS = Path("runs")
+STARTER_BASE = "smollm2-135m-instruct"
 
 
 @app.command()
@@ -77,7 +82,7 @@ def init(
     if output.exists() and not force:
         raise RecipeError(f"{output}: there is a file already. Use --force to replace it, or --output OTHER.toml.")
     name = data if data.startswith("hf://") else os.path.relpath(Path(data).resolve(), output.resolve().parent)
-    write_text(output, starter_recipe(task=found.task, data=name, base="smollm2-135m-instruct", notes=notes))
+    write_text(output, starter_recipe(task=found.task, data=name, base=STARTER_BASE, notes=notes))
     if as_json:
         columns = dict(found.columns.by_part)
         detected = {"task": found.task.value, "format": found.format.name, "why": found.reason, "columns": columns}
@@ -91,32 +96,45 @@ def init(
 
 @app.command()
 def check(
-    recipe: RecipeArgument,
+    source: Annotated[str, typer.Argument(help="The recipe file, or a data file.", metavar="RECIPE|DATA")],
     overrides: Overrides = None,
     examples: Annotated[int, typer.Option("--examples", help="How many rendered examples to show.")] = 1,
+    example: Annotated[int | None, typer.Option("--example", help="Show this one only, counted from 1.")] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Write a cleaned copy, and a log of what was done.")] = False,
+    redact: Annotated[bool, typer.Option("--redact", help="Write a copy without private data.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the copy.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check the data and show what the model will learn from; exit 1 on errors."""
     from dataclasses import asdict
 
-    from burnish.cli.preview import print_preview
-    from burnish.preparation import prepare
-    from burnish.recipe import load_recipe
+    from burnish.cli.findings import count_severities, print_findings
+    from burnish.cli.mending import mend_data, print_mended
+    from burnish.preparation import inspect_data
 
-    prepared = prepare(load_recipe(recipe, overrides or []))
-    rows = {part: len(getattr(prepared.split, part)) for part in ("train", "validation", "test")}
-    findings = [asdict(finding) for finding in prepared.findings]
+    if output is not None and not (fix or redact):
+        raise typer.BadParameter("--output names the copy that --fix or --redact writes")
+    found = inspect_data(_load_recipe_or_data(source, overrides or []))
+    counts = count_severities(found.findings)
+    copies = mend_data(found, output, fix=fix, redact=redact) if fix or redact else None
     if as_json:
-        _print_json({"rows": rows, "findings": findings})
+        mended = {str(path): [asdict(change) for change in changes] for path, changes in (copies or {}).items()}
+        findings = [asdict(finding) for finding in found.findings]
+        _print_json({"rows": found.num_rows, "counts": counts, "findings": findings, "mended": mended})
     else:
         console = _console()
-        console.print(", ".join(f"{count} {part}" for part, count in rows.items()) + " rows", markup=False)
-        for finding in prepared.findings:
-            console.print(f"{finding.severity.value}: {finding}", markup=False)
-        for example in prepared.rendered["train"][:examples]:
-            print_preview(console, prepared.renderer, example)
-        console.print("No errors." if not findings else "No errors; see the warnings above.", markup=False)
-    if any(finding["severity"] == "error" for finding in findings):
+        console.print(
+            ", ".join(f"{count:,} {part}" for part, count in found.num_rows.items()) + " rows to use", markup=False
+        )
+        _print_previews(console, found, [example - 1] if example else range(examples))
+        print_findings(console, found.findings)
+        if copies is not None:
+            print_mended(console, copies)
+        if copies:
+            _print_next(*((f"check {os.path.relpath(copy)}", "see what is left") for copy in copies))
+        elif copies is None and counts["error"]:
+            _print_next((f"check {source} --fix", "write a copy without these rows"))
+    if counts["error"]:
         raise typer.Exit(EXIT_USER_ERROR)
 
 
@@ -278,6 +296,32 @@ def _collect_garbage_seldom() -> None:
     """
     gc.set_threshold(200_000, 20, 100)
     atexit.register(gc.freeze)
+
+
+def _load_recipe_or_data(source: str, overrides: list[str]) -> "LoadedRecipe":
+    """A recipe; for a data file, the one that `burnish init` would write for it."""
+    from burnish.recipe import build_recipe, load_recipe, starter_recipe
+
+    if source.endswith(".toml"):
+        return load_recipe(Path(source), overrides)
+    from burnish.data import detect_file
+
+    found, _ = detect_file(source)
+    text = starter_recipe(task=found.task, data=source, base=STARTER_BASE, notes=[])
+    return build_recipe(tomllib.loads(text), overrides=overrides, name=f"the recipe for {source}")
+
+
+def _print_previews(console: "Console", found: "Inspection", numbers: Iterable[int]) -> None:
+    """The examples of train with these numbers, where the data are sound enough to be rendered."""
+    from burnish.cli.preview import print_preview
+
+    if found.prepared is None:
+        return
+    rendered = found.prepared.rendered["train"]
+    for number in numbers:
+        if not 0 <= number < len(rendered):
+            raise typer.BadParameter(f"there are {len(rendered):,} examples to learn from, counted from 1")
+        print_preview(console, found.prepared.renderer, rendered[number])
 
 
 def _run(recipe: Path, overrides: list[str]) -> "Run":

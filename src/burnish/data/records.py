@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from burnish.data.reading.encoding import NumberedLine, decode_lines
 from burnish.data.reading.rows import BINARY, read_rows
@@ -92,7 +92,7 @@ def _read_table(lines: list[NumberedLine], suffix: str) -> Records:
     names = [name.strip() for name in header]
     head = "".join(f"{text}\n" for _, text, _ in records[at : at + 1])
     # A spreadsheet that quotes every cell does so in the header, too.
-    quoting = csv.QUOTE_ALL if head.startswith('"') else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if head.startswith('"') else csv.QUOTE_MINIMAL
 
     def spell(values: dict[str, str]) -> str:
         stream = io.StringIO()
