@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from burnish.data.mend import Change, copy_of, log_of, mend_file, usual_spellings
+from burnish.data.mending.mend import Change, copy_of, log_of, mend_file, usual_spellings
 from burnish.errors import DataError
 from burnish.preparation import Inspection
 from burnish.report.format import format_plural

@@ -9,15 +9,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from burnish.data.edits import edit_texts, respell, texts_in, with_line_feeds, without_control, without_invisible
 from burnish.data.example import Example
 from burnish.data.finding import Finding, Severity
 from burnish.data.formats.characters import CONTROL_CHARACTER, INVISIBLE_CHARACTER, LINE_SEPARATOR
+from burnish.data.mending.edits import (
+    edit_texts,
+    respell,
+    texts_in,
+    with_line_feeds,
+    without_control,
+    without_invisible,
+)
+from burnish.data.mending.records import Record, Records, read_records
+from burnish.data.mending.redact import redact as redact_row
 from burnish.data.privacy import mask
 from burnish.data.reading.encoding import BLANK_LINE, CRLF, NOT_UTF8, UTF8_BOM, UTF16
 from burnish.data.reading.rows import BINARY
-from burnish.data.records import Record, Records, read_records
-from burnish.data.redact import redact as redact_row
 from burnish.errors import DataError
 from burnish.files import write_jsonl, write_text
 

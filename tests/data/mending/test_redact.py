@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnish.data.mending.redact import redact
 from burnish.data.privacy import find_private
-from burnish.data.redact import redact
 from tests.public_data import dataset
 
 CARD = "4111 1111 1111 1111"

@@ -11,7 +11,7 @@ import pytest
 from burnish.conversation import Task
 from burnish.data import Check, Finding, Severity, build_examples, load_table, read_rows
 from burnish.data.build import TaskForm
-from burnish.data.mend import MENDED, copy_of, log_of, mend_file, usual_spellings
+from burnish.data.mending.mend import MENDED, copy_of, log_of, mend_file, usual_spellings
 from burnish.data.privacy import check_privacy
 from burnish.errors import DataError
 from burnish.files import read_jsonl
