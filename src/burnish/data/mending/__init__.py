@@ -1,1 +1,1 @@
-"""A cleaned copy of a data file, row by row."""
+"""A cleaned copy of a data file: rows removed, texts cleaned, private values redacted; every change is logged."""
