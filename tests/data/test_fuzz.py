@@ -11,6 +11,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import polars
 import pytest
@@ -56,6 +57,11 @@ PIECES = [
     b"\t", b"# ", b"```",
 ]  # fmt: skip
 
+ODD = [
+    None, True, 3, 1.5, "", " ", "x", "user", "assistant", "[]", "{}", '{"a": 1}', '[{"role": "user"}]',
+    [], {}, [1], ["x"], [None], {"a": 1}, {"role": "user"}, [{"role": "user", "content": "q"}], ["x", {"role": "user"}],
+]  # fmt: skip
+
 
 def seeds(folder: Path) -> list[tuple[str, bytes]]:
     """Sound files of every kind, and the messy ones."""
@@ -93,6 +99,15 @@ def mutated(rng: random.Random, content: bytes, other: bytes) -> bytes:
     return bytes(data)
 
 
+def reshaped(rng: random.Random, value: Any) -> Any:
+    """The same JSON value with some of its parts left out or replaced."""
+    if rng.random() < 0.08:
+        return rng.choice(ODD)
+    if isinstance(value, dict):
+        return {key: reshaped(rng, inner) for key, inner in value.items() if rng.random() > 0.04}
+    return [reshaped(rng, inner) for inner in value] if isinstance(value, list) else value
+
+
 def survive(path: Path) -> int:
     """Take a file the whole way to examples; how many there are."""
     try:
@@ -123,6 +138,9 @@ def fuzz(folder: Path, num_inputs: int, seed: int) -> int:
         suffix, content = rng.choice(originals)
         suffix = suffix if rng.random() < 0.8 else rng.choice(SUFFIXES + GZIPPED)
         data = mutated(rng, content, rng.choice(originals)[1]) if rng.random() < 0.97 else rng.randbytes(50)
+        if rng.random() < 0.5:  # broken bytes seldom leave JSON, so half of the inputs are JSON of broken rows
+            suffix, row = ".jsonl", rng.choice(ROWS)
+            data = "\n".join(json.dumps(reshaped(rng, row)) for _ in range(4)).encode()
         path = folder / f"fuzzed{suffix}"
         path.write_bytes(gzip.compress(data, 1) if suffix.endswith(".gz") and rng.random() < 0.9 else data)
         num_read += bool(survive(path))
