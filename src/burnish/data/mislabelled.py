@@ -49,8 +49,8 @@ def check_labels(
 ) -> list[Finding]:
     """The rows whose label is likely wrong, the likeliest first, by embeddings of what is asked.
 
-    The self-confidence of confident learning (Northcutt et al. 2021, JAIR 70:1373): a row is doubted if a classifier that
-    never saw it, or a copy of it, finds another label ten times as likely.
+    The self-confidence of confident learning (Northcutt et al. 2021, JAIR 70:1373): a row is doubted if a classifier
+    that never saw it, or a copy of it, finds another label ten times as likely.
     """
     counts = Counter(example.target for example in examples)
     names = sorted(counts)
