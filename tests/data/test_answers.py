@@ -59,3 +59,5 @@ def test_boilerplate() -> None:
 def test_repeated_questions() -> None:
     rows = questions(("What is a burr?", "what is a burr"), ("say no", "say no"), ("What is a burr?", "A rough edge."))
     assert [finding.row for finding in check_repeated_questions(rows)] == ["f:1"]
+    assert check_repeated_questions(questions(*[("activate my card", "Activate my card")] * 4)) == [], "a label"
+    assert check_repeated_questions(questions(("name Ada Lovelace", '{"name": "Ada Lovelace"}'))) == []

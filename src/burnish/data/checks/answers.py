@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from burnish.data.checks.duplicates import MIN_FREE_WORDS
 from burnish.data.checks.folding import Words, fold
+from burnish.data.checks.labels import are_labels
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
 
@@ -93,11 +94,15 @@ def check_boilerplate(examples: Sequence[Example]) -> list[Finding]:
 
 
 def check_repeated_questions(examples: Sequence[Example]) -> list[Finding]:
-    """The rows whose answer, of more than a few words, is the question again."""
+    """The rows whose answer, of more than a few words, is the question again; labels and JSON may well be."""
+    if are_labels(examples):
+        return []
     return [
         REPEATED_QUESTION.found(f"{example.id}: the answer only repeats the question.", example.id)
         for example in examples
-        if len(answer := fold(example.target)) > 2 and answer == fold(example.asked)
+        if len(answer := fold(example.target)) > 2
+        and answer == fold(example.asked)
+        and _json_keys(example.target) is None
     ]
 
 

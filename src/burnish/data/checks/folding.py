@@ -52,6 +52,7 @@ _OPPOSITES = {
             ("minimum min least", "maximum max most"),
             ("from", "to"),
             ("yes true", "no false"),
+            ("dominant", "recessive"),
             ("left first", "right last"),
         )
     )

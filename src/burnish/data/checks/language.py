@@ -11,8 +11,8 @@ from burnish.data.finding import Check, Finding, Severity
 MIN_LETTERS = 40
 """A shorter text is not judged: a name or a loan word would decide."""
 MIN_CONFIDENCE = 0.95
-MAX_MINORITY_SHARE = 0.1
-"""A language with a larger share is part of the mix, not a stray."""
+MAX_STRAY_SHARE = 0.05
+"""Where more rows than this are in other languages than most, they are a mix, not strays."""
 _READ_CHARACTERS = 600
 
 LANGUAGE_MIX = Check(
@@ -24,7 +24,7 @@ LANGUAGE_MIX = Check(
 OTHER_LANGUAGE = Check(
     "other_language",
     Severity.NOTE,
-    "a row in a language that few others have",
+    "a row in another language than nearly all others",
     "Remove it if nobody will ask in that language, or add more rows of it.",
 )
 
@@ -63,14 +63,15 @@ def _identifier() -> Any:
 
 def _strays(examples: Sequence[Example], found: Sequence[str | None], what: str) -> dict[str, Finding]:
     counts = Counter(language for language in found if language)
-    rare = {language for language, count in counts.items() if count <= MAX_MINORITY_SHARE * counts.total()}
-    main = counts.most_common(1)[0][0] if counts else None
+    main, num_main = counts.most_common(1)[0] if counts else ("", 0)
+    if num_main < (1 - MAX_STRAY_SHARE) * counts.total():
+        return {}
     return {
         example.id: OTHER_LANGUAGE.found(
             f"{example.id}: the {what} is in language {language!r}, most are in {main!r}.", example.id
         )
         for example, language in zip(examples, found, strict=True)
-        if language in rare
+        if language not in (None, main)
     }
 
 

@@ -17,10 +17,12 @@ from burnish.data.finding import Check, Finding, Severity
 
 NUM_FOLDS = 5
 INVERSE_PENALTY = 3.0
-MAX_ITERATIONS = 30
+MAX_ITERATIONS = 15
 """Fewer than it takes to converge: what is fitted last are the wrong labels."""
 MIN_ROWS_TO_JUDGE = 5
 """Of a label with fewer rows it can't be told what is like it."""
+MAX_ODDS = 0.1
+"""A label is doubted where another one is ten times as likely."""
 STRANGE_Z = 5.0
 _ROWS_PER_BIN = 50
 _LOSS_FLOOR = 0.05
@@ -47,8 +49,8 @@ def check_labels(
 ) -> list[Finding]:
     """The rows whose label is likely wrong, the likeliest first, by embeddings of what is asked.
 
-    Confident learning (Northcutt et al. 2021, JAIR 70:1373): a row is doubted if a classifier that never saw it, or a
-    copy of it, gives another label at least the probability that this label's own rows get on average.
+    The self-confidence of confident learning (Northcutt et al. 2021, JAIR 70:1373): a row is doubted if a classifier
+    that never saw it, or a copy of it, finds another label ten times as likely.
     """
     counts = Counter(example.target for example in examples)
     names = sorted(counts)
@@ -124,12 +126,10 @@ def _folds(labels_N: IntArray, clusters: Sequence[int], seed: int) -> IntArray:
 
 
 def _doubted(probabilities_NL: FloatArray, labels_N: IntArray) -> list[tuple[int, int]]:
-    """The rows with a confident other label, and that label; the least probable given label first."""
+    """The rows with a far likelier label, and that label; the most suspicious first."""
     rows_N = np.arange(len(labels_N))
-    given_N = probabilities_NL[rows_N, labels_N]
-    usual_L = np.bincount(labels_N, weights=given_N) / np.maximum(np.bincount(labels_N), 1)
-    confident_NL = np.where(probabilities_NL >= usual_L, probabilities_NL, 0.0)
-    likeliest_N = confident_NL.argmax(axis=1)
-    doubted_N = confident_NL.any(axis=1) & (likeliest_N != labels_N)
-    ranked = sorted(np.flatnonzero(doubted_N).tolist(), key=lambda i: given_N[i])
-    return [(i, int(likeliest_N[i])) for i in ranked]
+    likeliest_N = probabilities_NL.argmax(axis=1)
+    # A row that was never held out has no probabilities, and no odds.
+    odds_N = (probabilities_NL[rows_N, labels_N] + 1e-12) / (probabilities_NL[rows_N, likeliest_N] + 1e-12)
+    ranked = np.argsort(odds_N, kind="stable")
+    return [(int(i), int(likeliest_N[i])) for i in ranked if odds_N[i] < MAX_ODDS]
