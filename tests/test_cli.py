@@ -218,14 +218,15 @@ class TestCheck:
         assert done.returncode == 2 and "there are 15 examples to learn from" in done.stderr
 
     def test_errors_are_told_with_the_other_findings_and_exit_with_1(self, folder: Path) -> None:
+        save_base(folder / "base")
         with open(folder / "rows.jsonl", "a") as file:
             file.write(self.BROKEN + self.PRIVATE)
-        done = burnish(folder, "check", "recipe.toml")
+        done = burnish(folder, "check", "recipe.toml", "model.base=base")
         assert done.returncode == 1 and done.stderr == ""
         assert "rows.jsonl:61  Column 'label' is empty." in done.stdout
         assert "[pii_email]" in done.stdout and "jane@" not in done.stdout
         assert "1 error, 2 warnings, 0 notes\n\nNext:\n" in done.stdout
-        found = json.loads(burnish(folder, "check", "recipe.toml", "--json").stdout)
+        found = json.loads(burnish(folder, "check", "recipe.toml", "model.base=base", "--json").stdout)
         assert found["counts"] == {"error": 1, "warning": 2, "note": 0}
         assert found["findings"][0]["row"] == "rows.jsonl:61" and found["mended"] == {}
 
@@ -234,7 +235,7 @@ class TestCheck:
         with open(folder / "rows.jsonl", "a") as file:
             file.write(self.BROKEN + self.PRIVATE)
         before = (folder / "rows.jsonl").read_bytes()
-        done = burnish(folder, "check", "recipe.toml", "--fix", "--redact")
+        done = burnish(folder, "check", "recipe.toml", "model.base=base", "--fix", "--redact")
         assert "Wrote rows.clean.jsonl: 1 row removed, 1 row redacted.\nrows.clean.log.jsonl tells" in done.stdout
         assert (folder / "rows.jsonl").read_bytes() == before
         again = burnish(folder, "check", "rows.clean.jsonl", "model.base=base", "--fix", "--redact")
@@ -251,9 +252,10 @@ class TestCheck:
         assert done.returncode == 2 and "--output names the copy" in done.stderr
 
     def test_files_of_one_name_are_not_mended(self, folder: Path) -> None:
+        save_base(folder / "base")
         (folder / "held").mkdir()
         (folder / "held" / "rows.jsonl").write_text(self.BROKEN + self.PRIVATE)
-        message = fault(folder, "check", "recipe.toml", "data.test=held/rows.jsonl", "--fix")
+        message = fault(folder, "check", "recipe.toml", "model.base=base", "data.test=held/rows.jsonl", "--fix")
         assert message.startswith("rows.jsonl: more than one file has this name")
 
 

@@ -14,8 +14,8 @@ from burnish.data import (
     Severity,
     Table,
     TaskForm,
-    are_labels,
     build_examples,
+    can_judge_labels,
     check_answers,
     check_conflicts,
     check_duplicates,
@@ -83,7 +83,7 @@ def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True)
     loaded, form = _settle_rows(loaded, sound["train"], form)
     examples = {part: build_examples(table, form) for part, table in sound.items()}
     findings += _check_files(examples, recipe.task)
-    if judges_labels and are_labels(examples["train"]):
+    if judges_labels and can_judge_labels(examples["train"]):
         findings += _judge_labels(examples["train"], screen)
     return Examination(loaded, form, tables, examples, findings)
 

@@ -113,11 +113,12 @@ def check(
     from dataclasses import asdict
 
     from burnish.cli.findings import count_severities, print_findings
-    from burnish.cli.mending import mend_data, print_mended
+    from burnish.cli.mending import mend_data, print_mended, refuse_to_replace
     from burnish.preparation import inspect_data
 
     if output is not None and not (fix or redact):
         raise typer.BadParameter("--output names the copy that --fix or --redact writes")
+    refuse_to_replace(output)
     if quick:
         _check_quickly(source, overrides or [], as_json)
         return
@@ -133,10 +134,10 @@ def check(
         console.print(
             ", ".join(f"{count:,} {part}" for part, count in found.num_rows.items()) + " rows to use", markup=False
         )
-        _print_previews(console, found, [example - 1] if example else range(examples), whole=example is not None)
-        print_findings(console, found.findings)
         if found.prepared:
             console.print(found.prepared.power, markup=False, soft_wrap=True)
+        _print_previews(console, found, [example - 1] if example else range(examples), whole=example is not None)
+        print_findings(console, found.findings)
         if copies is not None:
             print_mended(console, copies)
         if copies:

@@ -14,11 +14,21 @@ from burnish.preparation import Inspection
 from burnish.report.format import format_plural
 
 
+def refuse_to_replace(output: Path | None) -> None:
+    """Stop before anything is done for a copy that cannot be written.
+
+    Raises:
+        DataError: there is a file of this name.
+    """
+    if output is not None and output.exists():
+        raise DataError(f"{output}: there is a file already. Choose another --output.")
+
+
 def mend_data(found: Inspection, output: Path | None, *, fix: bool, redact: bool) -> dict[Path, list[Change]]:
     """Write a copy of each file that needs one; the changes of each copy.
 
     Raises:
-        DataError: `output` is there already, or is to hold more than one file, or files have the same name.
+        DataError: `output` is to hold more than one file, or files have the same name.
     """
     sources = [table.path for table in found.examined.tables.values()]
     if len({source.name for source in sources}) < len(sources):
@@ -27,8 +37,6 @@ def mend_data(found: Inspection, output: Path | None, *, fix: bool, redact: bool
         )
     if output is not None and len(sources) > 1:
         raise DataError(f"{output}: the recipe names {len(sources)} files. Leave --output out; each gets its own copy.")
-    if output is not None and output.exists():
-        raise DataError(f"{output}: there is a file already. Choose another --output.")
     copies: dict[Path, list[Change]] = {}
     examples = [example for part in found.examined.examples.values() for example in part]
     for source in sources:

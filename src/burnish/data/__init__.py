@@ -11,9 +11,8 @@ from burnish.data.build import (
 )
 from burnish.data.card import build_card
 from burnish.data.checks.duplicates import check_conflicts, check_duplicates, check_leaks, check_similar, cluster_copies
-from burnish.data.checks.labels import are_labels
 from burnish.data.checks.language import languages
-from burnish.data.checks.mislabelled import check_labels, check_losses
+from burnish.data.checks.mislabelled import can_judge_labels, check_labels, check_losses
 from burnish.data.checks.rows import check_examples
 from burnish.data.example import Example, example_from_dict
 from burnish.data.finding import Check, Finding, Severity, group_by_check, refuse_errors, summarize
@@ -47,9 +46,9 @@ __all__ = [
     "StreamReport",
     "Table",
     "TaskForm",
-    "are_labels",
     "build_card",
     "build_examples",
+    "can_judge_labels",
     "canonical_json",
     "check_answers",
     "check_conflicts",

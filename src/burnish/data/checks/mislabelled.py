@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from burnish.data.checks.duplicates import cluster_copies
+from burnish.data.checks.labels import are_labels
 from burnish.data.checks.lengths import robust_z
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
@@ -23,6 +24,8 @@ MIN_ROWS_TO_JUDGE = 5
 """Of a label with fewer rows it can't be told what is like it."""
 MAX_ODDS = 0.1
 """A label is doubted where another one is ten times as likely."""
+MIN_ROWS = 100
+"""With fewer rows in all there is too little to learn what a label means."""
 STRANGE_Z = 5.0
 _ROWS_PER_BIN = 50
 _LOSS_FLOOR = 0.05
@@ -42,6 +45,13 @@ STRANGE_ANSWER = Check(
     "an answer that the base finds far less likely than others of its length",
     "Look at these rows: wrong answers, other languages and damaged text come out here, and so do hard cases.",
 )
+
+
+def can_judge_labels(examples: Sequence[Example]) -> bool:
+    """Whether the answers are labels, with rows enough to tell what each means."""
+    counts = Counter(example.target for example in examples).values()
+    is_told = sum(count >= MIN_ROWS_TO_JUDGE for count in counts) >= 2
+    return len(examples) >= MIN_ROWS and is_told and are_labels(examples)
 
 
 def check_labels(
