@@ -2,8 +2,7 @@
 
 import hashlib
 import shutil
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ class Encoder:
 
     @torch.inference_mode()
     def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Each different text once."""
+        """Each different text once, in batches of texts of about one length."""
         different = list(dict.fromkeys(texts))
         row_of = {text: n for n, text in enumerate(different)}
         ids = self._tokenizer(different, truncation=True, max_length=self.max_length)["input_ids"] if different else []
@@ -72,9 +71,14 @@ class Encoder:
             vectors_ND[batch] = self._encode([ids[n] for n in batch])
         return vectors_ND[[row_of[text] for text in texts]]
 
-    def _encode(self, ids_NT: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
-        hidden_NTD = self._model(torch.tensor(ids_NT, device=self.device)).last_hidden_state
-        unit_ND: npt.NDArray[np.float32] = torch.nn.functional.normalize(hidden_NTD.mean(1), dim=-1).cpu().numpy()
+    def _encode(self, ids: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        length = max(map(len, ids))
+        pad = self._tokenizer.pad_token_id or 0
+        ids_NT = torch.tensor([[*row, *[pad] * (length - len(row))] for row in ids], device=self.device)
+        mask_NT = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in ids], device=self.device)
+        hidden_NTD = self._model(input_ids=ids_NT, attention_mask=mask_NT).last_hidden_state
+        mean_ND = (hidden_NTD * mask_NT[..., None]).sum(1) / mask_NT.sum(1, keepdim=True)
+        unit_ND: npt.NDArray[np.float32] = torch.nn.functional.normalize(mean_ND, dim=-1).float().cpu().numpy()
         return unit_ND
 
 
@@ -94,14 +98,15 @@ def _check_pooling(folder: Path) -> None:
         raise BaseModelError(f"{folder}: the encoder's vectors are not means of tokens. Use e.g. {DEFAULT_ENCODER}.")
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """The positions in batches of one length each, so that there is no padding, of at most BATCH_TOKENS if they can."""
-    by_length: dict[int, list[int]] = defaultdict(list)
-    for n, length in enumerate(lengths):
-        by_length[length].append(n)
-    for length, positions in sorted(by_length.items()):
-        size = max(1, BATCH_TOKENS // length)
-        yield from (positions[start : start + size] for start in range(0, len(positions), size))
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """The positions, longest first, in batches of at most BATCH_TOKENS with their padding."""
+    batches: list[list[int]] = []
+    for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
+        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= BATCH_TOKENS:
+            batches[-1].append(n)
+        else:
+            batches.append([n])
+    return batches
 
 
 def _read(folder: Path, shape: tuple[int, int]) -> npt.NDArray[np.float32] | None:
