@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 from rapidfuzz import fuzz
+from rapidfuzz.distance import Levenshtein
 
 from burnish.conversation import Role
 from burnish.data.checks.clusters import cluster
@@ -145,20 +146,17 @@ def check_similar(
 ) -> list[Finding]:
     """The rows that mean the same as an earlier row with the same answer, by embeddings of what is asked.
 
-    `embeddings_ND` are N rows of unit length. Rows that `check_duplicates` finds are left to it, and so are pairs that
-    differ in a number, a negation or a name.
+    `embeddings_ND` are N rows of unit length. Questions that are a word apart are left to `check_duplicates`, and those
+    that differ in a number, a negation or a name are others.
     """
     rows = _compared(examples)
-    near, names = _near_texts(rows), names_in(example.asked for example in examples)
+    names = names_in(example.asked for example in examples)
     findings = []
     for i, earlier in _similar_pairs(embeddings_ND, threshold):
         row = rows[i]
-        same = [rows[j] for j in earlier if _agree(row.answer, rows[j].answer)]
-        if any(other.asked == row.asked or other.asked in near[row.asked] for other in same):
-            continue
-        means = [other for other in same if not _differ_in_fact(row.asked, other.asked, names)]
-        if means:
-            findings.append(_related(SIMILAR_QUESTION, row, means[0], f"means the same as {means[0].example.id}."))
+        same = (rows[j] for j in earlier if _agree(row.answer, rows[j].answer))
+        if other := next((other for other in same if _is_reworded(row.asked, other.asked, names)), None):
+            findings.append(_related(SIMILAR_QUESTION, row, other, f"means the same as {other.example.id}."))
     return findings
 
 
@@ -252,8 +250,9 @@ def _similar_pairs(embeddings_ND: npt.NDArray[np.float32], threshold: float) -> 
                 yield i, earlier.tolist()
 
 
-def _differ_in_fact(one: Words, other: Words, names: Set[str]) -> bool:
-    return any(is_telling(word) or word in names for word in set(one) ^ set(other))
+def _is_reworded(one: Words, other: Words, names: Set[str]) -> bool:
+    is_more_than_a_word = Levenshtein.distance(one, other, score_cutoff=1) > 1
+    return is_more_than_a_word and not any(is_telling(word) or word in names for word in set(one) ^ set(other))
 
 
 def _contradicted(row: _Compared, rows: Sequence[_Compared], check: Check) -> Finding:
