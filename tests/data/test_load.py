@@ -210,12 +210,12 @@ class TestFaults:
     def test_all_at_once_in_the_order_of_the_file(self, tmp_path: Path) -> None:
         path = write(tmp_path, {"text": "a", "label": "b"}, {"text": "", "label": ""}, [1], {"text": 3, "label": "b"})
         lines = refusal(path, Task.CLASSIFICATION).splitlines()
-        assert lines[0] == "x.jsonl: 3 rows cannot be used:"
+        assert lines[0] == "3 rows cannot be used:"
         assert [line.split(":")[1] for line in lines[1:]] == ["2", "2", "3", "4"]
 
     def test_a_long_list_is_cut(self, tmp_path: Path) -> None:
         lines = refusal(write(tmp_path, *[{"text": "", "label": "b"}] * 30), Task.CLASSIFICATION).splitlines()
-        assert lines[0] == "x.jsonl: 30 rows cannot be used:"
+        assert lines[0] == "30 rows cannot be used:"
         assert len(lines) == 22
         assert lines[-1].strip() == "... and 10 more"
 

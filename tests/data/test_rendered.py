@@ -9,7 +9,7 @@ import pytest
 
 from burnish.conversation import Message, Role
 from burnish.data import Example, Renderer, render_cached, render_rows
-from burnish.data import rendered as cache_module
+from burnish.data.rendering import cached as cache_module
 from tests.data.test_render import build_renderer, example
 from tests.tiny import CHATML
 
