@@ -85,7 +85,15 @@ def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True)
     findings += _check_files(examples, recipe.task)
     if judges_labels and can_judge_labels(examples["train"]):
         findings += _judge_labels(examples["train"], screen)
-    return Examination(loaded, form, tables, examples, findings)
+    return Examination(loaded, form, tables, examples, _once(findings))
+
+
+def _once(findings: Sequence[Finding]) -> list[Finding]:
+    """Of each check at most one finding a row, the first; a message may be too long in itself and beside the others."""
+    by_row: dict[tuple[str, str | None, str], Finding] = {}
+    for finding in findings:
+        by_row.setdefault((finding.check, finding.row, "" if finding.row else finding.message), finding)
+    return list(by_row.values())
 
 
 def _read(recipe: Recipe, part: str) -> Table:

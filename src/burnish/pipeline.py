@@ -196,16 +196,16 @@ def _run_arm(arm: "Arm", model: Any, prepared: Prepared, run_dir: RunDir, screen
     num_shots = int(recipe.evaluate.num_shots) if arm is Arm.FEW_SHOT else 0
     shots = choose_shots(prepared.split.train, num_shots, recipe.train.seed) if num_shots else []
     prompts: list[Conversation] = [arm_prompt(arm, example.prompt, shots) for example in test]
-    adapter = run_dir.adapter / "adapter_model.safetensors"
+    adapter, prompt_ids = run_dir.adapter / "adapter_model.safetensors", prepared.renderer.prompt_ids
     key = {
         "base": prepared.base.fingerprint,
         "adapter": sha256_of_file(adapter) if arm is Arm.SPECIALIST else None,
-        "prompts": sha256_of_json([[asdict(m) for m in prompt] for prompt in prompts]),
+        "prompts": sha256_of_json([list(prompt_ids(p, e.tools)) for p, e in zip(prompts, test, strict=True)]),
         "max_new_tokens": recipe.evaluate.max_new_tokens,
         "metric": str(_metric(recipe)),
     }
 
-    def predict() -> list[dict[str, Any]]:
+    def answer() -> list[dict[str, Any]]:
         if arm is Arm.SPECIALIST:
             _count_opening(run_dir)
         with screen.bar(f"{ARM_TITLES[arm]}: answering {len(test)} test rows", len(test)) as advance:
@@ -221,7 +221,7 @@ def _run_arm(arm: "Arm", model: Any, prepared: Prepared, run_dir: RunDir, screen
             )
         return judge_answers(answers, prompts, test, _metric(recipe))
 
-    return ArmRun(*cached_arm(run_dir.predictions(arm.value), key, predict))
+    return ArmRun(*cached_arm(run_dir.predictions(arm.value), key, answer))
 
 
 def _base_answers(model: Any, prepared: Prepared, screen: Screen) -> list[RenderedExample]:

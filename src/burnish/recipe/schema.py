@@ -84,7 +84,10 @@ NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False), BeforeValidat
 class DataSection(Section):
     """Where the examples come from and how they are divided."""
 
-    train: str = Field(description="the file of examples: .jsonl, .json, .csv, .tsv or .parquet", min_length=1)
+    train: str = Field(
+        description="the examples: .jsonl, .json, .csv, .tsv, .parquet, .xlsx, a folder of texts, or hf://datasets/...",
+        min_length=1,
+    )
     validation: str | None = Field(None, description="a file for validation; else a part of train")
     test: str | None = Field(None, description="a file for the final test; else a part of train")
     columns: dict[str, str] = Field(

@@ -112,7 +112,11 @@ def _parse_lines(name: str, lines: Iterable[NumberedLine | Finding]) -> Iterator
         try:
             value = parse_strict(text)
         except ValueError as error:
-            why = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+            why = (
+                f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
+                if isinstance(error, json.JSONDecodeError)
+                else error
+            )
             yield INVALID_JSON.found(f"not valid JSON ({why}).", f"{name}:{number}")
         else:
             yield _row(name, number, value, may_have_half=bool(_ESCAPED_HALF.search(text)))
