@@ -23,7 +23,7 @@ floors: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 # make bench DATA=FOLDER: the training step against TRL; PEERS="trl swift" for other peers too (trl llamafactory litgpt
 # swift), ARGS="--workloads W1 --rows 96" for a part of it.

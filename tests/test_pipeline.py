@@ -151,7 +151,7 @@ def wait_for_steps(runs: Path, count: int, process: "subprocess.Popen[str]") -> 
     raise AssertionError(f"the run ended before step {count}: {process.communicate()}")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_stopped_goes_on_to_the_same_end(how: signal.Signals, base: Path, tmp_path: Path) -> None:
     from burnish.recipe import dump_recipe
     from burnish.run_dir import RunDir

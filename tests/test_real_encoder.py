@@ -30,7 +30,7 @@ def test_paraphrases_are_near(encoder: Encoder) -> None:
 
 
 @needs_datasets
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 def test_swapped_labels_are_found(encoder: Encoder, seed: int) -> None:
     """A quarter of the rows; a tenth of their labels swapped."""
     sound = dataset("banking77/train.jsonl")[::4]

@@ -418,7 +418,7 @@ class TestNull:
 
 
 class TestHolm:
-    @FAST
+    @settings(max_examples=20, deadline=None)
     @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
     def test_equals_statsmodels_and_is_monotone(self, p_values: list[float]) -> None:
         adjusted = holm(p_values)

@@ -117,7 +117,6 @@ def run_main(module: str, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_equal_one(trained: Path, tmp_path: Path, case: str) -> None:
     check_equal(trained, tmp_path, case, fit_tiny(tmp_path, CASES[case], ALONE))
@@ -139,7 +138,6 @@ def check_equal(trained: Path, alone_folder: Path, case: str, alone: dict[str, A
         assert ours["supervised_tokens"] == theirs["supervised_tokens"]
 
 
-@pytest.mark.xdist_group("ranks")
 def test_ranks_that_were_stopped_by_one_of_them_go_on_bit_for_bit(trained: Path) -> None:
     check_resumed(trained)
 
@@ -151,7 +149,6 @@ def check_resumed(trained: Path) -> None:
         assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-@pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize("is_sharded", [False, True])
 def test_torchrun_does_the_whole_job(tmp_path: Path, is_sharded: bool) -> None:
     base = save_base(tmp_path / "base")

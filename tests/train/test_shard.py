@@ -76,19 +76,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_main("tests.train.test_shard", tmp_path_factory.mktemp("shards"))
 
 
-@pytest.mark.xdist_group("shards")
 @pytest.mark.parametrize("case", CASES)
 def test_ranks_with_half_of_the_base_equal_one_with_all_of_it(trained: Path, tmp_path: Path, case: str) -> None:
     alone = fit_tiny(tmp_path, CASES[case], ALONE, examples=EXAMPLES.get(case))
     check_equal(trained, tmp_path, case, alone)
 
 
-@pytest.mark.xdist_group("shards")
 def test_ranks_that_were_stopped_go_on_bit_for_bit(trained: Path) -> None:
     check_resumed(trained)
 
 
-@pytest.mark.xdist_group("shards")
 def test_each_rank_holds_half_of_the_layers_and_all_of_the_rest(trained: Path) -> None:
     whole = {name: parameter.numel() for name, parameter in build_exact_model().named_parameters()}
     first, second = (json.loads((trained / f"held-{rank}.json").read_text()) for rank in range(2))
@@ -100,7 +97,6 @@ def test_each_rank_holds_half_of_the_layers_and_all_of_the_rest(trained: Path) -
     assert sum(size for size in first.values() if size > 0) == pytest.approx(layers / 2, rel=0.01)
 
 
-@pytest.mark.xdist_group("shards")
 def test_the_first_rank_uses_the_model_while_the_others_follow(trained: Path) -> None:
     model = build_exact_model()
     for name in ("base", "adapted"):
@@ -114,7 +110,6 @@ def test_the_first_rank_uses_the_model_while_the_others_follow(trained: Path) ->
         assert json.loads((trained / f"loss-{rank}.json").read_text()) == pytest.approx(loss, rel=1e-10)
 
 
-@pytest.mark.xdist_group("shards")
 def test_the_adapter_is_saved_as_ever(trained: Path, tmp_path: Path) -> None:
     save_adapter(adapt(build_exact_model()), tmp_path, CARD)
     ours, whole = (load_file(folder / "adapter_model.safetensors") for folder in (trained, tmp_path))

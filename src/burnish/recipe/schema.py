@@ -85,7 +85,7 @@ class DataSection(Section):
     """Where the examples come from and how they are divided."""
 
     train: str = Field(
-        description="the examples: .jsonl, .json, .csv, .tsv, .parquet, .xlsx, a folder of texts, or hf://datasets/...",
+        description="the file of examples: .jsonl, .json, .csv, .tsv, .parquet or .xlsx; a folder of texts; hf://datasets/...",
         min_length=1,
     )
     validation: str | None = Field(None, description="a file for validation; else a part of train")
