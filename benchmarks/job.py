@@ -15,7 +15,7 @@ import torch
 from work import weights_of
 
 from burnish.conversation import Task
-from burnish.data import Renderer, TaskForm, build_examples, load_table, render_all
+from burnish.data import Renderer, TaskForm, build_examples, load_table, render_rows
 from burnish.model.adapter import attach_adapter
 from burnish.model.base import find_base, load_model, load_tokenizer
 from burnish.recipe import Schedule
@@ -72,7 +72,7 @@ def main() -> None:
         path = given.data / workload.folder / name
         table = load_table(path, workload.task, columns={}, max_rows=count)
         examples = build_examples(table, TaskForm(workload.task, "", (), ()))
-        found = render_all(renderer, examples, supervise_all=True)
+        found = render_rows(renderer, examples, supervise_all=True).rendered
         return [{"ids": list(example.input_ids), "mask": [int(m) for m in example.loss_mask]} for example in found]
 
     train = rendered("train.jsonl", given.rows or workload.rows)
