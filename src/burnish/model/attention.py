@@ -19,8 +19,10 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 ATTENTION_NAME = "burnish_pack"
-# Above this many keys the softmax weights would fill memory, and SDPA's fused kernel is the better way.
+# Above this many keys the softmax weights would fill memory, and SDPA's fused kernel is the better way; so it is for
+# queries that are many themselves, as their own keys then are.
 MAX_PLAIN_KEYS = 640
+MAX_PLAIN_QUERIES = 128
 
 
 class PrefixStore:
@@ -185,14 +187,21 @@ def _attend(
         key_P, value_P = group.store.use(layer)
     elif group.store is not None:
         group.store.keep(layer, key_P, value_P)
-    is_long = group.prefix_length + max(group.suffix_lengths, default=0) > MAX_PLAIN_KEYS and options.softcap is None
+    longest = max(group.suffix_lengths, default=0)
     outputs = []
     if group.num_prefix_tokens:
-        outputs.append((_fused if is_long else _prefix_part)(query_P, key_P, value_P, options))
+        prefix_part = _fused if _is_long(group.prefix_length, 0, options) else _prefix_part
+        outputs.append(prefix_part(query_P, key_P, value_P, options))
     if group.suffix_lengths:
-        suffix_part = _fused_suffixes if is_long else _suffix_part
+        suffix_part = _fused_suffixes if _is_long(longest, group.prefix_length, options) else _suffix_part
         outputs.append(suffix_part(query_N, key_N, value_N, (key_P, value_P), group, options))
     return torch.cat(outputs, dim=1)
+
+
+def _is_long(num_queries: int, num_keys_before: int, options: "_Options") -> bool:
+    """Whether attention goes through SDPA, which has no soft cap."""
+    is_large = num_queries > MAX_PLAIN_QUERIES or num_keys_before + num_queries > MAX_PLAIN_KEYS
+    return is_large and options.softcap is None
 
 
 @dataclass(frozen=True)
