@@ -130,6 +130,16 @@ def sha256_of_json(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def keep_newest(folder: Path, count: int) -> None:
+    """Leave the `count` files or folders in a cache that were used last; what cannot be removed stays."""
+    paths = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in paths[count:]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def cache_dir() -> Path:
     """The user's cache of burnish: BURNISH_CACHE, else the platform's usual place."""
     if chosen := os.environ.get("BURNISH_CACHE"):

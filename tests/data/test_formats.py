@@ -17,7 +17,7 @@ from burnish.data import (
     fields_of,
     labels_of,
     load_table,
-    require_sound,
+    refuse_errors,
 )
 from burnish.errors import DataError
 
@@ -36,7 +36,8 @@ def examples(tmp_path: Path, *rows: dict[str, Any], columns: dict[str, str] | No
     path = tmp_path / "x.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     task = detect(*rows, given=columns).task
-    table = require_sound(load_table(path, task, columns=columns or {}))
+    table = load_table(path, task, columns=columns or {})
+    refuse_errors(table.findings)
     return build_examples(table, TaskForm(task, "", labels_of(table), fields_of(table)))
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from burnish.data import Finding
 from burnish.data.checks.labels import check_label_balance, check_label_variants
+from burnish.data.mending.mend import usual_spellings
 from tests.data.datasets import DATASETS, dataset, needs_datasets, questions
 
 
@@ -63,3 +64,10 @@ def test_balance() -> None:
     assert balance(*["a"] * 41, *["b"] * 10) == [("dominant_label", "80% of the rows have the label 'a'.")]
     assert balance(*["a"] * 40, *["b"] * 10) == []
     assert balance(*["a"] * 10) == [], "one label is no classification, but no imbalance"
+
+
+def test_a_variant_names_a_row_that_is_spelled_as_usual_so_that_it_can_be_mended() -> None:
+    examples = questions(("a", "card arrival"), ("b", "Card_arrival"), ("c", "card arrival"), ("d", "card arrival"))
+    (finding,) = check_label_variants(examples)
+    assert (finding.row, finding.related) == ("f:2", ("f:1",))
+    assert usual_spellings([finding], examples) == {"f:2": ("Card_arrival", "card arrival")}

@@ -17,7 +17,7 @@ from burnish.data import (
     fields_of,
     labels_of,
     load_table,
-    require_sound,
+    refuse_errors,
     system_prompt_of,
 )
 from burnish.errors import DataError
@@ -32,7 +32,8 @@ def write(tmp_path: Path, *rows: Any) -> Path:
 
 
 def examples(path: Path, task: Task, system: str = "", **options: Any) -> list[Example]:
-    table = require_sound(load_table(path, task, columns=options.pop("columns", {}), **options))
+    table = load_table(path, task, columns=options.pop("columns", {}), **options)
+    refuse_errors(table.findings)
     return build_examples(table, TaskForm(task, system, labels_of(table), fields_of(table)))
 
 

@@ -17,7 +17,7 @@ from burnish.data.checks.rows import check_examples
 from burnish.data.example import Example, example_from_dict
 from burnish.data.finding import Check, Finding, Severity, group_by_check, refuse_errors, summarize
 from burnish.data.formats.detect import Detection, detect_format
-from burnish.data.load import Table, detect_file, load_table, require_sound
+from burnish.data.load import Table, detect_file, load_table
 from burnish.data.privacy.check import check_privacy
 from burnish.data.reading.locate import locate, sha256_of_data
 from burnish.data.reading.row import Row
@@ -82,7 +82,6 @@ __all__ = [
     "refuse_errors",
     "render_cached",
     "render_rows",
-    "require_sound",
     "sha256_of_data",
     "split_examples",
     "summarize",

@@ -1,7 +1,7 @@
 """The sound rows of a table -> Examples, each with its prompt and target as the model will see them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ def labels_of(table: Table) -> tuple[str, ...]:
     """The labels of a classification table, sorted."""
     if table.task is not Task.CLASSIFICATION:
         return ()
-    return tuple(sorted({_answer(draft) for _, draft in _drafts(table)}))
+    return tuple(sorted({_answer(draft) for draft in table.drafts}))
 
 
 def fields_of(table: Table) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def check_answers(table: Table, form: TaskForm, schema: Mapping[str, Any] | None
     """Rows whose answer the labels or fields of `form`, or the JSON `schema`, do not admit."""
     validator = _validator(schema) if schema is not None else None
     findings = list[Finding]()
-    for row, draft in _drafts(table):
+    for row, draft in zip(table.rows, table.drafts, strict=True):
         answer = _answer(draft)
         if table.task is Task.CLASSIFICATION and answer not in form.labels:
             findings.append(UNKNOWN_LABEL.found(f"label {answer!r} is not one of prompt.labels.", row.id))
@@ -75,7 +75,7 @@ def build_examples(table: Table, form: TaskForm) -> list[Example]:
         DataError: a label or field that `form` does not know.
     """
     refuse_errors(check_answers(table, form))
-    return [_example(table, row, draft, form) for row, draft in _drafts(table)]
+    return [_example(table, row, draft, form) for row, draft in zip(table.rows, table.drafts, strict=True)]
 
 
 def canonical_json(fields: Mapping[str, Any], order: Sequence[str]) -> str:
@@ -84,15 +84,8 @@ def canonical_json(fields: Mapping[str, Any], order: Sequence[str]) -> str:
     return json.dumps(values, ensure_ascii=False, separators=JSON_SEPARATORS, default=str)
 
 
-def _drafts(table: Table) -> Iterator[tuple[Row, Draft]]:
-    if table.detection is None:
-        return
-    for row in table.rows:
-        yield row, table.detection.format.draft(row.values, table.detection.columns)
-
-
 def _objects(table: Table) -> list[dict[str, Any]]:
-    return [json.loads(_answer(draft)) for _, draft in _drafts(table) if draft.kind is Kind.FIELDS]
+    return [json.loads(_answer(draft)) for draft in table.drafts if draft.kind is Kind.FIELDS]
 
 
 def _answer(draft: Draft) -> str:

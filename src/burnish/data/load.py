@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from burnish.conversation import Task
 from burnish.data.finding import Check, Finding, Severity, refuse_errors
 from burnish.data.formats.detect import Detection, detect_format, other_format
+from burnish.data.formats.draft import Draft
 from burnish.data.formats.structure import check_draft
 from burnish.data.reading.locate import locate
 from burnish.data.reading.row import Row
@@ -36,6 +38,13 @@ class Table:
     findings: tuple[Finding, ...] = ()
     group_by: str | None = None
     time_by: str | None = None
+
+    @cached_property
+    def drafts(self) -> list[Draft]:
+        """The rows in the form of conversations."""
+        if self.detection is None:
+            return []
+        return [self.detection.format.draft(row.values, self.detection.columns) for row in self.rows]
 
 
 def load_table(
@@ -92,16 +101,6 @@ def check_row(row: Row, detection: Detection, *, time_by: str | None = None) -> 
         except ValueError:
             findings.append(BAD_TIME.found(f"{row.values[time_by]!r} in column {time_by!r} is no time.", row.id))
     return findings
-
-
-def require_sound(table: Table) -> Table:
-    """The same table, if no row of its file had to be left out.
-
-    Raises:
-        DataError: lists the rows that cannot be used, with line and remedy.
-    """
-    refuse_errors(table.findings)
-    return table
 
 
 def _place(finding: Finding) -> tuple[str, int]:

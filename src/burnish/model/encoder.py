@@ -1,7 +1,6 @@
 """Texts -> vectors whose cosine tells how near they are in meaning."""
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from burnish.errors import BaseModelError, StorageError
-from burnish.files import cache_dir, new_folder, read_json
+from burnish.files import cache_dir, keep_newest, new_folder, read_json
 from burnish.model.base import fingerprint, quiet_transformers
 from burnish.model.device import choose_device
 from burnish.model.fetch import Say, find_base_folder
@@ -124,8 +123,6 @@ def _write(folder: Path, vectors_ND: npt.NDArray[np.float32]) -> None:
     try:
         with new_folder(folder) as draft:
             np.save(draft / VECTORS, vectors_ND)
-        kept = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        for old in kept[MAX_CACHED:]:
-            shutil.rmtree(old, ignore_errors=True)
+        keep_newest(folder.parent, MAX_CACHED)
     except (StorageError, OSError):
         return

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 import numpy as np
@@ -223,11 +224,16 @@ def _compared(examples: Sequence[Example]) -> list[_Compared]:
     return [_Compared(i, e, fold(e.asked), fold(_answer_of(e))) for i, e in enumerate(examples)]
 
 
-def _near_texts(rows: Sequence[_Compared]) -> dict[Words, list[Words]]:
+def _near_texts(rows: Sequence[_Compared]) -> Mapping[Words, Sequence[Words]]:
     """The other texts that each text is near to."""
-    texts = list(dict.fromkeys(row.asked for row in rows))
+    return _near_to_each(tuple(dict.fromkeys(row.asked for row in rows)), names_in(row.example.asked for row in rows))
+
+
+# The check of copies, the folds that judge labels and the split look at the same rows.
+@lru_cache(maxsize=2)
+def _near_to_each(texts: tuple[Words, ...], names: frozenset[str]) -> Mapping[Words, Sequence[Words]]:
     near: dict[Words, list[Words]] = {text: [] for text in texts}
-    for i, j in find_near_texts(texts, names_in(row.example.asked for row in rows)):
+    for i, j in find_near_texts(texts, names):
         near[texts[i]].append(texts[j])
         near[texts[j]].append(texts[i])
     return near

@@ -48,9 +48,12 @@ def check_label_variants(examples: Sequence[Example]) -> list[Finding]:
         return []
     counts = Counter(example.target for example in examples)
     meant = _meant(counts)
+    first = {example.target: example.id for example in reversed(examples)}
     return [
         LABEL_VARIANT.found(
-            f"{example.id}: the label is {example.target!r}, elsewhere {meant[example.target]!r}.", example.id
+            f"{example.id}: the label is {example.target!r}, elsewhere {meant[example.target]!r}.",
+            example.id,
+            [first[meant[example.target]]],
         )
         for example in examples
         if example.target in meant

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from burnish.data.example import Example
@@ -40,13 +40,11 @@ def check_languages(examples: Sequence[Example]) -> list[Finding]:
 
 def languages(texts: Sequence[str]) -> list[str | None]:
     """The ISO 639 code of each text; None where it is too short or the model is not sure (Lui & Baldwin 2012)."""
-    known: dict[str, str | None] = {}
-    for text in texts:
-        if text not in known:
-            known[text] = _language(text[:_READ_CHARACTERS])
-    return [known[text] for text in texts]
+    return [_language(text[:_READ_CHARACTERS]) for text in texts]
 
 
+# Answers repeat, and the same texts are asked for again when the card of the data is made.
+@lru_cache(maxsize=100_000)
 def _language(text: str) -> str | None:
     if sum(character.isalpha() for character in text) < MIN_LETTERS:
         return None

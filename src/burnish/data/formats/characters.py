@@ -41,12 +41,11 @@ def check_text(place: str, text: str) -> Iterator[tuple[Check, str]]:
 
 # Tabs, line ends, joiners and the marks of right-to-left text belong to sound texts; tag characters do as part of a
 # flag, which has fewer of them than a hidden text.
+INVISIBLE = re.compile("[\u200b\u2060-\u2064\ufeff\u202a-\u202e\u2066-\u2069]|[\U000e0000-\U000e007f]{8,}")
+SEPARATORS = re.compile("[\u2028\u2029]")
 _CHARACTERS = (
     (CONTROL_CHARACTER, re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")),
-    (
-        INVISIBLE_CHARACTER,
-        re.compile("[\u200b\u2060-\u2064\ufeff\u202a-\u202e\u2066-\u2069]|[\U000e0000-\U000e007f]{8,}"),
-    ),
-    (LINE_SEPARATOR, re.compile("[\u2028\u2029]")),
+    (INVISIBLE_CHARACTER, INVISIBLE),
+    (LINE_SEPARATOR, SEPARATORS),
     (REPLACEMENT_CHARACTER, re.compile("\ufffd")),
 )

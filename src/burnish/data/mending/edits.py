@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from burnish.data.formats.characters import INVISIBLE, SEPARATORS
+
 _ASKED = ("user", "human", "system", "tool", "developer")
 _QUESTION = ("text", "prompt", "question", "instruction", "input", "message", "body", "content", "query", "sentence")
 
@@ -16,13 +18,13 @@ def without_control(text: str) -> str:
 
 
 def without_invisible(text: str) -> str:
-    """Without what cannot be seen; joiners and the marks of right-to-left text stay, as in the check."""
-    return re.sub("[\u200b\u2060-\u2064\ufeff\u202a-\u202e\u2066-\u2069]|[\U000e0000-\U000e007f]{8,}", "", text)
+    """Without what the check finds: what cannot be seen."""
+    return INVISIBLE.sub("", text)
 
 
 def with_line_feeds(text: str) -> str:
     """With line feeds in place of U+2028 and U+2029."""
-    return re.sub("[\u2028\u2029]", "\n", text)
+    return SEPARATORS.sub("\n", text)
 
 
 def edit_texts(value: Any, edit: Callable[[str], str]) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from burnish.data.reading.encoding import NumberedLine, decode_lines
+from burnish.data.reading.encoding import NumberedLine, decode_lines, suffix_of
 from burnish.data.reading.rows import BINARY, read_rows
 from burnish.errors import DataError
 
@@ -45,8 +45,7 @@ def read_records(path: Path) -> Records:
     Raises:
         DataError: it holds texts, not rows, or cannot be read.
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    suffix = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+    suffix = suffix_of(path)
     if path.is_dir() or suffix in (".txt", ".md"):
         raise DataError(f"{path}: texts are not mended, only rows. Mend the texts by hand.")
     if suffix in BINARY:

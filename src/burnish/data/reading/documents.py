@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from burnish.data.finding import Finding
-from burnish.data.reading.encoding import NumberedLine, decode_lines
+from burnish.data.reading.encoding import NumberedLine, decode_lines, suffix_of
 from burnish.data.reading.row import Row
 from burnish.errors import DataError
 
@@ -31,18 +31,13 @@ def read_text(path: Path) -> Iterator[Row | Finding]:
 
 def texts_in(folder: Path) -> list[tuple[Path, str]]:
     """The texts in a folder and the folders in it with their names below it, sorted; hidden ones are left out."""
-    paths = [path for path in sorted(folder.rglob("*")) if _suffix(path) in SUFFIXES and path.is_file()]
+    paths = [path for path in sorted(folder.rglob("*")) if suffix_of(path) in SUFFIXES and path.is_file()]
     names = [path.relative_to(folder) for path in paths]
     return [
         (path, name.as_posix())
         for path, name in zip(paths, names, strict=True)
         if not any(part.startswith(".") for part in name.parts)
     ]
-
-
-def _suffix(path: Path) -> str:
-    is_gzip = path.suffix.lower() == ".gz"
-    return Path(path.stem).suffix.lower() if is_gzip else path.suffix.lower()
 
 
 def _pieces(path: Path, name: str) -> Iterator[Row | Finding]:
@@ -52,7 +47,7 @@ def _pieces(path: Path, name: str) -> Iterator[Row | Finding]:
             yield item
         else:
             lines.append((item[0], item[1].rstrip("\r\n")))
-    starts_piece = _headings(lines) if _suffix(path) == ".md" else set[int]()
+    starts_piece = _headings(lines) if suffix_of(path) == ".md" else set[int]()
     for piece in _pack(_blocks(lines, starts_piece), starts_piece):
         yield Row(name, piece[0][0], {"text": "\n".join(text for _, text in piece).rstrip()})
 

@@ -69,6 +69,12 @@ def open_binary(path: Path) -> Iterator[io.BufferedReader]:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Check its permissions.") from None
 
 
+def suffix_of(path: Path) -> str:
+    """What the name of a file ends in, in lower case; of a packed one, what stands before .gz."""
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
+
+
 def _utf16_of(head: bytes) -> str | None:
     """The kind of UTF-16 by its mark; without one, by the zeros that it has where a text begins in ASCII."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -9,7 +9,7 @@ from typing import Any
 
 from burnish.data.finding import Check, Finding, Severity
 from burnish.data.reading.documents import SUFFIXES, read_folder, read_text
-from burnish.data.reading.encoding import BLANK_LINE, NumberedLine, decode_lines, told_if_empty
+from burnish.data.reading.encoding import BLANK_LINE, NumberedLine, decode_lines, suffix_of, told_if_empty
 from burnish.data.reading.row import Row
 from burnish.data.reading.sheets import read_csv, read_excel, read_parquet
 from burnish.data.reading.strict_json import parse_strict
@@ -53,8 +53,7 @@ def _reader(path: Path) -> "Reader":
         return read_folder
     if not path.exists():
         raise DataError(f"{path}: no such file. Check the path; in a recipe it is relative to the recipe file.")
-    is_gzip = path.suffix.lower() == ".gz"
-    suffix = Path(path.stem).suffix.lower() if is_gzip else path.suffix.lower()
+    suffix, is_gzip = suffix_of(path), path.suffix.lower() == ".gz"
     if suffix not in READERS or (is_gzip and suffix in BINARY):
         raise DataError(f'{path}: files that end in "{path.suffix}" are not read. Use {", ".join(READERS)}.')
     return READERS[suffix]

@@ -10,7 +10,7 @@ from burnish.conversation import Role, build_conversation, to_dicts
 from burnish.data.example import Example
 from burnish.data.rendering.render import RenderedExample, Renderer, Rendering, render_rows
 from burnish.errors import RenderError, StorageError
-from burnish.files import read_jsonl, sha256_of_json, write_jsonl
+from burnish.files import keep_newest, read_jsonl, sha256_of_json, write_jsonl
 
 # Files that stay in the cache; the ones that were used longest ago go.
 MAX_FILES = 64
@@ -68,9 +68,7 @@ def _write(path: Path, rendering: Rendering) -> None:
     """A cache that cannot be written is no reason to stop."""
     try:
         write_jsonl(path, ({"parts": [_to_dict(part) for part in row]} for row in rendering.rows))
-        files = sorted(path.parent.glob("*.jsonl"), key=lambda file: file.stat().st_mtime, reverse=True)
-        for file in files[MAX_FILES:]:
-            file.unlink(missing_ok=True)
+        keep_newest(path.parent, MAX_FILES)
     except (StorageError, OSError):
         return
 
