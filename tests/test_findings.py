@@ -19,7 +19,7 @@ def printed(*findings: Finding, width: int = 60, is_terminal: bool = False) -> s
 
 
 def test_the_gravest_first_each_check_once_and_the_counts_last() -> None:
-    copies = [COPY.found(f"rows.jsonl:{n}: the same as rows.jsonl:1.", f"rows.jsonl:{n}") for n in range(97, 1102)]
+    copies = [COPY.found("the same as rows.jsonl:1.", f"rows.jsonl:{n}") for n in range(97, 1102)]
     text = printed(MARK.found("rows.jsonl: it begins with one."), *copies, BROKEN.found("not JSON.", "rows.jsonl:3"))
     assert text == (
         "error    a line that is not JSON  [invalid_json]\n"

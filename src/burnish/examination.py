@@ -23,6 +23,7 @@ from burnish.data import (
     check_labels,
     check_leaks,
     check_privacy,
+    check_similar,
     fields_of,
     has_thoughts,
     labels_of,
@@ -35,10 +36,10 @@ from burnish.errors import BaseModelError, DataError
 from burnish.recipe import LoadedRecipe, Recipe, RowFacts, resolve_rows
 from burnish.screen import Screen
 
-LABELS_NOT_CHECKED = Check(
-    "labels_not_checked",
+ENCODER_MISSING = Check(
+    "encoder_missing",
     Severity.NOTE,
-    "wrong labels were not looked for",
+    "what takes the encoder was not looked for, such as wrong labels",
     "Give burnish a way to the encoder; every other check was made.",
 )
 
@@ -61,10 +62,11 @@ class Examination:
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
-def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True) -> Examination:
+def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True, deep: bool = False) -> Examination:
     """Read the files and make every check; a row with an error is left out of the checks that come after.
 
-    `judges_labels`: look for wrong labels, which takes the encoder.
+    `judges_labels`: look for wrong labels, which takes the encoder. `deep`: look for rows that mean the same, which
+    takes it for rows of every kind.
 
     Raises:
         DataError: a file cannot be read, or has not the columns that the task needs.
@@ -83,8 +85,9 @@ def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True)
     loaded, form = _settle_rows(loaded, sound["train"], form)
     examples = {part: build_examples(table, form) for part, table in sound.items()}
     findings += _check_files(examples, recipe.task)
-    if judges_labels and can_judge_labels(examples["train"]):
-        findings += _judge_labels(examples["train"], screen)
+    has_labels = judges_labels and can_judge_labels(examples["train"])
+    if has_labels or deep:
+        findings += _judge_meaning(examples["train"], screen, has_labels=has_labels, deep=deep)
     return Examination(loaded, form, tables, examples, _once(findings))
 
 
@@ -174,12 +177,14 @@ def _check_files(examples: Mapping[str, Sequence[Example]], task: Task) -> list[
     return findings + check_privacy([*train, *validation, *test])
 
 
-def _judge_labels(examples: Sequence[Example], screen: Screen) -> list[Finding]:
-    """Likely wrong labels, by embeddings of what is asked."""
+def _judge_meaning(examples: Sequence[Example], screen: Screen, *, has_labels: bool, deep: bool) -> list[Finding]:
+    """What embeddings of the questions tell: labels that are likely wrong, and rows that mean the same."""
     from burnish.model.encoder import load_encoder
 
     try:
         encoder = load_encoder(say=screen.say)
     except BaseModelError as error:
-        return [LABELS_NOT_CHECKED.found(str(error))]
-    return check_labels(examples, encoder.embed([example.asked for example in examples]))
+        return [ENCODER_MISSING.found(str(error))]
+    embeddings_ND = encoder.embed([example.asked for example in examples])
+    findings = check_labels(examples, embeddings_ND) if has_labels else []
+    return findings + (check_similar(examples, embeddings_ND) if deep else [])

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from burnish.conversation import Task
 from burnish.data import (
-    Check,
     Finding,
     RenderedExample,
     Renderer,
@@ -25,7 +24,7 @@ from burnish.data import (
     thaw_split,
 )
 from burnish.data.split import PARTS
-from burnish.errors import DataError, RunError
+from burnish.errors import RunError
 from burnish.examination import Examination, examine, given
 from burnish.files import cache_dir, read_json
 from burnish.recipe import (
@@ -49,14 +48,6 @@ if TYPE_CHECKING:
     from burnish.train.forecast import Rehearsal
     from burnish.train.plan import Plan
     from burnish.train.savings import Savings
-
-
-CANNOT_DIVIDE = Check(
-    "cannot_divide",
-    Severity.ERROR,
-    "rows that cannot be divided into train, validation and test",
-    "A run needs all three parts.",
-)
 
 
 @dataclass(frozen=True)
@@ -94,7 +85,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class _Rendered:
+class RenderedSplit:
     """A split as token ids, with what was found on the way."""
 
     loaded: LoadedRecipe
@@ -123,22 +114,6 @@ class Prediction:
         return f"Training: {self.num_steps} steps{time}, with about {self.peak_bytes / 1e9:.1f} GB of memory."
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """What the checks say about a recipe's data. `prepared` is None where an error in the data would stop a run."""
-
-    examined: Examination
-    findings: list[Finding]
-    prepared: Prepared | None
-
-    @property
-    def num_rows(self) -> dict[str, int]:
-        """The rows of each part of the split; without one, those of each file that can be used."""
-        if self.prepared is None:
-            return {part: len(examples) for part, examples in self.examined.examples.items()}
-        return self.prepared.num_rows
-
-
 def prepare(
     loaded: LoadedRecipe, screen: Screen | None = None, *, num_ranks: int = 1, judges_labels: bool = True
 ) -> Prepared:
@@ -152,26 +127,9 @@ def prepare(
     screen = screen or SilentScreen()
     examined = examine(loaded, screen, judges_labels=judges_labels)
     refuse_errors(examined.findings)
-    rendered = _render(examined.loaded, _divide(examined), examined.findings, screen)
+    rendered = render(examined.loaded, divide(examined), examined.findings, screen)
     refuse_errors(rendered.findings)
-    return _settle(rendered, examined.form, _details(examined), num_ranks=num_ranks)
-
-
-def inspect_data(loaded: LoadedRecipe, screen: Screen | None = None) -> Inspection:
-    """The same for one who asks what is wrong: errors are among the findings, and as much is checked as can be."""
-    screen = screen or SilentScreen()
-    examined = examine(loaded, screen)
-    if not examined.examples:
-        return Inspection(examined, examined.findings, None)
-    try:
-        split = _divide(examined)
-    except DataError as error:
-        return Inspection(examined, [*examined.findings, CANNOT_DIVIDE.found(str(error))], None)
-    rendered = _render(examined.loaded, split, examined.findings, screen)
-    if any(finding.severity is Severity.ERROR for finding in rendered.findings):
-        return Inspection(examined, rendered.findings, None)
-    prepared = _settle(rendered, examined.form, _details(examined), num_ranks=1)
-    return Inspection(examined, rendered.findings, prepared)
+    return settle(rendered, examined.form, details_of(examined), num_ranks=num_ranks)
 
 
 def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Prepared:
@@ -185,9 +143,9 @@ def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Pre
         for row in read_json(run_dir.data / "check.json")
     ]
     details = {key: manifest[key] for key in ("train_file", "num_rows", "num_duplicates", "file_sha256")}
-    rendered = _render(loaded, split, findings, screen)
+    rendered = render(loaded, split, findings, screen)
     refuse_errors(rendered.findings)
-    prepared = _settle(rendered, form, details, num_ranks=num_ranks)
+    prepared = settle(rendered, form, details, num_ranks=num_ranks)
     if run_dir.environment.is_file():
         before = read_json(run_dir.environment)["base_fingerprint"]
         if before != prepared.base.fingerprint:
@@ -223,7 +181,7 @@ def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | Non
     return Prediction(len(steps), work / rate if rate else None, process + plan.bytes_needed)
 
 
-def _divide(examined: Examination) -> Split:
+def divide(examined: Examination) -> Split:
     recipe, examples = examined.loaded.recipe, examined.examples
     return split_examples(
         examples["train"],
@@ -237,7 +195,7 @@ def _divide(examined: Examination) -> Split:
     )
 
 
-def _details(examined: Examination) -> dict[str, Any]:
+def details_of(examined: Examination) -> dict[str, Any]:
     """What the manifest of the split tells of where its rows come from."""
     train = examined.examples["train"]
     return {
@@ -248,7 +206,7 @@ def _details(examined: Examination) -> dict[str, Any]:
     }
 
 
-def _render(loaded: LoadedRecipe, split: Split, findings: Sequence[Finding], screen: Screen) -> _Rendered:
+def render(loaded: LoadedRecipe, split: Split, findings: Sequence[Finding], screen: Screen) -> RenderedSplit:
     """The split through the base's template; rows that are too long are treated as the recipe says."""
     from burnish.model.base import context_length, find_base, load_tokenizer
 
@@ -257,7 +215,7 @@ def _render(loaded: LoadedRecipe, split: Split, findings: Sequence[Finding], scr
     loaded = resolve_length(loaded, context_length(base))
     renderings = _render_split(renderer, split, loaded.recipe, base)
     found = [finding for rendering in renderings.values() for finding in rendering.findings]
-    return _Rendered(
+    return RenderedSplit(
         loaded,
         base,
         renderer,
@@ -267,7 +225,7 @@ def _render(loaded: LoadedRecipe, split: Split, findings: Sequence[Finding], scr
     )
 
 
-def _settle(rendered: _Rendered, form: TaskForm, details: dict[str, Any], *, num_ranks: int) -> Prepared:
+def settle(rendered: RenderedSplit, form: TaskForm, details: dict[str, Any], *, num_ranks: int) -> Prepared:
     """Settle what depends on tokens and device."""
     from burnish.model.base import width
     from burnish.model.device import choose_device, measure_bf16_speedup

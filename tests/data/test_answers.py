@@ -18,21 +18,20 @@ def test_json() -> None:
     objects = [json.dumps({"b": n, "a": "x"}) for n in range(30)]
     assert forms(*objects) == []
     assert forms(*objects, "none", '{"a": 1}', "[1]") == [
-        (f"f:{row}", f"f:{row}: the answer is no JSON object with the keys a, b, as nearly all are.")
-        for row in (31, 32, 33)
+        (f"f:{row}", "the answer is no JSON object with the keys a, b, as nearly all are.") for row in (31, 32, 33)
     ]
 
 
 def test_objects_whose_keys_vary() -> None:
     objects = [json.dumps({f"key {n % 7}": n}) for n in range(30)]
     assert forms(*objects) == []
-    assert forms(*objects, "none") == [("f:31", "f:31: the answer is no JSON object, as nearly all are.")]
+    assert forms(*objects, "none") == [("f:31", "the answer is no JSON object, as nearly all are.")]
 
 
 def test_labels() -> None:
     labels = ["yes", "no", "not yet"] * 10
     assert forms(*labels, "perhaps") == []
-    assert forms(*labels, TEXT) == [("f:31", "f:31: the answer is a text, where nearly all are labels.")]
+    assert forms(*labels, TEXT) == [("f:31", "the answer is a text, where nearly all are labels.")]
 
 
 def test_no_form() -> None:

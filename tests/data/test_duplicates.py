@@ -41,7 +41,7 @@ class TestWithinAFile:
         rows = questions(("where is my new card", "a"), ("Where is my new card?", "a"), ("where is my new card", "a"))
         findings = check_duplicates(rows)
         assert told(findings) == [("near_duplicate", "f:2", ("f:1",)), ("duplicate_row", "f:3", ("f:1",))]
-        assert findings[0].message == "f:2: nearly the same as f:1."
+        assert findings[0].message == "nearly the same as f:1."
 
     def test_another_answer_is_no_copy(self) -> None:
         rows = questions(
@@ -67,7 +67,7 @@ class TestWithinAFile:
             ("conflicting_label", "f:2", ("f:1", "f:3")),
             ("conflicting_label", "f:3", ("f:2",)),
         ]
-        assert findings[1].message == "f:2: answered by 'b', but f:1 answers 'a' (and 1 more)."
+        assert findings[1].message == "answered by 'b', but f:1 answers 'a' (and 1 more)."
 
     def test_another_instruction_calls_for_another_answer(self) -> None:
         rows = [question("Hello", "Good day!", system="Be formal."), question("Hello", "Hey!", system="Be casual.")]
@@ -123,7 +123,7 @@ class TestLeaks:
             ("in_train_other_label", "t:3", ("f:2",)),
             ("group_in_train", "t:4", ("f:3",)),
         ]
-        assert findings[2].message == "t:3: answered by 'c', but f:2, in train, answers 'b'."
+        assert findings[2].message == "answered by 'c', but f:2, in train, answers 'b'."
 
     def test_clusters(self) -> None:
         rows = [

@@ -31,7 +31,7 @@ def test_clean_twins(name: str) -> None:
 
 def test_the_frequent_spelling_is_the_one_that_is_meant() -> None:
     findings = labelled("Card_arrival", "card arrival", "card arrival", "other", "other")
-    assert [finding.message for finding in findings] == ["f:1: the label is 'Card_arrival', elsewhere 'card arrival'."]
+    assert [finding.message for finding in findings] == ["the label is 'Card_arrival', elsewhere 'card arrival'."]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_a_stray_question() -> None:
         ("other_language", "f:21"),
     ]
     assert findings[0].message == "Of the 21 questions that are long enough to tell: en 95.2%, de 4.8%."
-    assert findings[1].message == "f:21: the question is in language 'de', most are in 'en'."
+    assert findings[1].message == "the question is in language 'de', most are in 'en'."
 
 
 def test_a_stray_answer_and_one_finding_a_row() -> None:

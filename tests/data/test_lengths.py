@@ -31,7 +31,7 @@ def test_a_long_message_is_told_with_the_median() -> None:
 def test_short_answers() -> None:
     assert check_short_answers(questions(*ANSWERS)) == []
     findings = check_short_answers(questions(*ANSWERS, ("q", "TODO")))
-    assert [finding.message for finding in findings] == ["f:21: an answer of 4 characters; the median is 615."]
+    assert [finding.message for finding in findings] == ["an answer of 4 characters; the median is 615."]
     assert check_short_answers(questions(*[("q", "label")] * 20, ("q", "b"))) == [], "labels are short"
 
 

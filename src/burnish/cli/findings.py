@@ -49,7 +49,6 @@ def _print_row(console: Console, finding: Finding, width: int) -> None:
     row = _printable(finding.row or "")
     message = finding.message
     if finding.row:
-        message = message.removeprefix(f"{finding.row}: ")
         message = message[:1].upper() + message[1:]
     indent = _INDENT + (width + 2 if width else 0)
     gap = f"{'':{_INDENT}}", (f"{row:{indent - _INDENT}}", "cyan")

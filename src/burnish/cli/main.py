@@ -2,26 +2,20 @@
 
 import atexit
 import gc
-import json
 import os
-import shutil
 import sys
-import tomllib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from burnish.cli.output import print_json, print_next
 from burnish.errors import BurnishError, Interrupted, RecipeError, StorageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from burnish.pipeline import Run
-    from burnish.preparation import Inspection
-    from burnish.recipe import LoadedRecipe
-    from burnish.screen import Screen
 
 app = typer.Typer(
     name="burnish",
@@ -42,8 +36,6 @@ RunArgument = Annotated[str, typer.Argument(help="A run: its id, the beginning o
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Folder = Annotated[Path, typer.Option("--runs", help="The folder of the run folders.")]
 RUNS = Path("runs")
-STARTER_BASE = "smollm2-135m-instruct"
-PREVIEWS_ON_PAGE = 50
 
 
 @app.command()
@@ -58,7 +50,7 @@ def demo(
         result = _run(folder / "demo.toml", overrides or [])
     _print_run(result, as_json)
     if not as_json:
-        _print_next(
+        print_next(
             (f"chat {result.dir.run_id}", "ask base and specialist side by side"),
             ("init DATA", "write a recipe for your own file"),
             ("run recipe.toml", "the same job on your data"),
@@ -84,16 +76,16 @@ def init(
     if output.exists() and not force:
         raise RecipeError(f"{output}: there is a file already. Use --force to replace it, or --output OTHER.toml.")
     name = data if data.startswith("hf://") else os.path.relpath(Path(data).resolve(), output.resolve().parent)
-    write_text(output, starter_recipe(task=found.task, data=name, base=STARTER_BASE, notes=notes))
+    write_text(output, starter_recipe(task=found.task, data=name, notes=notes))
     if as_json:
         columns = dict(found.columns.by_part)
         detected = {"task": found.task.value, "format": found.format.name, "why": found.reason, "columns": columns}
-        _print_json({"recipe": str(output), **detected})
+        print_json({"recipe": str(output), **detected})
         return
     console = _console()
     console.print(notes[0], markup=False)
     console.print(f"Wrote {output}.", markup=False)
-    _print_next((f"check {output}", "what the model will learn from, and what is wrong"), (f"run {output}", "the job"))
+    print_next((f"check {output}", "what the model will learn from, and what is wrong"), (f"run {output}", "the job"))
 
 
 @app.command()
@@ -104,49 +96,28 @@ def check(
     example: Annotated[int | None, typer.Option("--example", help="Show this one only, whole; from 1.", min=1)] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write rendered examples as a page.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Form of rows and copies only, for large files.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also copies in other words, and answers strange to the base.")
+    ] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Write a cleaned copy, and a log of what was done.")] = False,
     redact: Annotated[bool, typer.Option("--redact", help="Write a copy without private data.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the copy.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check the data and show what the model will learn from; exit 1 on errors."""
-    from dataclasses import asdict
-
-    from burnish.cli.findings import count_severities, print_findings
-    from burnish.cli.mending import mend_data, print_mended, refuse_to_replace
-    from burnish.preparation import inspect_data
-
     if output is not None and not (fix or redact):
         raise typer.BadParameter("--output names the copy that --fix or --redact writes")
-    refuse_to_replace(output)
+    if quick and (deep or fix or redact):
+        raise typer.BadParameter("--quick looks at the form of rows only; leave out --deep, --fix and --redact")
+    from burnish.cli.check import CheckOptions, check_data, check_quickly
+
     if quick:
-        _check_quickly(source, overrides or [], as_json)
-        return
-    found = inspect_data(_load_recipe_or_data(source, overrides or []), _stderr_screen())
-    counts = count_severities(found.findings)
-    copies = mend_data(found, output, fix=fix, redact=redact) if fix or redact else None
-    if as_json:
-        mended = {str(path): [asdict(change) for change in changes] for path, changes in (copies or {}).items()}
-        findings = [asdict(finding) for finding in found.findings]
-        _print_json({"rows": found.num_rows, "counts": counts, "findings": findings, "mended": mended})
+        is_sound = check_quickly(source, overrides or [], as_json=as_json)
     else:
-        console = _console()
-        console.print(
-            ", ".join(f"{count:,} {part}" for part, count in found.num_rows.items()) + " rows to use", markup=False
-        )
-        if found.prepared:
-            console.print(found.prepared.power, markup=False, soft_wrap=True)
-        _print_previews(console, found, [example - 1] if example else range(examples), whole=example is not None)
-        print_findings(console, found.findings)
-        if copies is not None:
-            print_mended(console, copies)
-        if copies:
-            _print_next(*((f"check {os.path.relpath(copy)}", "see what is left") for copy in copies))
-        elif copies is None and counts["error"]:
-            _print_next((f"check {source} --fix", "write a copy without these rows"))
-    if html is not None:
-        _write_preview(html, found)
-    if counts["error"]:
+        shown = [example - 1] if example else range(examples)
+        options = CheckOptions(shown, example is not None, html, fix, redact, output, deep, as_json)
+        is_sound = check_data(source, overrides or [], options)
+    if not is_sound:
         raise typer.Exit(EXIT_USER_ERROR)
 
 
@@ -184,7 +155,7 @@ def explain(
     rows = origins_of_all(prepared.loaded)
     if as_json:
         values = {key: {"value": value, "from": o.kind.value, "why": o.detail} for key, value, o in rows}
-        _print_json({"recipe": values, "training": asdict(prediction) if prediction else None})
+        print_json({"recipe": values, "training": asdict(prediction) if prediction else None})
         return
     print_origins(_console(), rows)
     _console().print(str(prediction or "What training will take cannot be told for this base."), markup=False)
@@ -234,7 +205,7 @@ def runs(
         with open_registry(path) as registry:
             records = registry.list_runs()
     if as_json:
-        _print_json([{**asdict(record), "path": str(record.path)} for record in records])
+        print_json([{**asdict(record), "path": str(record.path)} for record in records])
     elif records:
         print_runs(_console(), records)
     else:
@@ -253,7 +224,7 @@ def report(run: RunArgument, runs: Folder = RUNS, as_json: Json = False) -> None
     from burnish.report.page import write_report
 
     path = write_report(_open(run, runs).dir)
-    _print_json({"report": str(path)}) if as_json else typer.echo(path)
+    print_json({"report": str(path)}) if as_json else typer.echo(path)
 
 
 @app.command()
@@ -263,7 +234,7 @@ def compare(first: RunArgument, second: RunArgument, runs: Folder = RUNS, as_jso
     from burnish.evaluate.compare import compare_runs
 
     comparison = compare_runs(_open(first, runs).dir, _open(second, runs).dir)
-    _print_json(comparison) if as_json else print_comparison(_console(), comparison)
+    print_json(comparison) if as_json else print_comparison(_console(), comparison)
 
 
 @app.command()
@@ -310,78 +281,6 @@ def _collect_garbage_seldom() -> None:
     atexit.register(gc.freeze)
 
 
-def _load_recipe_or_data(source: str, overrides: list[str]) -> "LoadedRecipe":
-    """A recipe; for a data file, the one that `burnish init` would write for it."""
-    from burnish.recipe import build_recipe, load_recipe, starter_recipe
-
-    if source.endswith(".toml"):
-        return load_recipe(Path(source), overrides)
-    from burnish.data import detect_file
-
-    found, _ = detect_file(source)
-    text = starter_recipe(task=found.task, data=source, base=STARTER_BASE, notes=[])
-    return build_recipe(tomllib.loads(text), overrides=overrides, name=f"the recipe for {source}")
-
-
-def _print_previews(console: "Console", found: "Inspection", numbers: Iterable[int], *, whole: bool) -> None:
-    """The examples of train with these numbers, where the data are sound enough to be rendered."""
-    from burnish.cli.preview import print_preview
-
-    if found.prepared is None:
-        return
-    rendered = found.prepared.rendered["train"]
-    for number in numbers:
-        if number >= len(rendered):
-            raise typer.BadParameter(f"there are {len(rendered):,} examples to learn from")
-        print_preview(console, found.prepared.renderer, rendered[number], whole=whole)
-
-
-def _write_preview(path: Path, found: "Inspection") -> None:
-    from burnish.report.preview import write_preview_html
-
-    if found.prepared is None:
-        _console(stderr=True).print("No page was written: the data cannot be rendered with these errors.")
-        return
-    write_preview_html(path, found.prepared.renderer, found.prepared.rendered["train"][:PREVIEWS_ON_PAGE])
-    _console(stderr=True).print(f"Wrote {path}.", markup=False)
-
-
-def _check_quickly(source: str, overrides: list[str], as_json: bool) -> None:
-    """One pass over the training file, which may be larger than memory."""
-    from dataclasses import asdict
-
-    from burnish.cli.findings import print_findings
-    from burnish.data import check_stream, count_lines, locate
-    from burnish.recipe import load_recipe
-
-    task, columns, name = None, {}, source
-    if source.endswith(".toml"):
-        recipe = load_recipe(Path(source), overrides).recipe
-        task, columns, name = recipe.task, recipe.data.columns, recipe.data.train
-    path = locate(name)
-    with _stderr_screen().bar(f"Checking {path.name}", count_lines(path)) as advance:
-        report = check_stream(path, task=task, columns=columns, advance=advance)
-    rows = {"rows": report.num_rows, "sound": report.num_sound, "copies": report.num_duplicates}
-    if as_json:
-        found = [asdict(finding) for finding in report.findings]
-        _print_json({**rows, "counts": dict(report.num_findings), "findings": found, "pairs": report.duplicates})
-    else:
-        print_findings(_console(), report.findings)
-        for check, count in report.num_findings.items():
-            if count > (kept := sum(finding.check == check for finding in report.findings)):
-                _console().print(f"{check}: {count:,} in all; the first {kept:,} are listed.", markup=False)
-        told = f"{report.num_rows:,} rows, {report.num_sound:,} sound, {report.num_duplicates:,} copies of earlier ones"
-        _console().print(f"{told}; only the form of the rows and exact copies were looked at.", markup=False)
-    if report.num_sound < report.num_rows:
-        raise typer.Exit(EXIT_USER_ERROR)
-
-
-def _stderr_screen() -> "Screen":
-    from burnish.cli.screen import TerminalScreen
-
-    return TerminalScreen()
-
-
 def _run(recipe: Path, overrides: list[str]) -> "Run":
     from burnish.recipe import load_recipe
 
@@ -412,31 +311,15 @@ def _open(name: str, runs: Path) -> "Run":
     return open_run(find_run_dir(name, runs))
 
 
-def _print_next(*commands: tuple[str, str]) -> None:
-    """What to type now, so that the shell finds it: a virtual environment need not be active."""
-    script = Path(sys.argv[0])
-    is_hidden = script.stem == "burnish" and script.is_file() and not shutil.which("burnish")
-    name = os.path.relpath(script) if is_hidden else "burnish"
-    width = max(len(command) for command, _ in commands)
-    console = _console()
-    console.print("\nNext:", markup=False)
-    for command, purpose in commands:
-        console.print(f"  {name} {command:{width}}    {purpose}", markup=False, soft_wrap=True)
-
-
 def _print_run(result: "Run", as_json: bool) -> None:
     if as_json:
-        _print_json({**result.evaluation, "path": str(result.dir.path), "report": str(result.report_path)})
+        print_json({**result.evaluation, "path": str(result.dir.path), "report": str(result.report_path)})
         return
     from burnish.cli.tables import print_evaluation
 
     console = _console()
     print_evaluation(console, result.evaluation)
     console.print(f"Report: {result.report_path}", markup=False, soft_wrap=True)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _console(*, stderr: bool = False) -> "Console":

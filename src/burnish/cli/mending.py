@@ -10,7 +10,7 @@ from rich.text import Text
 
 from burnish.data.mending.mend import Change, copy_of, log_of, mend_file, usual_spellings
 from burnish.errors import DataError
-from burnish.preparation import Inspection
+from burnish.inspection import Inspection
 from burnish.report.format import format_plural
 
 

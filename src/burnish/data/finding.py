@@ -67,7 +67,7 @@ def summarize(findings: Sequence[Finding]) -> list[str]:
     for group in group_by_check(findings):
         first = group[0]
         count = f"{len(group):,} × " if len(group) > 1 else ""
-        place = f"{first.row}: " if first.row and not first.message.startswith(first.row) else ""
+        place = f"{first.row}: " if first.row else ""
         lines.append(f"{first.severity.value}: {count}{first.meaning}; {place}{first.message} {first.remedy}")
     return lines
 

@@ -15,7 +15,10 @@ def dump_recipe(recipe: Recipe) -> str:
     return tomli_w.dumps(_without_none(recipe.model_dump(mode="json")))
 
 
-def starter_recipe(*, task: Task, data: str, base: str, notes: list[str]) -> str:
+STARTER_BASE = "smollm2-135m-instruct"
+
+
+def starter_recipe(*, task: Task, data: str, notes: list[str], base: str = STARTER_BASE) -> str:
     """A short recipe with the knobs that newcomers turn, commented; the rest is `auto`."""
     lines = [
         "# A burnish recipe. Everything that is not set here is `auto`; `burnish explain` shows each value and why."

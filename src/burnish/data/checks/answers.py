@@ -49,7 +49,7 @@ def check_forms(examples: Sequence[Example]) -> list[Finding]:
         return []
     is_usual, said = _usual_form([example.target for example in examples])
     return [
-        OTHER_FORM.found(f"{example.id}: the answer {said}.", example.id)
+        OTHER_FORM.found(f"the answer {said}.", example.id)
         for example, usual in zip(examples, is_usual, strict=True)
         if not usual
     ]
@@ -98,7 +98,7 @@ def check_repeated_questions(examples: Sequence[Example]) -> list[Finding]:
     if are_labels(examples):
         return []
     return [
-        REPEATED_QUESTION.found(f"{example.id}: the answer only repeats the question.", example.id)
+        REPEATED_QUESTION.found("the answer only repeats the question.", example.id)
         for example in examples
         if len(answer := fold(example.target)) > 2
         and answer == fold(example.asked)

@@ -265,11 +265,11 @@ def _contradicted(row: _Compared, rows: Sequence[_Compared], check: Check) -> Fi
     others = [other for other in rows if other.answer != row.answer]
     said = f"answered by {_short(row)}, but {others[0].example.id} answers {_short(others[0])}"
     more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
-    return check.found(f"{row.example.id}: {said}{more}.", row.example.id, [other.example.id for other in others])
+    return check.found(f"{said}{more}.", row.example.id, [other.example.id for other in others])
 
 
 def _related(check: Check, row: _Compared, other: _Compared, said: str) -> Finding:
-    return check.found(f"{row.example.id}: {said}", row.example.id, [other.example.id])
+    return check.found(said, row.example.id, [other.example.id])
 
 
 def _short(row: _Compared) -> str:

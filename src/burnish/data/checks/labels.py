@@ -51,7 +51,7 @@ def check_label_variants(examples: Sequence[Example]) -> list[Finding]:
     first = {example.target: example.id for example in reversed(examples)}
     return [
         LABEL_VARIANT.found(
-            f"{example.id}: the label is {example.target!r}, elsewhere {meant[example.target]!r}.",
+            f"the label is {example.target!r}, elsewhere {meant[example.target]!r}.",
             example.id,
             [first[meant[example.target]]],
         )

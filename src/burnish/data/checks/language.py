@@ -65,9 +65,7 @@ def _strays(examples: Sequence[Example], found: Sequence[str | None], what: str)
     if num_main < (1 - MAX_STRAY_SHARE) * counts.total():
         return {}
     return {
-        example.id: OTHER_LANGUAGE.found(
-            f"{example.id}: the {what} is in language {language!r}, most are in {main!r}.", example.id
-        )
+        example.id: OTHER_LANGUAGE.found(f"the {what} is in language {language!r}, most are in {main!r}.", example.id)
         for example, language in zip(examples, found, strict=True)
         if language not in (None, main)
     }

@@ -51,7 +51,7 @@ def check_short_answers(examples: Sequence[Example]) -> list[Finding]:
         return []
     median = f"{np.median(lengths):,.0f}"
     return [
-        SHORT_ANSWER.found(f"{example.id}: an answer of {length} characters; the median is {median}.", example.id)
+        SHORT_ANSWER.found(f"an answer of {length} characters; the median is {median}.", example.id)
         for example, length, z in zip(examples, lengths, robust_z(np.log1p(lengths)), strict=True)
         if z < SHORT_Z
     ]

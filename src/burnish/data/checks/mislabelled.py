@@ -75,20 +75,19 @@ def check_labels(
         if counts[example.target] >= MIN_ROWS_TO_JUDGE:
             said = f"labelled {example.target!r}, but rows like it are labelled {names[likelier]!r}"
             chances = f"{probabilities_NL[i, labels_N[i]]:.0%} against {probabilities_NL[i, likelier]:.0%}"
-            findings.append(LIKELY_WRONG_LABEL.found(f"{example.id}: {said} ({chances}).", example.id))
+            findings.append(LIKELY_WRONG_LABEL.found(f"{said} ({chances}).", example.id))
     return findings
 
 
-def check_losses(examples: Sequence[Example], losses: Sequence[float], lengths: Sequence[int]) -> list[Finding]:
+def check_losses(rows: Sequence[str], losses: Sequence[float], lengths: Sequence[int]) -> list[Finding]:
     """The rows whose answer's loss stands out among answers of about its length, the strangest first.
 
-    `losses` are the base's nats per token of each answer, `lengths` the answers' tokens.
+    `rows` are ids, `losses` the base's nats per token of each answer, `lengths` the answers' tokens.
     """
     z_N = strangeness(np.asarray(losses), np.asarray(lengths))
     return [
         STRANGE_ANSWER.found(
-            f"{examples[i].id}: a loss of {losses[i]:.2f} nats per token, {z_N[i]:.0f} deviations over the usual.",
-            examples[i].id,
+            f"a loss of {losses[i]:.2f} nats per token, {z_N[i]:.0f} deviations over the usual.", rows[i]
         )
         for i in np.argsort(-z_N, kind="stable").tolist()
         if z_N[i] > STRANGE_Z

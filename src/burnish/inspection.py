@@ -1,0 +1,76 @@
+"""`burnish check`: everything that is wrong with a recipe's data, errors among the rest; nothing is refused."""
+
+from dataclasses import dataclass
+
+from burnish.data import Check, Finding, Severity, can_judge_labels, check_losses
+from burnish.errors import DataError
+from burnish.examination import Examination, examine
+from burnish.preparation import Prepared, details_of, divide, load_weights, render, settle
+from burnish.recipe import LoadedRecipe
+from burnish.screen import Screen, SilentScreen
+
+ROWS_AT_ONCE = 64
+"""The base reads so many rows between two ticks of the bar."""
+
+CANNOT_DIVIDE = Check(
+    "cannot_divide",
+    Severity.ERROR,
+    "rows that cannot be divided into train, validation and test",
+    "A run needs all three parts.",
+)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the checks say about a recipe's data. `prepared` is None where an error in the data would stop a run."""
+
+    examined: Examination
+    findings: list[Finding]
+    prepared: Prepared | None
+
+    @property
+    def num_rows(self) -> dict[str, int]:
+        """The rows of each part of the split; without one, those of each file that can be used."""
+        if self.prepared is None:
+            return {part: len(examples) for part, examples in self.examined.examples.items()}
+        return self.prepared.num_rows
+
+
+def inspect_data(loaded: LoadedRecipe, screen: Screen | None = None, *, deep: bool = False) -> Inspection:
+    """Make every check, and settle what a run would settle where the data allow it.
+
+    `deep`: ask the models, too: rows that mean the same (the encoder), and answers that the base finds strange. The
+    first takes the encoder over every question, the second one pass of the base over every row.
+    """
+    screen = screen or SilentScreen()
+    examined = examine(loaded, screen, deep=deep)
+    if not examined.examples:
+        return Inspection(examined, examined.findings, None)
+    try:
+        split = divide(examined)
+    except DataError as error:
+        return Inspection(examined, [*examined.findings, CANNOT_DIVIDE.found(str(error))], None)
+    rendered = render(examined.loaded, split, examined.findings, screen)
+    if any(finding.severity is Severity.ERROR for finding in rendered.findings):
+        return Inspection(examined, rendered.findings, None)
+    prepared = settle(rendered, examined.form, details_of(examined), num_ranks=1)
+    needs_losses = deep and not can_judge_labels(prepared.split.train)  # labels are judged by their neighbours
+    strange = find_strange_answers(prepared, screen) if needs_losses else []
+    return Inspection(examined, [*rendered.findings, *strange], prepared)
+
+
+def find_strange_answers(prepared: Prepared, screen: Screen) -> list[Finding]:
+    """The rows, held out or not, whose answer the base finds far less likely than others of its length."""
+    from burnish.model.device import choose_device
+    from burnish.train.loop import example_losses
+
+    rows = [row for part in prepared.rendered.values() for row in part]
+    model = load_weights(prepared, choose_device()).eval()
+    losses = list[float]()
+    with screen.bar(f"Base model: reading {len(rows):,} answers", len(rows)) as advance:
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            sums = example_losses(model, some, micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens))
+            losses += [float(total) / row.num_supervised for total, row in zip(sums, some, strict=True)]
+            advance(len(some), "")
+    return check_losses([row.id for row in rows], losses, [row.num_supervised for row in rows])
