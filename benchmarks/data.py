@@ -27,9 +27,11 @@ NUM_ROWS, NUM_COPIES = 1_000_000, 1000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), choices=PARTS)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all unless given")
     given = parser.parse_args()
-    for part in given.parts:
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    for part in given.parts or PARTS:
         PARTS[part](given.data)
 
 

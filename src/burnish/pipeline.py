@@ -16,12 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burnish.conversation import Conversation
 from burnish.data import Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
 from burnish.data.split import PARTS
 from burnish.errors import RunError
-from burnish.files import new_folder, read_json, sha256_of_file, sha256_of_json, write_json, write_text
-from burnish.preparation import Prepared, attach, load_weights, predict, prepare, prepare_again, savings_of
+from burnish.files import new_folder, read_json, sha256_of_file, write_json, write_text
+from burnish.preparation import Prepared, attach, load_weights, predict, prepare, prepare_again
 from burnish.recipe import LoadedRecipe, Recipe, dump_recipe
 from burnish.registry import open_registry
 from burnish.run_dir import RunDir, create_run_dir
@@ -117,6 +116,7 @@ def open_run(run_dir: RunDir) -> Run:
 def _help(run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Train beside the first rank, follow it where it uses a base that is shared, and wait for its result."""
     from burnish.train.shard import follow
+    from burnish.training import train_adapter
 
     if not run_dir.recipe.is_file():
         raise RunError(f"{run_dir.path}: not to be seen from here. All hosts must share output.folder.")
@@ -125,7 +125,7 @@ def _help(run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     model = _load_base(prepared, ranks)
     follow(model, ranks)  # the baselines
     model = attach(model, prepared.recipe)
-    _fit(model, prepared, run_dir, screen, ranks)
+    train_adapter(model, prepared, run_dir, screen, ranks)
     follow(model, ranks)  # the test and what was forgotten
     ranks.agree(None)  # the first rank has written the result
     return open_run(run_dir)
@@ -147,11 +147,13 @@ def _load_base(prepared: Prepared, ranks: "Ranks") -> Any:
 
 def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Everything that needs the weights."""
+    from burnish.answering import run_arm
     from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import expected_sensitivity
     from burnish.model.attention import can_pack
     from burnish.model.device import choose_device
     from burnish.train.shard import lead
+    from burnish.training import train_adapter
 
     recipe, split = prepared.recipe, prepared.split
     ranks = ranks.sharing_base(bool(recipe.train.shard_base))
@@ -173,55 +175,17 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
             )
         with lead(model, ranks):
             answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
-            baselines = {Arm(arm): _run_arm(Arm(arm), model, prepared, run_dir, screen) for arm in recipe.evaluate.arms}
+            baselines = {Arm(arm): run_arm(Arm(arm), model, prepared, run_dir, screen) for arm in recipe.evaluate.arms}
         sensitivity = expected_sensitivity(_metric(recipe), baselines)
         screen.say(_describe_sensitivity(sensitivity, len(split.test)))
         model = attach(model, recipe)
-        fitted = _fit(model, prepared, run_dir, screen, ranks)
+        fitted = train_adapter(model, prepared, run_dir, screen, ranks)
         _save_adapter(model, prepared, run_dir)
         with lead(model, ranks):
-            arms = {**baselines, Arm.SPECIALIST: _run_arm(Arm.SPECIALIST, model, prepared, run_dir, screen)}
+            arms = {**baselines, Arm.SPECIALIST: run_arm(Arm.SPECIALIST, model, prepared, run_dir, screen)}
             done = _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen)
     ranks.agree(None)  # lets the other ranks go
     return done
-
-
-def _run_arm(arm: "Arm", model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "ArmRun":
-    """The arm's answers to the test rows; read from predictions/ARM.jsonl where they are there."""
-    from burnish.evaluate.arms import ARM_TITLES, Arm, arm_prompt, cached_arm, choose_shots, judge_answers
-    from burnish.evaluate.evaluation import ArmRun
-    from burnish.generate.answer import answer_prompts
-
-    recipe, test = prepared.recipe, prepared.split.test
-    num_shots = int(recipe.evaluate.num_shots) if arm is Arm.FEW_SHOT else 0
-    shots = choose_shots(prepared.split.train, num_shots, recipe.train.seed) if num_shots else []
-    prompts: list[Conversation] = [arm_prompt(arm, example.prompt, shots) for example in test]
-    adapter, prompt_ids = run_dir.adapter / "adapter_model.safetensors", prepared.renderer.prompt_ids
-    key = {
-        "base": prepared.base.fingerprint,
-        "adapter": sha256_of_file(adapter) if arm is Arm.SPECIALIST else None,
-        "prompts": sha256_of_json([list(prompt_ids(p, e.tools)) for p, e in zip(prompts, test, strict=True)]),
-        "max_new_tokens": recipe.evaluate.max_new_tokens,
-        "metric": str(_metric(recipe)),
-    }
-
-    def answer() -> list[dict[str, Any]]:
-        if arm is Arm.SPECIALIST:
-            _count_opening(run_dir)
-        with screen.bar(f"{ARM_TITLES[arm]}: answering {len(test)} test rows", len(test)) as advance:
-            answers = answer_prompts(
-                model,
-                prepared.renderer,
-                prompts,
-                labels=prepared.form.labels,
-                max_new_tokens=int(recipe.evaluate.max_new_tokens),
-                batch_size=recipe.evaluate.batch_size,
-                tools=[example.tools for example in test],
-                on_done=lambda count: advance(count, ""),
-            )
-        return judge_answers(answers, prompts, test, _metric(recipe))
-
-    return ArmRun(*cached_arm(run_dir.predictions(arm.value), key, answer))
 
 
 def _base_answers(model: Any, prepared: Prepared, screen: Screen) -> list[RenderedExample]:
@@ -241,64 +205,6 @@ def _base_answers(model: Any, prepared: Prepared, screen: Screen) -> list[Render
             fingerprint=prepared.base.fingerprint,
             on_done=lambda count: advance(count, ""),
         )
-
-
-def _fit(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> "FitResult":
-    from burnish.train.fit import FitEvents, FitOptions, fit
-    from burnish.train.loop import TrainOptions, count_steps
-    from burnish.train.step import StepMetrics
-
-    recipe = prepared.recipe.train
-    options = TrainOptions(
-        seed=recipe.seed,
-        epochs=int(recipe.epochs),
-        batch_size=int(recipe.batch_size),
-        learning_rate=float(recipe.learning_rate),
-        schedule=recipe.schedule,
-        warmup_share=recipe.warmup_share,
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        micro_batch_tokens=int(recipe.micro_batch_tokens),
-        savings=savings_of(prepared.recipe),
-        recompute_layers=bool(recipe.recompute_layers),
-    )
-    total = count_steps(len(prepared.rendered["train"]), options)
-    title = f"Training: {total} steps of {options.batch_size} examples"
-    with screen.gentle_stop() as should_stop, screen.bar(title, total) as advance:
-        done = 0
-
-        def on_step(metrics: StepMetrics, num_steps: int) -> None:
-            nonlocal done
-            speed = metrics.tokens / metrics.seconds
-            advance(metrics.step - done, f"loss {metrics.loss_per_token:.3f}  {speed:,.0f} tokens/s")
-            done = metrics.step
-
-        return fit(
-            model,
-            prepared.rendered["train"],
-            prepared.rendered["validation"],
-            options=options,
-            fit_options=FitOptions(recipe.validations_per_epoch, recipe.patience, recipe.checkpoint_minutes * 60),
-            checkpoints=run_dir.checkpoints,
-            metrics_path=run_dir.metrics,
-            events=FitEvents(
-                on_step=on_step,
-                on_validation=lambda step, loss: screen.say(f"step {step}: validation loss {loss:.4f} nats per token"),
-                should_stop=should_stop,
-            ),
-            ranks=ranks,
-        )
-
-
-def _count_opening(run_dir: RunDir) -> None:
-    """Note that this adapter is about to see the test rows."""
-    test, adapter = run_dir.data / "test.jsonl", run_dir.adapter / "adapter_model.safetensors"
-    with open_registry(_registry_path(run_dir)) as registry:
-        registry.count_test_opening(run_dir.run_id, sha256_of_file(test), sha256_of_file(adapter))
-
-
-def _registry_path(run_dir: RunDir) -> Path:
-    return run_dir.path.parent / "registry.sqlite"
 
 
 def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir) -> None:
@@ -381,11 +287,13 @@ def _training(prepared: Prepared, run_dir: RunDir, fitted: "FitResult") -> dict[
         "num_train_rows": len(prepared.split.train),
         "num_validation_rows": len(prepared.split.validation),
         "num_steps": fitted.num_steps,
-        "best_step": fitted.best_step,
+        "best_step": fitted.best.step,
         "stopped_early": fitted.stopped_early,
         "num_tokens": sum(row["tokens"] for row in rows),
         "elapsed_s": round(fitted.elapsed_s, 1),
-        "validation": [{"step": step, "loss_per_token": loss} for step, loss in fitted.validations],
+        "validation": [
+            {"step": each.step, "loss_per_token": each.loss, "score": each.score} for each in fitted.validations
+        ],
         "peak_memory_bytes": _peak_memory_bytes(),
     }
 
@@ -451,7 +359,7 @@ def _registered(run_dir: RunDir) -> Iterator[None]:
     """Note the run in the index when it begins and when it ends, however it ends."""
 
     def record() -> None:
-        with open_registry(_registry_path(run_dir)) as registry:
+        with open_registry(run_dir.registry) as registry:
             registry.record(run_dir)
 
     record()

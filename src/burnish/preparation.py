@@ -165,6 +165,7 @@ def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | Non
     from burnish.model.device import choose_device
     from burnish.train.forecast import StepSettings
     from burnish.train.rate import known_rate, training_rate
+    from burnish.train.trial import trial_steps
 
     if prepared.rehearsal is None or prepared.plan is None:
         return None
@@ -172,7 +173,8 @@ def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | Non
     recipe, rehearsal, plan = prepared.recipe, prepared.rehearsal, prepared.plan
     steps = _steps(recipe, prepared.rendered["train"])
     settings = StepSettings(plan.max_tokens, plan.recompute_layers, savings_of(recipe))
-    work = sum(rehearsal.operations(examples, settings) for examples in steps)
+    of_trials = trial_steps(len(steps)) if (count := int(recipe.train.trials)) > 1 else 0
+    work = sum(rehearsal.operations(examples, settings) for examples in [*steps, *steps[:of_trials] * count])
     rate = known_rate(prepared.base.fingerprint, rehearsal)
     if rate is None and may_measure:
         rate = training_rate(

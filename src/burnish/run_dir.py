@@ -36,6 +36,15 @@ class RunDir:
         return self.path / "metrics.jsonl"
 
     @property
+    def trials(self) -> Path:
+        return self.path / "trials.json"
+
+    @property
+    def registry(self) -> Path:
+        """The index of all runs of its folder."""
+        return self.path.parent / "registry.sqlite"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

@@ -16,7 +16,7 @@ from burnish.model.adapter import adapter_parameters, attach_adapter
 from burnish.recipe import Schedule
 from burnish.train import checkpoint, pack
 from burnish.train.checkpoint import list_checkpoints
-from burnish.train.fit import FitEvents, FitOptions, FitResult, fit
+from burnish.train.fit import Choice, FitEvents, FitOptions, FitResult, fit
 from burnish.train.loop import TrainOptions, loss_per_token, start_training, train
 from burnish.train.schedule import examples_of_step, learning_rate_at
 from burnish.train.step import StepMetrics
@@ -50,6 +50,7 @@ def run_fit(
     options: TrainOptions = OPTIONS,
     patience: int = 9,
     examples: Sequence[RenderedExample] = EXAMPLES,
+    choice: Choice | None = None,
 ) -> FitResult:
     return fit(
         model,
@@ -60,6 +61,7 @@ def run_fit(
         checkpoints=folder / "checkpoints",
         metrics_path=folder / "metrics.jsonl",
         events=events or FitEvents(),
+        choice=choice or Choice(),
     )
 
 
@@ -97,16 +99,32 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path, d
 def test_the_best_adapter_by_validation_is_left_in_the_model(tmp_path: Path) -> None:
     model = new_model()
     result = run_fit(tmp_path, model, options=replace(OPTIONS, learning_rate=0.5, epochs=6))
-    assert result.best_loss == min(loss for _, loss in result.validations)
-    assert loss_per_token(model, VALIDATION, micro_batch_tokens=64) == pytest.approx(result.best_loss, rel=1e-6)
+    assert result.best.loss == min(validation.loss for validation in result.validations)
+    assert loss_per_token(model, VALIDATION, micro_batch_tokens=64) == pytest.approx(result.best.loss, rel=1e-6)
+
+
+def test_the_task_score_decides_where_it_is_asked_for(tmp_path: Path) -> None:
+    """Scores fall after the first validation while the loss falls on: the first adapter is kept, on a resume too."""
+    answers = iter([[(1.0, 1.0), (1.0, 1.0)], *[[(0.0, 1.0), (float(n % 2), 1.0)] for n in range(9)]])
+    choice = Choice(lambda: next(answers), lambda new, best: (new.score or 0) > (best.score or 0))
+    calls = iter(range(1, 99))
+    events = FitEvents(should_stop=lambda: next(calls) == 5)
+    with pytest.raises(Interrupted):
+        run_fit(tmp_path, new_model(), events, choice=choice)
+    model = new_model()
+    result = run_fit(tmp_path, model, choice=choice)
+    first = result.validations[0]
+    assert result.best == first and first.score == 1.0 and {v.score for v in result.validations[1:]} == {0.0, 0.5}
+    assert min(v.loss for v in result.validations) < first.loss
+    assert loss_per_token(model, VALIDATION, micro_batch_tokens=64) == pytest.approx(first.loss, rel=1e-6)
 
 
 def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
     options = replace(OPTIONS, learning_rate=0.5, epochs=30)
     result = run_fit(tmp_path, new_model(), options=options, patience=2)
-    losses = [loss for _, loss in result.validations]
+    losses = [validation.loss for validation in result.validations]
     assert result.stopped_early
-    assert min(losses[-2:]) >= result.best_loss
+    assert min(losses[-2:]) >= result.best.loss
     again = run_fit(tmp_path, new_model(), options=options, patience=2)
     assert again.num_steps == result.num_steps  # a stopped run is not trained further by a resume
 

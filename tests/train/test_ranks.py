@@ -63,7 +63,7 @@ def fit_tiny(
         ranks=ranks,
     )
     tensors = {name: p.detach().clone() for name, p in adapter_parameters(model).items()}
-    return {"validations": result.validations, "tensors": tensors}
+    return {"validations": [(each.step, each.loss) for each in result.validations], "tensors": tensors}
 
 
 def main(folder: Path) -> None:

@@ -11,12 +11,13 @@ from burnish.recipe.resolve import (
     resolve_rows,
     resolve_tokens,
 )
-from burnish.recipe.schema import AUTO, Baseline, Metric, OnTooLong, Precision, Recipe, Schedule, Supervise
+from burnish.recipe.schema import AUTO, Baseline, ChooseBy, Metric, OnTooLong, Precision, Recipe, Schedule, Supervise
 from burnish.recipe.write import describe_keys, dump_recipe, json_schema, starter_recipe
 
 __all__ = [
     "AUTO",
     "Baseline",
+    "ChooseBy",
     "LoadedRecipe",
     "Metric",
     "OnTooLong",

@@ -7,7 +7,7 @@ from typing import Any
 from burnish.conversation import Task
 from burnish.recipe.load import LoadedRecipe, all_keys
 from burnish.recipe.origin import Origin, OriginKind
-from burnish.recipe.schema import AUTO, Metric, Precision, Recipe
+from burnish.recipe.schema import AUTO, ChooseBy, Metric, Precision, Recipe
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,14 @@ def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
             "train.learning_rate": (
                 1e-3,
                 "a flat optimum of LoRA with alpha 32, from small models to large ones",
+            ),
+            "train.trials": (
+                3 if recipe.train.learning_rate == AUTO else 1,
+                "3 where no rate is given; runs of fewer than 200 steps go without",
+            ),
+            "train.choose_by": (
+                ChooseBy.LOSS if recipe.evaluate.metric is Metric.CHRF else ChooseBy.SCORE,
+                "loss where answers are free text, which takes long to write and is scored roughly; else the score",
             ),
             "train.precision": (
                 Precision.BF16 if use_bf16 else Precision.FP32,

@@ -57,6 +57,13 @@ class Baseline(StrEnum):
     FEW_SHOT = "few_shot"
 
 
+class ChooseBy(StrEnum):
+    """What decides between two validations of a run."""
+
+    SCORE = "score"
+    LOSS = "loss"
+
+
 class Metric(StrEnum):
     """The score that decides the verdict."""
 
@@ -145,6 +152,9 @@ class TrainSection(Section):
     epochs: Count | Auto = Field(AUTO, description="passes over the training rows, at most")
     batch_size: Count | Auto = Field(AUTO, description="examples in one optimizer step")
     learning_rate: Positive | Auto = Field(AUTO, description="peak learning rate of AdamW")
+    trials: Count | Auto = Field(
+        AUTO, description="learning rates around it that are tried first, in short runs; 1 for none"
+    )
     schedule: Schedule = Field(Schedule.LINEAR, description="decay of the learning rate to zero")
     warmup_share: Share = Field(0.05, description="share of the steps with a rising learning rate")
     weight_decay: NotNegative = Field(0.0, description="decoupled weight decay of AdamW")
@@ -165,8 +175,11 @@ class TrainSection(Section):
     chunked_loss: bool = Field(True, description="make them a chunk at a time, never all at once")
     in_place_lora: bool = Field(True, description="add the adapter's products where the base's output lies")
     precision: Precision | Auto = Field(AUTO, description="number format of the frozen weights")
-    validations_per_epoch: Count = Field(1, description="how often the validation loss is taken")
-    patience: Count = Field(2, description="validations without a better loss before training stops")
+    validations_per_epoch: Count = Field(1, description="how often the validation rows are asked")
+    choose_by: ChooseBy | Auto = Field(
+        AUTO, description="which validation is better: by the metric where it differs by more than chance, or by loss"
+    )
+    patience: Count = Field(2, description="validations without a better one before training stops")
     checkpoint_minutes: NotNegative = Field(5.0, description="time between two resumable checkpoints, minutes")
 
 

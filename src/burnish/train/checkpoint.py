@@ -1,9 +1,10 @@
 """Checkpoints: everything that moves, in safetensors and JSON, whole or absent; a resumed run goes on bit for bit."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -17,27 +18,69 @@ from burnish.train.loop import TrainState
 KEPT = 2
 
 
+RowScore = tuple[float, float]
+"""Numerator and denominator of a row's score."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the validation rows say about the adapter after `step`."""
+
+    step: int
+    loss: float
+    """Nats per token."""
+    scores: tuple[RowScore, ...] = ()
+    """Of the answers to the rows; none where nothing was asked."""
+
+    @property
+    def score(self) -> float | None:
+        """Sum of the numerators over the sum of the denominators."""
+        total = sum(denominator for _, denominator in self.scores)
+        return sum(numerator for numerator, _ in self.scores) / total if total else None
+
+
+Prefers = Callable[[Validation, Validation], bool]
+"""Whether the first is better than the second."""
+
+
+def has_lower_loss(new: Validation, best: Validation) -> bool:
+    return new.loss < best.loss
+
+
 @dataclass
 class Progress:
     """What the caller of the loop has learned so far: the validations and the best of them."""
 
-    validations: list[tuple[int, float]] = field(default_factory=list)
-    """(step, loss per token)"""
-    best_step: int = 0
-    best_loss: float = float("inf")
+    validations: list[Validation] = field(default_factory=list)
+    best: Validation | None = None
     num_worse: int = 0
-    """Validations in a row without a better loss."""
+    """Validations in a row without a better one."""
     elapsed_s: float = 0.0
 
-    def add(self, step: int, loss: float) -> bool:
+    def add(self, validation: Validation, prefers: Prefers) -> bool:
         """Note a validation; true if it is the best so far."""
-        self.validations.append((step, loss))
-        is_best = loss < self.best_loss
+        self.validations.append(validation)
+        is_best = self.best is None or prefers(validation, self.best)
         if is_best:
-            self.best_step, self.best_loss, self.num_worse = step, loss, 0
+            self.best, self.num_worse = validation, 0
         else:
             self.num_worse += 1
         return is_best
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        validations = [_validation(each) for each in values.pop("validations")]
+        best = values.pop("best")
+        return cls(validations=validations, best=_validation(best) if best else None, **values)
+
+
+def _validation(values: dict[str, Any]) -> Validation:
+    return Validation(values["step"], values["loss"], tuple((n, d) for n, d in values["scores"]))
 
 
 def save_checkpoint(state: TrainState, progress: Progress, best: dict[str, Tensor], folder: Path) -> None:
@@ -50,7 +93,7 @@ def save_checkpoint(state: TrainState, progress: Progress, best: dict[str, Tenso
         tensors |= {f"best/{name}": value for name, value in best.items()}
         tensors["random/cpu"] = torch.get_rng_state()
         save_file(tensors, draft / "state.safetensors")
-        write_json(draft / "progress.json", {"step": state.step, **_finite(asdict(progress))})
+        write_json(draft / "progress.json", {"step": state.step, **progress.to_dict()})
     for old in list_checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -85,11 +128,4 @@ def load_checkpoint(state: TrainState, folder: Path) -> tuple[Progress, dict[str
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise RunError(f"{newest}: this checkpoint cannot be used ({error}). Remove it and resume again.") from error
     state.step = values.pop("step")
-    progress = Progress(**{k: v for k, v in values.items() if v is not None})
-    progress.validations = [(step, loss) for step, loss in progress.validations]
-    return progress, best
-
-
-def _finite(values: dict[str, object]) -> dict[str, object]:
-    """JSON knows no infinity; a best loss that is not there yet is null."""
-    return {key: None if value == float("inf") else value for key, value in values.items()}
+    return Progress.from_dict(values), best

@@ -13,7 +13,16 @@ from torch import Tensor
 from burnish.data.rendering.render import RenderedExample
 from burnish.errors import Interrupted
 from burnish.files import storage_errors, write_jsonl
-from burnish.train.checkpoint import Progress, list_checkpoints, load_checkpoint, save_checkpoint
+from burnish.train.checkpoint import (
+    Prefers,
+    Progress,
+    RowScore,
+    Validation,
+    has_lower_loss,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
 from burnish.train.loop import TrainOptions, TrainState, count_steps, loss_per_token, start_training, train
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.schedule import steps_per_epoch
@@ -34,11 +43,19 @@ class FitResult:
     """How training went; the model holds the best adapter."""
 
     num_steps: int
-    best_step: int
-    best_loss: float
+    best: Validation
     stopped_early: bool
-    validations: list[tuple[int, float]]
+    validations: list[Validation]
     elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a validation is scored, and which of two is better."""
+
+    score: Callable[[], Sequence[RowScore]] = lambda: ()
+    """The scores of the answers to the validation rows; called on every rank."""
+    prefers: Prefers = has_lower_loss
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,7 @@ class FitEvents:
     """What the caller is told as it happens, and how it asks for a stop."""
 
     on_step: Callable[[StepMetrics, int], None] = lambda metrics, num_steps: None
-    on_validation: Callable[[int, float], None] = lambda step, loss: None
+    on_validation: Callable[[Validation], None] = lambda validation: None
     should_stop: Callable[[], bool] = lambda: False
 
 
@@ -60,9 +77,10 @@ def fit(
     checkpoints: Path,
     metrics_path: Path,
     events: FitEvents,
+    choice: Choice = Choice(),
     ranks: Ranks = ALONE,
 ) -> FitResult:
-    """Train the adapter of `model` and leave the best one, by validation loss, in it.
+    """Train the adapter of `model` and leave the best one, by `choice`, in it.
 
     Goes on from the newest checkpoint if there is one; on the CPU the end is then the same, bit for bit (on several
     ranks with dropout, the other ranks' dropout aside). Only the first rank writes.
@@ -100,9 +118,10 @@ def fit(
                 loss = loss_per_token(
                     model, validation_examples, micro_batch_tokens=options.micro_batch_tokens, ranks=ranks
                 )
-                if progress.add(metrics.step, loss):
+                validation = Validation(metrics.step, loss, tuple(choice.score()))
+                if progress.add(validation, choice.prefers):
                     best = {name: p.detach().cpu().clone() for name, p in state.parameters.items()}
-                events.on_validation(metrics.step, loss)
+                events.on_validation(validation)
                 if progress.num_worse >= fit_options.patience:
                     break
             if ranks.any(events.should_stop()):
@@ -113,10 +132,10 @@ def fit(
                 saved_at = time.monotonic()
     save()
     _put(state, best)
+    assert progress.best is not None, "the last step is validated"
     return FitResult(
         num_steps=state.step,
-        best_step=progress.best_step,
-        best_loss=progress.best_loss,
+        best=progress.best,
         stopped_early=state.step < num_steps,
         validations=progress.validations,
         elapsed_s=time.monotonic() - started,

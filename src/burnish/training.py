@@ -1,0 +1,159 @@
+"""The training of a run: the learning rate by trial, then the fit; every choice is made on the validation rows."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from burnish.answering import ask
+from burnish.data import Example
+from burnish.evaluate.choice import prefers
+from burnish.evaluate.metrics import METRICS
+from burnish.files import read_json, write_json
+from burnish.preparation import Prepared, savings_of
+from burnish.recipe import ChooseBy, Metric
+from burnish.run_dir import RunDir
+from burnish.screen import Screen
+from burnish.train.checkpoint import RowScore, Validation
+from burnish.train.fit import Choice, FitEvents, FitOptions, FitResult, fit
+from burnish.train.loop import TrainOptions, count_steps, loss_per_token
+from burnish.train.ranks import Ranks
+from burnish.train.shard import follow, lead
+from burnish.train.step import StepMetrics
+from burnish.train.trial import best_rate, rates_around, trial_steps, try_rates
+
+MAX_SCORED_ROWS = 100
+"""Validation rows that are answered at each validation, at most: it is done often."""
+
+
+def train_adapter(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: Ranks) -> FitResult:
+    """Train the adapter of `model`, on every rank alike; the best one by the validation rows is left in it.
+
+    Raises:
+        Interrupted: the user stopped it; the last checkpoint is kept.
+    """
+    recipe = prepared.recipe.train
+    options = train_options(prepared)
+    choice = _choice(model, prepared, ranks)
+    options = replace(options, learning_rate=_learning_rate(model, prepared, options, choice, run_dir, screen, ranks))
+    total = count_steps(len(prepared.rendered["train"]), options)
+    title = f"Training: {total} steps of {options.batch_size} examples"
+    with screen.gentle_stop() as should_stop, screen.bar(title, total) as advance:
+        done = 0
+
+        def on_step(metrics: StepMetrics, num_steps: int) -> None:
+            nonlocal done
+            speed = metrics.tokens / metrics.seconds
+            advance(metrics.step - done, f"loss {metrics.loss_per_token:.3f}  {speed:,.0f} tokens/s")
+            done = metrics.step
+
+        return fit(
+            model,
+            prepared.rendered["train"],
+            prepared.rendered["validation"],
+            options=options,
+            fit_options=FitOptions(recipe.validations_per_epoch, recipe.patience, recipe.checkpoint_minutes * 60),
+            checkpoints=run_dir.checkpoints,
+            metrics_path=run_dir.metrics,
+            events=FitEvents(
+                on_step=on_step,
+                on_validation=lambda validation: screen.say(_describe(validation, prepared)),
+                should_stop=should_stop,
+            ),
+            choice=choice,
+            ranks=ranks,
+        )
+
+
+def train_options(prepared: Prepared) -> TrainOptions:
+    """The recipe's `train` section, settled."""
+    recipe = prepared.recipe.train
+    return TrainOptions(
+        seed=recipe.seed,
+        epochs=int(recipe.epochs),
+        batch_size=int(recipe.batch_size),
+        learning_rate=float(recipe.learning_rate),
+        schedule=recipe.schedule,
+        warmup_share=recipe.warmup_share,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        micro_batch_tokens=int(recipe.micro_batch_tokens),
+        savings=savings_of(prepared.recipe),
+        recompute_layers=bool(recipe.recompute_layers),
+    )
+
+
+def _choice(model: Any, prepared: Prepared, ranks: Ranks) -> Choice:
+    """By the answers to some validation rows, or by the loss alone, as the recipe says."""
+    if prepared.recipe.train.choose_by is ChooseBy.LOSS:
+        return Choice()
+    rows = _spread(prepared.split.validation, MAX_SCORED_ROWS)
+
+    def score() -> list[RowScore]:
+        scores = list[RowScore]()
+        if ranks.is_first:
+            with lead(model, ranks):
+                answered = ask(model, prepared, rows, [example.prompt for example in rows])
+            scores = [(float(row["numerator"]), float(row["denominator"])) for row in answered]
+        else:
+            follow(model, ranks)
+        return ranks.agree(scores)
+
+    return Choice(score, prefers)
+
+
+def _spread(rows: Sequence[Example], count: int) -> list[Example]:
+    """`count` of the rows at equal distances, or all."""
+    count = min(count, len(rows))
+    return [rows[n * len(rows) // count] for n in range(count)]
+
+
+def _learning_rate(
+    model: Any,
+    prepared: Prepared,
+    options: TrainOptions,
+    choice: Choice,
+    run_dir: RunDir,
+    screen: Screen,
+    ranks: Ranks,
+) -> float:
+    """The recipe's rate; the best of some around it where the recipe asks for trials and the run is long enough."""
+    examples = prepared.rendered["train"]
+    num_steps, count = trial_steps(count_steps(len(examples), options)), int(prepared.recipe.train.trials)
+    if count == 1 or not num_steps:
+        return options.learning_rate
+    if ranks.agree(run_dir.trials.is_file()):
+        return float(ranks.agree(read_json(run_dir.trials) if ranks.is_first else {})["chosen"])
+
+    def validate(step: int) -> Validation:
+        validation = prepared.rendered["validation"]
+        loss = loss_per_token(model, validation, micro_batch_tokens=options.micro_batch_tokens, ranks=ranks)
+        return Validation(step, loss, tuple(choice.score()))
+
+    rates = rates_around(options.learning_rate, count)
+    title = f"Trying {count} learning rates for {num_steps} steps each"
+    with screen.bar(title, count * num_steps) as advance:
+        trials = try_rates(
+            model,
+            examples,
+            rates,
+            options=options,
+            num_steps=num_steps,
+            validate=validate,
+            on_step=lambda: advance(1, ""),
+            ranks=ranks,
+        )
+    for trial in trials:
+        said = _describe(trial.validation, prepared) if trial.validation else "the loss is no longer finite"
+        screen.say(f"learning rate {trial.learning_rate:.1e}: {said}")
+    chosen = best_rate(trials, choice.prefers)
+    if ranks.is_first:
+        write_json(run_dir.trials, {"chosen": chosen, "trials": [asdict(trial) for trial in trials]})
+    return chosen
+
+
+def _describe(validation: Validation, prepared: Prepared) -> str:
+    loss = f"step {validation.step}: validation loss {validation.loss:.4f} nats per token"
+    if validation.score is None:
+        return loss
+    metric = METRICS[Metric(prepared.recipe.evaluate.metric)].label
+    return f"{loss}, {metric} {100 * validation.score:.1f} on {len(validation.scores)} rows"
