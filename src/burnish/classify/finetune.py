@@ -25,7 +25,7 @@ BATCH_TOKENS = 4096
 """A batch of long texts has fewer rows."""
 LEARNING_RATE = 1e-4
 PROTOTYPE_LEARNING_RATE = 1e-3
-MIN_STEPS = 60
+MIN_STEPS = 20
 STEPS_PER_ROOT = 3.5
 """Steps grow with the root of the number of rows: 4 epochs of 770 rows, 1.1 of 10,000."""
 WEIGHT_DECAY = 0.01
