@@ -27,9 +27,8 @@ def main() -> None:
     parser.add_argument("--arms", nargs="*", default=list(FITS), choices=FITS)
     parser.add_argument("--budget-s", type=float, default=600.0, help="of the encoder's fit")
     given = parser.parse_args()
-    print(
-        "| arm | rows per label | accuracy | calibration error | fit, s | of processor, s | test, s |\n|---|---|---|---|---|---|---|"
-    )
+    columns = ["arm", "rows per label", "accuracy", "calibration error", "fit, s", "of processor, s", "test, s"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for rows in given.rows:
         for arm in given.arms:
             measure(arm, rows, given.data / "banking77", given.budget_s)
@@ -50,11 +49,9 @@ def measure(arm: str, rows: str, folder: Path, budget_s: float) -> None:
     num_right = int((probabilities_NL.argmax(axis=1) == labels_N).sum())
     interval = wilson_interval(num_right, len(test_texts))
     error = expected_calibration_error(probabilities_NL, labels_N)
-    shown = f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%}) | {error:.3f}"
-    print(
-        f"| {arm} | {rows} | {shown} | {fitted - start:.0f} | {of_processor:.0f} | {answered - fitted:.1f} |",
-        flush=True,
-    )
+    right = f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%}) | {error:.3f}"
+    seconds = f"{fitted - start:.0f} | {of_processor:.0f} | {answered - fitted:.1f}"
+    print(f"| {arm} | {rows} | {right} | {seconds} |", flush=True)
     print(classifier.card.describe(), classifier.card.scales, file=sys.stderr, flush=True)
 
 
