@@ -123,6 +123,13 @@ def test_rare_labels_and_few_rows(fit: Fit, encoder: Encoder) -> None:
 
 
 @pytest.mark.parametrize("fit", FITS)
+def test_rows_that_are_all_the_same_teach_nothing(fit: Fit, encoder: Encoder) -> None:
+    classifier = fit(["the box"] * 6, ["lost", "box"] * 3, encoder=encoder)
+    np.testing.assert_allclose(classifier.probabilities(["the box"]).sum(), 1.0)
+    assert classifier.card.held_out.accuracy == 0.5
+
+
+@pytest.mark.parametrize("fit", FITS)
 def test_two_labels(fit: Fit, encoder: Encoder) -> None:
     texts, labels = rows(60)
     chosen = [n for n, label in enumerate(labels) if label != "BlueTie"]

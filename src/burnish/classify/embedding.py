@@ -20,7 +20,7 @@ from burnish.classify.calibration import (
     pool_opinions,
 )
 from burnish.classify.classifier import ClassifierCard, ClassifierKind, Tensors, weigh_opinions, write_classifier
-from burnish.classify.rows import LabelledTexts, label_texts
+from burnish.classify.rows import LabelledTexts, collect_rows
 from burnish.model.encoder import Encoder
 
 INVERSE_PENALTIES = (3.0, 10.0, 30.0, 100.0)
@@ -80,7 +80,7 @@ def fit_embedding_classifier(
     Raises:
         DataError: fewer than two labels.
     """
-    rows = label_texts(texts, labels, seed=seed, groups=groups)
+    rows = collect_rows(texts, labels, seed=seed, groups=groups)
     found = search_linear(rows, encoder)
     card = weigh_opinions(
         found.opinions_NL[None],

@@ -16,7 +16,7 @@ from burnish.classify.calibration import FloatArray, pool_opinions
 from burnish.classify.classifier import ClassifierCard, ClassifierKind, Tensors, weigh_opinions, write_classifier
 from burnish.classify.embedding import Linear, search_linear
 from burnish.classify.finetune import Tell, TunedEncoder, fine_tune, tuned_encoder_of
-from burnish.classify.rows import LabelledTexts, label_texts
+from burnish.classify.rows import LabelledTexts, collect_rows
 from burnish.model.encoder import Encoder
 from burnish.screen import Advance
 
@@ -77,7 +77,7 @@ def fit_encoder_classifier(
         DataError: fewer than two labels.
     """
     end = time.monotonic() + budget_s
-    rows = label_texts(texts, labels, seed=seed, groups=groups)
+    rows = collect_rows(texts, labels, seed=seed, groups=groups)
     search = search_linear(rows, encoder)
     held_folds = rows.held_folds(MIN_HELD_ROWS)
     parts = [*(~held_N for held_N in held_folds), np.ones(len(texts), dtype=np.bool_)]

@@ -98,7 +98,7 @@ def fine_tune(
     optimizer = _optimizer(model, prototypes)
     ids = encoder.token_ids(texts)
     batches = _batches([len(row) for row in ids], seed)
-    num_steps = max(MIN_STEPS, round(STEPS_PER_ROOT * math.sqrt(len(texts))))
+    num_steps = max(MIN_STEPS, round(STEPS_PER_ROOT * math.sqrt(len(texts)))) if texts else 0
     with seeded(seed, encoder.device):
         for gone in _shares_gone(num_steps, budget_s):
             tell(gone)

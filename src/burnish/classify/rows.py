@@ -49,7 +49,7 @@ class LabelledTexts:
         return masks
 
 
-def label_texts(
+def collect_rows(
     texts: Sequence[str], labels: Sequence[str], *, seed: int, groups: Sequence[str | None] | None = None
 ) -> LabelledTexts:
     """The rows, with a fold for each.
