@@ -193,4 +193,4 @@ def test_four_intents_of_banking77(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = fit_embedding_classifier(texts, labels, encoder=encoder)
     tuned = fit_encoder_classifier(texts, labels, encoder=encoder, budget_s=8.0)
     asked, wanted = [text for text, _ in test], [label for _, label in test]
-    assert accuracy(plain, asked, wanted) > 0.95 and accuracy(tuned, asked, wanted) > 0.95
+    assert accuracy(plain, asked, wanted) > 0.9 and accuracy(tuned, asked, wanted) > 0.9
