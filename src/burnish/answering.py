@@ -1,12 +1,15 @@
 """The arms of a run answer rows: which prompts each gets, and what is kept of its answers."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 from burnish.conversation import Conversation
 from burnish.data import Example
-from burnish.evaluate.arms import ARM_TITLES, Arm, arm_prompt, cached_arm, choose_shots, judge_answers
+from burnish.evaluate.arms import ARM_TITLES, Arm, arm_prompt, choose_shots, judge_answers
 from burnish.evaluate.evaluation import ArmRun
+from burnish.evaluate.kept import Budget, answer_rows
 from burnish.files import sha256_of_file, sha256_of_json
 from burnish.generate.answer import answer_prompts
 from burnish.preparation import Prepared
@@ -16,8 +19,13 @@ from burnish.run_dir import RunDir
 from burnish.screen import Screen
 
 
-def run_arm(arm: Arm, model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> ArmRun:
-    """The arm's answers to the test rows; read from predictions/ARM.jsonl where they are there."""
+def run_arm(
+    arm: Arm, model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget | None = None
+) -> ArmRun | None:
+    """The arm's answers to the test rows, read from predictions/ARM.jsonl as far as they are there.
+
+    None if the budget does not reach for all of them.
+    """
     recipe, test = prepared.recipe, prepared.split.test
     num_shots = int(recipe.evaluate.num_shots) if arm is Arm.FEW_SHOT else 0
     shots = choose_shots(prepared.split.train, num_shots, recipe.train.seed) if num_shots else []
@@ -31,13 +39,18 @@ def run_arm(arm: Arm, model: Any, prepared: Prepared, run_dir: RunDir, screen: S
         "metric": str(recipe.evaluate.metric),
     }
 
-    def answer() -> list[dict[str, Any]]:
-        if arm is Arm.SPECIALIST:
-            _count_opening(run_dir)
-        with screen.bar(f"{ARM_TITLES[arm]}: answering {len(test)} test rows", len(test)) as advance:
-            return ask(model, prepared, test, prompts, on_done=lambda count: advance(count, ""))
+    with ExitStack() as stack:
+        bar = cache(
+            lambda: stack.enter_context(screen.bar(f"{ARM_TITLES[arm]}: answering {len(test)} rows", len(test)))
+        )
 
-    return ArmRun(*cached_arm(run_dir.predictions(arm.value), key, answer))
+        def answer(rows: range) -> list[dict[str, Any]]:
+            if arm is Arm.SPECIALIST:
+                _count_opening(run_dir)
+            some = slice(rows.start, rows.stop)
+            return ask(model, prepared, test[some], prompts[some], on_done=lambda count: bar()(count, ""))
+
+        return answer_rows(run_dir.predictions(arm.value), key, len(test), answer, budget=budget)
 
 
 def ask(

@@ -175,17 +175,36 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
             )
         with lead(model, ranks):
             answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
-            baselines = {Arm(arm): run_arm(Arm(arm), model, prepared, run_dir, screen) for arm in recipe.evaluate.arms}
+            baselines = _run_baselines(model, prepared, run_dir, screen)
         sensitivity = expected_sensitivity(_metric(recipe), baselines)
         screen.say(_describe_sensitivity(sensitivity, len(split.test)))
         model = attach(model, recipe)
         fitted = train_adapter(model, prepared, run_dir, screen, ranks)
         _save_adapter(model, prepared, run_dir)
         with lead(model, ranks):
-            arms = {**baselines, Arm.SPECIALIST: run_arm(Arm.SPECIALIST, model, prepared, run_dir, screen)}
+            specialist = run_arm(Arm.SPECIALIST, model, prepared, run_dir, screen)
+            assert specialist is not None, "no budget was given"
+            arms = {**baselines, Arm.SPECIALIST: specialist}
             done = _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen)
     ranks.agree(None)  # lets the other ranks go
     return done
+
+
+def _run_baselines(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "dict[Arm, ArmRun]":
+    """The baselines that can be answered in the time that the recipe gives them; the others are told."""
+    from burnish.answering import run_arm
+    from burnish.evaluate.arms import ARM_TITLES, Arm
+    from burnish.evaluate.kept import Budget
+
+    minutes = prepared.recipe.evaluate.time_budget
+    budget, baselines = Budget(60 * minutes), {}
+    for arm in map(Arm, prepared.recipe.evaluate.arms):
+        if answered := run_arm(arm, model, prepared, run_dir, screen, budget):
+            baselines[arm] = answered
+        else:
+            remedy = f"Raise evaluate.time_budget, which is {minutes:g} minutes for all baselines."
+            screen.say(f"{ARM_TITLES[arm]}: left out, as it would not be done in time. {remedy}")
+    return baselines
 
 
 def _base_answers(model: Any, prepared: Prepared, screen: Screen) -> list[RenderedExample]:

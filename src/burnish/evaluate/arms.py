@@ -1,16 +1,13 @@
 """Arms: ways to do the task, each answering the same test rows."""
 
 import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from burnish.conversation import Conversation, Message, Role, to_dicts
 from burnish.data import Example
 from burnish.evaluate.metrics import row_value, score_row
-from burnish.files import read_json, read_jsonl, write_json, write_jsonl
 from burnish.generate.answer import Answer
 from burnish.recipe import Metric
 
@@ -73,16 +70,3 @@ def judge_answers(
             }
         )
     return rows
-
-
-def cached_arm(path: Path, key: dict[str, Any], predict: Callable[[], list[dict[str, Any]]]) -> tuple[list[Any], float]:
-    """The arm's rows and the seconds that they took; predicted only if the file was not made with the same `key`."""
-    card = path.with_suffix(".meta.json")
-    if path.is_file() and card.is_file() and (found := read_json(card))["key"] == key:
-        return read_jsonl(path), float(found["elapsed_s"])
-    start = time.perf_counter()
-    rows = predict()
-    elapsed = time.perf_counter() - start
-    write_jsonl(path, rows)
-    write_json(card, {"key": key, "elapsed_s": round(elapsed, 2)})
-    return rows, elapsed

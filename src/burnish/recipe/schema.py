@@ -200,6 +200,9 @@ class EvaluateSection(Section):
     arms: tuple[Baseline, ...] = Field(
         (Baseline.ZERO_SHOT, Baseline.FEW_SHOT), description="baselines that the specialist must beat"
     )
+    time_budget: PositiveOrInf = Field(
+        30.0, description="time that the baselines may take together, minutes; one that would take longer is left out"
+    )
     metric: Metric | Auto = Field(AUTO, description="the score that decides")
     num_shots: Count | Auto = Field(AUTO, description="examples in the few-shot prompt")
     max_new_tokens: Count | Auto = Field(AUTO, description="longest answer, in tokens")
