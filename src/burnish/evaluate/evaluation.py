@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from burnish.evaluate.analysis import Evidence, analyse_arm, analyse_arms
 from burnish.evaluate.arms import ARM_TITLES, Arm
-from burnish.evaluate.metrics import METRICS, breakdown, collect_scores, details
+from burnish.evaluate.metrics import AnyMetric, breakdown, collect_scores, describe_metric, details
 from burnish.evaluate.retention import RetentionResult
 from burnish.evaluate.statistics import (
     RowScores,
@@ -21,7 +22,6 @@ from burnish.evaluate.statistics import (
     score_interval,
 )
 from burnish.evaluate.verdict import Opponent, judge
-from burnish.recipe import Metric
 
 # The share of rows whose correctness a change of method flips, where nothing has been measured yet.
 ASSUMED_DISCORDANCE = 0.3
@@ -43,7 +43,7 @@ class Precision:
     num_resamples: int
 
 
-def expected_sensitivity(metric: Metric, baselines: Mapping[Arm, ArmRun]) -> tuple[float | None, str]:
+def expected_sensitivity(metric: AnyMetric, baselines: Mapping[Arm, ArmRun]) -> tuple[float | None, str]:
     """The smallest true gain that the test rows will show with 80 % probability, before anything is trained.
 
     For right/wrong rows the share of rows that flip is assumed; for graded rows the spread of the row differences
@@ -69,11 +69,12 @@ def expected_sensitivity(metric: Metric, baselines: Mapping[Arm, ArmRun]) -> tup
 def evaluate(
     arms: Mapping[Arm, ArmRun],
     *,
-    metric: Metric,
+    metric: AnyMetric,
     precision: Precision,
     retention: RetentionResult | None,
     budget: float | None,
     sensitivity: tuple[float | None, str],
+    evidence: Evidence | None = None,
 ) -> dict[str, Any]:
     """The parts of evaluation.json that come from measurements."""
     scores = {arm: collect_scores(run.rows) for arm, run in arms.items()}
@@ -82,23 +83,26 @@ def evaluate(
     verdict = judge(
         opponents,
         specialist_score=scores[Arm.SPECIALIST].value,
-        metric=METRICS[metric].label,
+        metric=describe_metric(metric).label,
         num_rows=num_rows,
         alpha=1 - precision.confidence,
     )
     return {
-        "metric": {**asdict(METRICS[metric]), "is_share": True},
+        "metric": {**asdict(describe_metric(metric)), "is_share": True},
         "num_test_rows": num_rows,
         "minimum_detectable_difference": sensitivity[0],
         "minimum_detectable_difference_if": sensitivity[1],
-        "arms": [_arm(arm, run, scores[arm], metric, precision) for arm, run in arms.items()],
+        "arms": [_arm(arm, run, scores[arm], metric, precision, evidence) for arm, run in arms.items()],
         "comparisons": comparisons,
         "retention": _retention(retention, budget) if retention else None,
         "verdict": asdict(verdict),
+        **(_analyse(arms, evidence, precision) if evidence else {}),
     }
 
 
-def _arm(arm: Arm, run: ArmRun, scores: RowScores, metric: Metric, precision: Precision) -> dict[str, Any]:
+def _arm(
+    arm: Arm, run: ArmRun, scores: RowScores, metric: AnyMetric, precision: Precision, evidence: Evidence | None
+) -> dict[str, Any]:
     tokens = [row["prompt_tokens"] for row in run.rows]
     latencies = [row["latency_s"] for row in run.rows]
     interval = score_interval(scores, confidence=precision.confidence, num_resamples=precision.num_resamples)
@@ -112,7 +116,20 @@ def _arm(arm: Arm, run: ArmRun, scores: RowScores, metric: Metric, precision: Pr
         "elapsed_s": round(run.elapsed_s, 2),
         "details": details(metric, run.rows),
         "breakdown": breakdown(metric, run.rows),
+        **(_analyse_arm(arm, run, evidence, precision) if evidence else {}),
     }
+
+
+def _analyse_arm(arm: Arm, run: ArmRun, evidence: Evidence, precision: Precision) -> dict[str, Any]:
+    return analyse_arm(
+        arm.value, run.rows, evidence, confidence=precision.confidence, num_resamples=precision.num_resamples
+    )
+
+
+def _analyse(arms: Mapping[Arm, ArmRun], evidence: Evidence, precision: Precision) -> dict[str, Any]:
+    base = Arm.ZERO_SHOT.value if Arm.ZERO_SHOT in arms else None
+    rows = {arm.value: run.rows for arm, run in arms.items()}
+    return analyse_arms(rows, evidence, candidate=Arm.SPECIALIST.value, base=base, confidence=precision.confidence)
 
 
 def _compare_all(
