@@ -54,17 +54,19 @@ class TestSlices:
 
     def test_what_is_surely_bad_comes_before_bad_luck(self) -> None:
         names = ["sure"] * 40 + ["luck"] * 5 + ["good"] * 40
-        scores = [0.3 if name == "sure" else 0.0 if name == "luck" else 1.0 for name in names]
+        scores = [0.2 if name == "sure" else 0.0 if name == "luck" else 1.0 for name in names]
         right = [float(n % 10 < 10 * score) for n, score in enumerate(scores)]
         found = sliced(scored(*right), [question(f"q {name}", name) for name in names])["label"]
         assert [part["name"] for part in found] == ["sure", "luck", "good"]
         assert found[1]["candidate"]["value"] < found[0]["candidate"]["value"]
 
     def test_small_slices_and_kinds_that_divide_nothing_are_left_out(self) -> None:
-        examples = [question("the same question", "a" if n else "rare", group="one") for n in range(20)]
-        found = sliced(scored(*[1.0] * 20), examples)
-        assert [part["name"] for part in found["label"]] == ["a"]
+        labels = ["a", "b"] * 8 + ["rare"] * 4
+        found = sliced(scored(*[1.0] * 20), [question("the same question", label, group="one") for label in labels])
+        assert {part["name"] for part in found["label"]} == {"a", "b"}
         assert found["length"] == found["language"] == found["group"] == []
+        only_one_is_large = [question("the same question", "a" if n < 16 else "rare") for n in range(20)]
+        assert sliced(scored(*[1.0] * 20), only_one_is_large)["label"] == []
 
     def test_free_text_has_no_labels(self) -> None:
         assert sliced(scored(*[1.0] * 20), [question("q", "ab"[n % 2]) for n in range(20)], Task.CHAT)["label"] == []

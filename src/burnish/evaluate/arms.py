@@ -59,7 +59,8 @@ def judge_answers(
     """
     rows = []
     for answer, prompt, example in zip(answers, prompts, examples, strict=True):
-        row = {"id": example.id, "prompt": to_dicts(prompt), "prediction": answer.text, "target": example.target}
+        row: dict[str, Any] = {"id": example.id, "prompt": to_dicts(prompt)}
+        row |= {"prediction": answer.text, "target": example.target}
         numerator, denominator = score_prediction(metric, row)
         row |= {
             "score": row_value(numerator, denominator),

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,8 +34,8 @@ def slice_scores(
     itself; `note` says in words that many were looked at.
     """
     found = []
-    for kind, names in _divisions(examples, task).items():
-        for name, rows in _largest(names):
+    for kind, parts in _divisions(examples, task).items():
+        for name, rows in parts:
             arms = [collect_scores([arm[i] for i in rows]) for arm in (candidate, baseline)]
             limits = [score_interval(s, confidence=confidence, num_resamples=num_resamples).to_dict() for s in arms]
             paired = compare_paired(*arms, confidence=confidence, num_resamples=num_resamples)
@@ -55,33 +54,32 @@ def slice_scores(
     return {"note": _note(len(found), confidence), "slices": sorted(found, key=_badness)}
 
 
-def _divisions(examples: Sequence[Example], task: Task) -> dict[str, list[str | None]]:
-    """For each kind the slice of each row, None for no slice; kinds that do not divide the rows are left out."""
+def _divisions(examples: Sequence[Example], task: Task) -> dict[str, list[tuple[str, list[int]]]]:
+    """For each kind its slices with their rows; a kind of a single slice divides nothing and is left out."""
     asked = [example.asked for example in examples]
-    kinds: dict[str, list[str | None]] = {
-        "label": [example.target if task is Task.CLASSIFICATION else None for example in examples],
+    names: dict[str, Sequence[str | None]] = {
+        "label": [example.target for example in examples] if task is Task.CLASSIFICATION else [],
         "length": _lengths(asked),
         "language": languages(asked),
         "group": [example.group for example in examples],
     }
-    return {kind: names for kind, names in kinds.items() if len({*names} - {None}) > 1}
+    divisions = {kind: _largest(of_rows) for kind, of_rows in names.items()}
+    return {kind: parts for kind, parts in divisions.items() if len(parts) > 1}
 
 
-def _lengths(asked: Sequence[str]) -> list[str | None]:
+def _lengths(asked: Sequence[str]) -> list[str]:
     """The quarter of the rows to which each question belongs by its length in characters; equal lengths together."""
     lengths_N = np.array([len(text) for text in asked])
-    cuts = np.unique(np.quantile(lengths_N, np.linspace(0, 1, NUM_LENGTHS + 1), method="lower"))
-    edges = [*cuts[:-1], int(lengths_N.max()) + 1]
-    names: list[str | None] = [None] * len(asked)
-    for low, high in pairwise(edges):
-        inside = np.flatnonzero((lengths_N >= low) & (lengths_N < high))
-        for i in inside:
-            names[i] = f"{lengths_N[inside].min()} to {lengths_N[inside].max()} characters"
-    return names
+    quarters_N = np.searchsorted(np.sort(lengths_N), lengths_N) * NUM_LENGTHS // len(asked)
+    names = {}
+    for quarter in np.unique(quarters_N):
+        inside = lengths_N[quarters_N == quarter]
+        names[quarter] = f"{inside.min()} to {inside.max()} characters"
+    return [names[quarter] for quarter in quarters_N]
 
 
 def _largest(names: Sequence[str | None]) -> list[tuple[str, list[int]]]:
-    """The slices of a kind with their rows, without those that are too small."""
+    """The slices of a kind, by the name of each row's slice; None is in none, and too small ones are left out."""
     rows_of: dict[str, list[int]] = defaultdict(list)
     for i, name in enumerate(names):
         if name is not None:
@@ -97,6 +95,6 @@ def _badness(part: dict[str, Any]) -> tuple[bool, float, float]:
 
 def _note(num_slices: int, confidence: float) -> str:
     return (
-        f"For looking, not for proof: of {num_slices} slices about 1 in {1 / (1 - confidence):.0f} has an interval of the "
-        "difference that leaves out 0 by chance alone."
+        f"For looking, not for proof: of {num_slices} slices about 1 in {1 / (1 - confidence):.0f} has an interval of "
+        "the difference that leaves out 0 by chance alone."
     )

@@ -22,6 +22,10 @@ def is_polite(prediction, target, row):
 def mean_of_both(prediction, target, row):
     return (row["id"] == "t:0") / 2 + (prediction == row["prediction"]) / 2
 
+def numpys(prediction, target, row):
+    import numpy as np
+    return np.isclose(np.float32(len(prediction)), 11)
+
 def fails(prediction, target, row):
     return 1 / 0
 
@@ -57,6 +61,7 @@ def test_a_function_beside_the_recipe_scores_rows(folder: Path, module: str) -> 
     assert score_prediction(metric, rows_of(("yes", "yes"))[0]) == (0.0, 1.0)
     assert describe_metric(metric).label == str(metric) == f"{module}:is_polite"
     assert load_metric(f"{module}:mean_of_both", folder).score(ROW) == 1.0
+    assert load_metric(f"{module}:numpys", folder).score(ROW) == 1.0
 
 
 def test_it_does_not_stand_in_for_a_module_of_that_name(folder: Path) -> None:

@@ -11,7 +11,7 @@ THINGS = ["kettle", "toaster", "lamp", "chair", "fan", "oven", "clock", "radio",
 
 def texts(words: list[str], num: int, seed: int) -> list[str]:
     chance = random.Random(seed)
-    return [f"{' '.join(chance.choices(words, k=6))} {chance.choice(THINGS)} {n}" for n in range(num)]
+    return [f"{' '.join(chance.choices(words, k=6))} {chance.choice(THINGS)} {chance.random()}" for _ in range(num)]
 
 
 HOUSE = ["dear", "kindly", "regards", "gladly", "shall", "warmest"]

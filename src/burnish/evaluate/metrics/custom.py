@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from burnish.errors import RecipeError
 
 _KEYS = ("id", "prompt", "prediction", "target")
@@ -39,7 +41,7 @@ class CustomMetric:
             raise RecipeError(
                 f"{where}: {type(error).__name__}: {error}. Mend the function, or leave it out."
             ) from error
-        if not isinstance(value, Real) or not 0 <= value <= 1:
+        if not isinstance(value, Real | np.bool_) or not 0 <= float(value) <= 1:
             raise RecipeError(f"{where}: it returned {value!r}. Return a number from 0 to 1.")
         return float(value)
 

@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
+
+import numpy as np
 
 from burnish.data.checks.folding import fold
 from burnish.evaluate.metrics.fields import FieldCounts, count_by_field, count_fields, find_object, leaves, parse_object
@@ -37,18 +39,20 @@ def measure_fields(
     absent, absent_wanted = (
         [_absent(found, text) for found, text in zip(part, asked, strict=True)] for part in (strings, wanted)
     )
-    parts: dict[str, tuple[list[float], list[float]] | None] = {
-        "json_validity": _shares([parse_object(row["prediction"]) is not None for row in rows]),
-        "schema_validity": None if schema is None else _shares(_fits(rows, schema)),
-        "precision": ([c.num_right for c in counts], [c.num_predicted for c in counts]),
-        "recall": ([c.num_right for c in counts], [c.num_wanted for c in counts]),
-        "f1": ([2.0 * c.num_right for c in counts], [c.num_predicted + c.num_wanted for c in counts]),
-        "invented_fields": (_lengths(strange), _lengths(objects)) if fields else None,
-        "invented_values": (_lengths(absent), _lengths(strings)),
-        "invented_values_of_targets": (_lengths(absent_wanted), _lengths(wanted)),
+    parts = {
+        "json_validity": _share([parse_object(row["prediction"]) is not None for row in rows]),
+        "schema_validity": None if schema is None else _share(_fits(rows, schema)),
+        "precision": _ratio([c.num_right for c in counts], [c.num_predicted for c in counts]),
+        "recall": _ratio([c.num_right for c in counts], [c.num_wanted for c in counts]),
+        "f1": _ratio([2 * c.num_right for c in counts], [c.num_predicted + c.num_wanted for c in counts]),
+        "invented_fields": _ratio(map(len, strange), map(len, objects)) if fields else None,
+        "invented_values": _ratio(map(len, absent), map(len, strings)),
+        "invented_values_of_targets": _ratio(map(len, absent_wanted), map(len, wanted)),
     }
     intervals = {
-        name: part and score_interval(RowScores(*part), confidence=confidence, num_resamples=num_resamples).to_dict()
+        name: None
+        if part is None
+        else score_interval(part, confidence=confidence, num_resamples=num_resamples).to_dict()
         for name, part in parts.items()
     }
     names = Counter(key for keys in strange for key in keys)
@@ -89,12 +93,12 @@ def _field(name: str, counts: Sequence[FieldCounts]) -> dict[str, Any]:
     }
 
 
-def _shares(is_so: Sequence[bool]) -> tuple[list[float], list[float]]:
-    return [float(value) for value in is_so], [1.0] * len(is_so)
+def _share(is_so: Sequence[bool]) -> RowScores:
+    return _ratio(is_so, [1] * len(is_so))
 
 
-def _lengths(lists: Sequence[Collection[Any]]) -> list[float]:
-    return [float(len(items)) for items in lists]
+def _ratio(numerators: Iterable[int], denominators: Iterable[int]) -> RowScores:
+    return RowScores(np.array([*numerators]), np.array([*denominators]))
 
 
 def _fits(rows: Sequence[dict[str, Any]], schema: Mapping[str, Any]) -> list[bool]:

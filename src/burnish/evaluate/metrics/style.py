@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from burnish.evaluate.statistics import FloatArray, IntArray, wilson_interval
+from burnish.evaluate.statistics import wilson_interval
 
 MIN_TEXTS = 30
 """Of each kind, all different: with fewer there is too little to learn a style from."""
-MAX_TEXTS = 2_000
+MAX_TEXTS = 1_000
+MAX_CHARACTERS = 2_000
+"""Of a text that are read."""
 NUM_FOLDS = 5
 
 
@@ -25,20 +27,30 @@ def measure_style(
 
     The judge is a logistic regression on tf-idf of character n-grams (2 to 5, inside words; the features of authorship
     attribution, Stamatatos 2009, JASIST 60:538). `accuracy` (balanced, so 0.5 is chance), `auc` and `base_pass_rate`
-    are out of fold. `targets` are those of the training rows; put the test's own targets among `answers`: their pass
-    rate is the most that can be wanted. Where accuracy is near 0.5 the styles can't be told apart, and passing means
-    nothing. It judges wording, not content. None if either kind has fewer than 30 different texts.
+    are out of fold; only the n-grams are counted over all texts. `targets` are those of the training rows; put the
+    test's own targets among `answers`: their pass rate is the most that can be wanted. Where accuracy is near 0.5 the
+    styles can't be told apart, and passing means nothing. It judges wording, not content. None if either kind has fewer
+    than 30 different texts.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     kinds = [_sample(texts, seed) for texts in (targets, base_answers)]
     if min(map(len, kinds)) < MIN_TEXTS:
         return None
     texts = [*kinds[0], *kinds[1]]
     is_target_N = np.repeat([1, 0], [len(kind) for kind in kinds])
-    chances_N = _chances_out_of_fold(texts, is_target_N, seed)
-    judge = _new_judge().fit(texts, is_target_N)
-    passed = {name: int(judge.predict(list(given)).sum()) for name, given in answers.items() if given}
+    grams = TfidfVectorizer(
+        preprocessor=_beginning, analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=50_000
+    )
+    features = grams.fit_transform(texts)
+    judge = LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000)
+    folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=seed)
+    chances_N = cross_val_predict(judge, features, is_target_N, cv=folds, method="predict_proba")[:, 1]
+    judge.fit(features, is_target_N)
+    passed = {name: int(judge.predict(grams.transform(given)).sum()) for name, given in answers.items() if given}
     return {
         "accuracy": float(balanced_accuracy_score(is_target_N, chances_N > 0.5)),
         "auc": float(roc_auc_score(is_target_N, chances_N)),
@@ -58,18 +70,6 @@ def _sample(texts: Sequence[str], seed: int) -> list[str]:
     return [different[i] for i in sorted(chosen)]
 
 
-def _chances_out_of_fold(texts: list[str], is_target_N: IntArray, seed: int) -> FloatArray:
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
-    folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=seed)
-    chances_N2: FloatArray = cross_val_predict(_new_judge(), texts, is_target_N, cv=folds, method="predict_proba")
-    return chances_N2[:, 1]
-
-
-def _new_judge() -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    grams = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=50_000)
-    return make_pipeline(grams, LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000))
+def _beginning(text: str) -> str:
+    """With its capitals, which are style too."""
+    return text[:MAX_CHARACTERS]
