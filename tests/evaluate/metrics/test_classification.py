@@ -11,6 +11,7 @@ from tests.evaluate.metrics.prediction_rows import rows_of
 labels = st.sampled_from(["a", "b", "c", "d"])
 
 
+@pytest.mark.filterwarnings("ignore:A single label was found")
 @given(st.lists(st.tuples(labels, labels), min_size=1, max_size=30))
 def test_table_macro_f1_and_matrix_are_those_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     measured = measure_labels(rows_of(*pairs))
