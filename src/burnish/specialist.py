@@ -8,7 +8,7 @@ from typing import Any
 from burnish.conversation import Conversation, Message, Role, Task, build_conversation
 from burnish.data import Renderer
 from burnish.errors import AdapterError
-from burnish.evaluate.fields import find_object
+from burnish.evaluate.metrics.fields import find_object
 from burnish.generate.answer import answer_prompts
 from burnish.model.adapter import AdapterCard, adapter_off, load_adapter, read_card
 from burnish.model.base import find_base, load_model, load_tokenizer

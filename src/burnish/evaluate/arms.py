@@ -7,9 +7,8 @@ from typing import Any
 
 from burnish.conversation import Conversation, Message, Role, to_dicts
 from burnish.data import Example
-from burnish.evaluate.metrics import row_value, score_row
+from burnish.evaluate.metrics import AnyMetric, row_value, score_prediction
 from burnish.generate.answer import Answer
-from burnish.recipe import Metric
 
 
 class Arm(StrEnum):
@@ -49,24 +48,24 @@ def arm_prompt(arm: Arm, prompt: Conversation, shots: Sequence[Example]) -> Conv
 
 
 def judge_answers(
-    answers: Sequence[Answer], prompts: Sequence[Conversation], examples: Sequence[Example], metric: Metric
+    answers: Sequence[Answer], prompts: Sequence[Conversation], examples: Sequence[Example], metric: AnyMetric
 ) -> list[dict[str, Any]]:
-    """The rows of predictions/ARM.jsonl: each answer beside its target, with its score."""
+    """The rows of predictions/ARM.jsonl: each answer beside its target, with its score.
+
+    `confidence` is there where the arm has one: the model's probability of the label that it chose.
+    """
     rows = []
     for answer, prompt, example in zip(answers, prompts, examples, strict=True):
-        numerator, denominator = score_row(metric, answer.text, example.target)
-        rows.append(
-            {
-                "id": example.id,
-                "prompt": to_dicts(prompt),
-                "prediction": answer.text,
-                "target": example.target,
-                "score": row_value(numerator, denominator),
-                "numerator": numerator,
-                "denominator": denominator,
-                "has_ended": answer.has_ended,
-                "latency_s": round(answer.latency_s, 4),
-                "prompt_tokens": answer.prompt_tokens,
-            }
-        )
+        row: dict[str, Any] = {"id": example.id, "prompt": to_dicts(prompt)}
+        row |= {"prediction": answer.text, "target": example.target}
+        numerator, denominator = score_prediction(metric, row)
+        row |= {
+            "score": row_value(numerator, denominator),
+            "numerator": numerator,
+            "denominator": denominator,
+            "has_ended": answer.has_ended,
+            "latency_s": round(answer.latency_s, 4),
+            "prompt_tokens": answer.prompt_tokens,
+        }
+        rows.append(row if answer.confidence is None else row | {"confidence": answer.confidence})
     return rows

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from burnish.evaluate.advice import ArmFacts, Way
+from burnish.evaluate.analysis import Evidence, analyse_arm, analyse_arms
 from burnish.evaluate.arms import ARM_TITLES, Arm
-from burnish.evaluate.metrics import METRICS, breakdown, collect_scores, details
+from burnish.evaluate.metrics import AnyMetric, breakdown, collect_scores, describe_metric, details
 from burnish.evaluate.retention import RetentionResult
 from burnish.evaluate.statistics import (
     ConfidenceInterval,
@@ -30,7 +31,6 @@ from burnish.evaluate.statistics import (
     score_interval,
 )
 from burnish.evaluate.verdict import Contest, Forgetting, Rival, Standard, judge
-from burnish.recipe import Metric
 
 # The share of rows whose correctness a change of method flips, where nothing has been measured yet.
 ASSUMED_DISCORDANCE = 0.3
@@ -66,7 +66,7 @@ class Precision:
 
 
 def expected_sensitivity(
-    metric: Metric,
+    metric: AnyMetric,
     baselines: Mapping[Arm, ArmRun],
     *,
     confidence: float = 0.95,
@@ -101,7 +101,7 @@ def expected_sensitivity(
 def evaluate(
     arms: Mapping[Arm, ArmRun],
     *,
-    metric: Metric,
+    metric: AnyMetric,
     precision: Precision,
     retention: RetentionResult | None,
     budget: float | None,
@@ -109,6 +109,7 @@ def evaluate(
     groups: Sequence[str | None] | None = None,
     num_openings: int = 1,
     data_errors: Sequence[str] = (),
+    evidence: Evidence | None = None,
 ) -> dict[str, Any]:
     """The parts of evaluation.json that come from measurements.
 
@@ -118,7 +119,7 @@ def evaluate(
     """
     scores = {arm: collect_scores(run.rows) for arm, run in arms.items()}
     num_rows = len(next(iter(scores.values())))
-    test = _Test(scores, _number_groups(groups, num_rows), precision, num_openings)
+    test = _Test(scores, _number_groups(groups, num_rows), precision, num_openings, evidence)
     described = {arm: _describe(arm, run, metric, test) for arm, run in arms.items()}
     facts = {arm: _facts(arm, described[arm]) for arm in arms}
     contest = _contest(Arm.SPECIALIST, [arm for arm in arms if arm is not Arm.SPECIALIST], facts, test)
@@ -127,14 +128,14 @@ def evaluate(
     verdict = judge(
         contest,
         leader=leader,
-        metric=METRICS[metric].label,
+        metric=describe_metric(metric).label,
         num_rows=num_rows,
         forgetting=Forgetting(upper=text.high if text else None, budget=budget),
         data_errors=data_errors,
         standard=test.standard,
     )
     return {
-        "metric": {**asdict(METRICS[metric]), "is_share": True},
+        "metric": {**asdict(describe_metric(metric)), "is_share": True},
         "num_test_rows": num_rows,
         "num_test_groups": None if test.groups is None else len(set(test.groups.tolist())),
         "num_test_openings": num_openings,
@@ -146,6 +147,7 @@ def evaluate(
         "leader_comparisons": _rows(leader) if leader else [],
         "retention": _retention(retention, budget) if retention else None,
         "verdict": asdict(verdict),
+        **(_analyse(arms, evidence, precision) if evidence else {}),
     }
 
 
@@ -157,6 +159,7 @@ class _Test:
     groups: IntArray | None
     precision: Precision
     num_openings: int
+    evidence: Evidence | None
 
     @property
     def standard(self) -> Standard:
@@ -169,7 +172,7 @@ def _number_groups(groups: Sequence[str | None] | None, num_rows: int) -> IntArr
     return None if groups is None else number_groups(groups)
 
 
-def _describe(arm: Arm, run: ArmRun, metric: Metric, test: _Test) -> dict[str, Any]:
+def _describe(arm: Arm, run: ArmRun, metric: AnyMetric, test: _Test) -> dict[str, Any]:
     tokens = [row["prompt_tokens"] for row in run.rows]
     latencies = [row["latency_s"] for row in run.rows]
     interval = score_interval(
@@ -188,7 +191,20 @@ def _describe(arm: Arm, run: ArmRun, metric: Metric, test: _Test) -> dict[str, A
         "elapsed_s": round(run.elapsed_s, 2),
         "details": details(metric, run.rows),
         "breakdown": breakdown(metric, run.rows),
+        **(_analyse_arm(arm, run, test.evidence, test.precision) if test.evidence else {}),
     }
+
+
+def _analyse_arm(arm: Arm, run: ArmRun, evidence: Evidence, precision: Precision) -> dict[str, Any]:
+    return analyse_arm(
+        arm.value, run.rows, evidence, confidence=precision.confidence, num_resamples=precision.num_resamples
+    )
+
+
+def _analyse(arms: Mapping[Arm, ArmRun], evidence: Evidence, precision: Precision) -> dict[str, Any]:
+    base = Arm.ZERO_SHOT.value if Arm.ZERO_SHOT in arms else None
+    rows = {arm.value: run.rows for arm, run in arms.items()}
+    return analyse_arms(rows, evidence, candidate=Arm.SPECIALIST.value, base=base, confidence=precision.confidence)
 
 
 def _facts(arm: Arm, described: Mapping[str, Any]) -> ArmFacts:
@@ -204,7 +220,9 @@ def _facts(arm: Arm, described: Mapping[str, Any]) -> ArmFacts:
     )
 
 
-def _contest(arm: Arm, others: Sequence[Arm], facts: Mapping[Arm, ArmFacts], test: _Test, num_chosen: int = 1) -> Contest:
+def _contest(
+    arm: Arm, others: Sequence[Arm], facts: Mapping[Arm, ArmFacts], test: _Test, num_chosen: int = 1
+) -> Contest:
     """The arm against the others; `num_chosen` corrects for an arm that was chosen by these very scores."""
     mine = test.scores[arm]
     results = [
@@ -248,9 +266,7 @@ def _leader(facts: Mapping[Arm, ArmFacts], test: _Test) -> Contest | None:
     return _contest(best, cheaper, facts, test, num_chosen=len(facts))
 
 
-def _rows_needed(
-    difference: ConfidenceInterval, one: RowScores, two: RowScores, groups: IntArray | None
-) -> int | None:
+def _rows_needed(difference: ConfidenceInterval, one: RowScores, two: RowScores, groups: IntArray | None) -> int | None:
     if groups is None and one.is_binary and two.is_binary:
         discordance = float(np.mean(one.numerators != two.numerators))
         return rows_needed_for_gain(difference.value, discordance=discordance) if discordance else None
