@@ -10,6 +10,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
+    BertConfig,
+    BertModel,
+    BertTokenizerFast,
     Gemma3TextConfig,
     LlamaConfig,
     PreTrainedTokenizerFast,
@@ -169,4 +172,18 @@ def save_base(folder: Path, seed: int = 0, chat_template: str | None = CHATML, *
     model.generation_config.eos_token_id = 256
     model.save_pretrained(folder)
     build_tokenizer(chat_template).save_pretrained(folder)
+    return folder
+
+
+def save_encoder(folder: Path, words: Sequence[str], *, seed: int = 0) -> Path:
+    """A random BERT of whole words in `folder`, which reads 20 tokens of a text."""
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 20}')
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, initializer_range=0.5, **sizes)
+    BertModel(config).save_pretrained(folder)
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
     return folder

@@ -6,6 +6,7 @@
     |   `-- RenderError                the chat template cannot express the row faithfully
     |-- BaseModelError  (LookupError)  a base model that cannot be had or read
     |-- AdapterError    (ValueError)   an adapter that does not belong to the base, or is damaged
+    |-- ClassifierError (ValueError)   a classifier that does not belong to its encoder, or is damaged
     |-- TrainingError   (RuntimeError) training cannot go on, e.g. a loss that is not finite
     |-- RunError        (LookupError)  a run folder that is missing, unfinished or damaged
     `-- StorageError    (OSError)      the disk: unwritable folder, no space left
@@ -36,6 +37,10 @@ class BaseModelError(BurnishError, LookupError):
 
 class AdapterError(BurnishError, ValueError):
     """An adapter that does not belong to its base, or is damaged."""
+
+
+class ClassifierError(BurnishError, ValueError):
+    """A classifier that does not belong to its encoder, or is damaged."""
 
 
 class TrainingError(BurnishError, RuntimeError):

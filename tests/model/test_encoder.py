@@ -10,8 +10,9 @@ import torch
 from burnish.errors import BaseModelError
 from burnish.model import encoder as encoder_module
 from burnish.model.encoder import Encoder, load_encoder
+from tests.tiny import save_encoder
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "green", "blue", "lamp", "box", "is", "lost"]
+WORDS = ["red", "green", "blue", "lamp", "box", "is", "lost"]
 TEXTS = ["red lamp is lost", "box", "green green green box is lost lost lost", "", "box", "blue " * 100]
 
 
@@ -22,18 +23,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    path = tmp_path / "encoder"
-    path.mkdir()
-    (path / "vocab.txt").write_text("\n".join(WORDS) + "\n")
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
-    config = BertConfig(vocab_size=len(WORDS), max_position_embeddings=64, initializer_range=0.5, **sizes)
-    BertModel(config).save_pretrained(path)
-    BertTokenizerFast(str(path / "vocab.txt")).save_pretrained(path)
-    (path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 20}))
-    return path
+    return save_encoder(tmp_path / "encoder", WORDS)
 
 
 def test_batched_is_one_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,11 +25,12 @@ VECTORS = "vectors.npy"
 class Encoder:
     """A sentence encoder: the mean of the last hidden states, scaled to unit length."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, name: str = ""):
         from transformers import AutoModel, AutoTokenizer
 
         quiet_transformers()
         _check_pooling(folder)
+        self.name = name or str(folder)
         self.fingerprint = fingerprint(folder)
         self.device = choose_device()
         try:
@@ -38,11 +39,11 @@ class Encoder:
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise BaseModelError(f"{folder}: the encoder cannot be read ({reason}). Is the folder complete?") from error
-        self._model = model.to(self.device).eval()
+        self.model = model.to(self.device).eval()
         own = folder / "sentence_bert_config.json"
-        limit = int(self._model.config.max_position_embeddings)
+        limit = int(self.model.config.max_position_embeddings)
         self.max_length = min(limit, int(read_json(own)["max_seq_length"])) if own.is_file() else limit
-        self.width = int(self._model.config.hidden_size)
+        self.width = int(self.model.config.hidden_size)
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """A row of unit length for each text, in the order given, (N, width); of long texts the beginning counts.
@@ -59,26 +60,39 @@ class Encoder:
             _write(folder, found)
         return found
 
-    @torch.inference_mode()
     def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Each different text once, in batches of texts of about one length."""
+        return self.embed_with(self.model, texts)
+
+    @torch.inference_mode()
+    def embed_with(self, model: Any, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """As `embed`, but not kept, and by `model`, such as a fine-tuned copy of the encoder's.
+
+        Each different text is read once, in batches of texts of about one length.
+        """
         different = list(dict.fromkeys(texts))
         row_of = {text: n for n, text in enumerate(different)}
-        ids = self._tokenizer(different, truncation=True, max_length=self.max_length)["input_ids"] if different else []
+        ids = self.token_ids(different)
         vectors_ND = np.zeros((len(different), self.width), dtype=np.float32)
         for batch in _batches([len(row) for row in ids]):
-            vectors_ND[batch] = self._encode([ids[n] for n in batch])
+            vectors_ND[batch] = self.unit_vectors(model, [ids[n] for n in batch]).float().cpu().numpy()
         return vectors_ND[[row_of[text] for text in texts]]
 
-    def _encode(self, ids: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, cut at the encoder's length."""
+        if not texts:
+            return []
+        found: list[list[int]] = self._tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        return found
+
+    def unit_vectors(self, model: Any, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+        """One batch's rows of unit length, (N, width), on the device; with gradients where `model` has them."""
         length = max(map(len, ids))
         pad = self._tokenizer.pad_token_id or 0
         ids_NT = torch.tensor([[*row, *[pad] * (length - len(row))] for row in ids], device=self.device)
         mask_NT = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in ids], device=self.device)
-        hidden_NTD = self._model(input_ids=ids_NT, attention_mask=mask_NT).last_hidden_state
+        hidden_NTD = model(input_ids=ids_NT, attention_mask=mask_NT).last_hidden_state
         mean_ND = (hidden_NTD * mask_NT[..., None]).sum(1) / mask_NT.sum(1, keepdim=True)
-        unit_ND: npt.NDArray[np.float32] = torch.nn.functional.normalize(mean_ND, dim=-1).float().cpu().numpy()
-        return unit_ND
+        return torch.nn.functional.normalize(mean_ND, dim=-1)
 
 
 def load_encoder(name: str = DEFAULT_ENCODER, say: Say = lambda _: None) -> Encoder:
@@ -87,7 +101,7 @@ def load_encoder(name: str = DEFAULT_ENCODER, say: Say = lambda _: None) -> Enco
     Raises:
         BaseModelError: it cannot be had or read, or makes its vectors in another way.
     """
-    return Encoder(find_base_folder(name, say))
+    return Encoder(find_base_folder(name, say), name)
 
 
 def _check_pooling(folder: Path) -> None:

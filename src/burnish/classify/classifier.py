@@ -1,0 +1,84 @@
+"""What every classifier that writes no text can do, and the folder in which it is kept: tensors and a card."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from burnish.classify.calibration import FloatArray, HeldOut
+from burnish.errors import ClassifierError
+from burnish.files import new_folder, read_json, write_json
+
+CARD_NAME = "classifier.json"
+TENSORS_NAME = "classifier.safetensors"
+Tensors = Mapping[str, npt.NDArray[np.float32]]
+
+
+class ClassifierKind(StrEnum):
+    """What learns: a logistic regression on embeddings, or the encoder itself too."""
+
+    EMBEDDING = "embedding"
+    ENCODER = "encoder"
+
+
+@dataclass(frozen=True)
+class ClassifierCard:
+    """What a classifier remembers beside its tensors; `scales` are those of `pool_opinions`."""
+
+    kind: ClassifierKind
+    labels: tuple[str, ...]
+    encoder: str
+    encoder_fingerprint: str
+    num_rows: int
+    seed: int
+    scales: tuple[float, ...]
+    held_out: HeldOut
+    summary: str
+    """How it was fitted, in a line."""
+
+
+class TextClassifier(Protocol):
+    """A classifier as its users see it."""
+
+    @property
+    def card(self) -> ClassifierCard:
+        """Its labels among other things, in the order of the columns of `probabilities`."""
+
+    def probabilities(self, texts: Sequence[str]) -> FloatArray:
+        """(N, L), each row summing to 1."""
+
+    def save(self, folder: Path) -> None:
+        """Write the folder that `load_classifier` reads."""
+
+
+def write_classifier(folder: Path, card: ClassifierCard, tensors: Tensors) -> None:
+    """Write the folder in one step."""
+    from safetensors.numpy import save_file
+
+    with new_folder(folder) as draft:
+        # safetensors writes an array's memory as it lies, whatever its order.
+        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, draft / TENSORS_NAME)
+        write_json(draft / CARD_NAME, asdict(card))
+
+
+def read_classifier(folder: Path) -> tuple[ClassifierCard, Tensors]:
+    """The inverse of `write_classifier`.
+
+    Raises:
+        ClassifierError: a file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        values = read_json(folder / CARD_NAME)
+        values["kind"] = ClassifierKind(values["kind"])
+        values["labels"], values["scales"] = tuple(values["labels"]), tuple(values["scales"])
+        card = ClassifierCard(**{**values, "held_out": HeldOut(**values["held_out"])})
+        return card, load_file(folder / TENSORS_NAME)
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError):
+        raise ClassifierError(f"{folder}: no classifier made by burnish, or a damaged one. Fit it again.") from None
