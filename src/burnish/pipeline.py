@@ -8,7 +8,7 @@ import json
 import platform
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,9 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burnish.data import Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
+from burnish.data import Example, Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
 from burnish.data.split import PARTS
+from burnish.conversation import Task
 from burnish.errors import RunError
+from burnish.examination import read_schema
 from burnish.files import new_folder, read_json, sha256_of_file, write_json, write_text
 from burnish.preparation import Prepared, attach, load_weights, predict, prepare, prepare_again
 from burnish.recipe import LoadedRecipe, Recipe, dump_recipe
@@ -29,6 +31,7 @@ from burnish.screen import Screen, SilentScreen
 if TYPE_CHECKING:
     import torch
 
+    from burnish.evaluate.analysis import Evidence
     from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import ArmRun
     from burnish.train.fit import FitResult
@@ -147,8 +150,7 @@ def _load_base(prepared: Prepared, ranks: "Ranks") -> Any:
 
 def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Everything that needs the weights."""
-    from burnish.answering import run_arm
-    from burnish.evaluate.arms import Arm
+    from burnish.answering import run_adapted, run_baselines
     from burnish.evaluate.evaluation import expected_sensitivity
     from burnish.model.attention import can_pack
     from burnish.model.device import choose_device
@@ -175,36 +177,24 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
             )
         with lead(model, ranks):
             answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
-            baselines = _run_baselines(model, prepared, run_dir, screen)
-        sensitivity = expected_sensitivity(_metric(recipe), baselines)
+            baselines = run_baselines(model, prepared, run_dir, screen)
+        groups, num_openings = _groups(split.test), _count_openings(run_dir) + 1
+        sensitivity = expected_sensitivity(
+            _metric(recipe),
+            baselines,
+            confidence=recipe.evaluate.confidence,
+            groups=groups,
+            num_openings=num_openings,
+        )
         screen.say(_describe_sensitivity(sensitivity, len(split.test)))
         model = attach(model, recipe)
         fitted = train_adapter(model, prepared, run_dir, screen, ranks)
         _save_adapter(model, prepared, run_dir)
         with lead(model, ranks):
-            specialist = run_arm(Arm.SPECIALIST, model, prepared, run_dir, screen)
-            assert specialist is not None, "no budget was given"
-            arms = {**baselines, Arm.SPECIALIST: specialist}
+            arms = {**baselines, **run_adapted(model, prepared, run_dir, screen)}
             done = _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen)
     ranks.agree(None)  # lets the other ranks go
     return done
-
-
-def _run_baselines(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "dict[Arm, ArmRun]":
-    """The baselines that can be answered in the time that the recipe gives them; the others are told."""
-    from burnish.answering import run_arm
-    from burnish.evaluate.arms import ARM_TITLES, Arm
-    from burnish.evaluate.kept import Budget
-
-    minutes = prepared.recipe.evaluate.time_budget
-    budget, baselines = Budget(60 * minutes), {}
-    for arm in map(Arm, prepared.recipe.evaluate.arms):
-        if answered := run_arm(arm, model, prepared, run_dir, screen, budget):
-            baselines[arm] = answered
-        else:
-            remedy = f"Raise evaluate.time_budget, which is {minutes:g} minutes for all baselines."
-            screen.say(f"{ARM_TITLES[arm]}: left out, as it would not be done in time. {remedy}")
-    return baselines
 
 
 def _base_answers(model: Any, prepared: Prepared, screen: Screen) -> list[RenderedExample]:
@@ -277,7 +267,15 @@ def _conclude(
         )
     budget = None if recipe.retention.budget == "off" else float(recipe.retention.budget)
     measured = evaluate(
-        arms, metric=_metric(recipe), precision=precision, retention=retention, budget=budget, sensitivity=sensitivity
+        arms,
+        metric=_metric(recipe),
+        precision=precision,
+        retention=retention,
+        budget=budget,
+        sensitivity=sensitivity,
+        groups=_groups(prepared.split.test),
+        num_openings=_count_openings(run_dir),
+        evidence=_evidence(model, prepared, run_dir, screen),
     )
     evaluation = {
         "schema_version": 1,
@@ -292,6 +290,49 @@ def _conclude(
     write_json(run_dir.evaluation, evaluation)
     _report(run_dir)
     return Run(run_dir, evaluation)
+
+
+def _groups(test: Sequence[Example]) -> list[str | None] | None:
+    """The group of each test row; None where no row has one."""
+    groups = [example.group for example in test]
+    return groups if any(groups) else None
+
+
+def _count_openings(run_dir: RunDir) -> int:
+    """How many adapters these test rows have judged."""
+    with open_registry(run_dir.registry) as registry:
+        return registry.count_adapters(sha256_of_file(run_dir.data / "test.jsonl"))
+
+
+def _evidence(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "Evidence":
+    """What helps to read the scores besides the answers to the test rows."""
+    from burnish.answering import answer_validation
+    from burnish.evaluate.analysis import Evidence
+    from burnish.evaluate.arms import Arm
+    from burnish.model.adapter import adapter_off
+    from burnish.train.loop import example_losses
+
+    task, form, split = prepared.recipe.task, prepared.form, prepared.split
+    validation = {}
+    if task is Task.CLASSIFICATION:
+        screen.say("Answering the validation rows, for the thresholds of confidence ...")
+        validation = {Arm.SPECIALIST.value: answer_validation(model, prepared, run_dir)}
+    nats: dict[str, list[float]] = {}
+    if task in (Task.CHAT, Task.COMPLETION):
+        screen.say("Measuring how likely the reference answers are to base and specialist ...")
+        rows, limit = prepared.rendered["test"], int(prepared.recipe.train.micro_batch_tokens)
+        nats["specialist_nats"] = example_losses(model, rows, micro_batch_tokens=limit).tolist()
+        with adapter_off(model):
+            nats["base_nats"] = example_losses(model, rows, micro_batch_tokens=limit).tolist()
+    return Evidence(
+        task=task,
+        examples=split.test,
+        fields=form.fields,
+        schema=read_schema(prepared.recipe),
+        validation=validation,
+        train_targets=[example.target for example in split.train],
+        **nats,
+    )
 
 
 def _report(run_dir: RunDir) -> None:
