@@ -55,7 +55,7 @@ def run_baselines(model: Any, prepared: Prepared, run_dir: RunDir, screen: Scree
         else:
             remedy = f"Raise evaluate.time_budget, which is {minutes:g} minutes for all baselines."
             screen.say(f"{ARM_TITLES[arm]}: left out, as it would not be done in time. {remedy}")
-    return answered
+    return {arm: answered[arm] for arm in Arm if arm in answered}  # the cheapest first
 
 
 def run_adapted(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> dict[Arm, ArmRun]:
@@ -194,9 +194,7 @@ def _build_classifier(arm: Arm, prepared: Prepared, run_dir: RunDir, screen: Scr
 
 def _choose_shots(model: Any, prepared: Prepared, num_shots: int) -> Sequence[Example]:
     """Of some draws the one behind which the answers to validation rows are likeliest."""
-    draws = candidate_shots(
-        prepared.split.train, num_shots, prepared.recipe.train.seed, num_candidates=NUM_DRAWS
-    )
+    draws = candidate_shots(prepared.split.train, num_shots, prepared.recipe.train.seed, num_candidates=NUM_DRAWS)
     rows = spread(prepared.split.validation, MAX_ROWS_FOR_SHOTS)
     limit = int(prepared.recipe.train.micro_batch_tokens)
     chosen, _ = best_shots(

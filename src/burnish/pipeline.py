@@ -16,9 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burnish.conversation import Task
 from burnish.data import Example, Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
 from burnish.data.split import PARTS
-from burnish.conversation import Task
 from burnish.errors import RunError
 from burnish.examination import read_schema
 from burnish.files import new_folder, read_json, sha256_of_file, write_json, write_text
@@ -317,13 +317,13 @@ def _evidence(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -
     if task is Task.CLASSIFICATION:
         screen.say("Answering the validation rows, for the thresholds of confidence ...")
         validation = {Arm.SPECIALIST.value: answer_validation(model, prepared, run_dir)}
-    nats: dict[str, list[float]] = {}
+    specialist_nats, base_nats = list[float](), list[float]()
     if task in (Task.CHAT, Task.COMPLETION):
         screen.say("Measuring how likely the reference answers are to base and specialist ...")
         rows, limit = prepared.rendered["test"], int(prepared.recipe.train.micro_batch_tokens)
-        nats["specialist_nats"] = example_losses(model, rows, micro_batch_tokens=limit).tolist()
+        specialist_nats = example_losses(model, rows, micro_batch_tokens=limit).tolist()
         with adapter_off(model):
-            nats["base_nats"] = example_losses(model, rows, micro_batch_tokens=limit).tolist()
+            base_nats = example_losses(model, rows, micro_batch_tokens=limit).tolist()
     return Evidence(
         task=task,
         examples=split.test,
@@ -331,7 +331,8 @@ def _evidence(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -
         schema=read_schema(prepared.recipe),
         validation=validation,
         train_targets=[example.target for example in split.train],
-        **nats,
+        specialist_nats=specialist_nats,
+        base_nats=base_nats,
     )
 
 

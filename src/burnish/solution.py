@@ -14,6 +14,7 @@ from burnish.evaluate.arms import ADAPTED, CLASSIFIERS, Arm, with_shots
 from burnish.evaluate.retrieval import Retriever
 from burnish.files import new_folder, read_json, read_jsonl, write_json, write_jsonl
 from burnish.generate.answer import Answer, answer_prompts
+from burnish.model.adapter import AdapterCard
 from burnish.model.encoder import Encoder
 from burnish.model.fetch import Say
 
@@ -171,6 +172,27 @@ def load_solution(folder: Path, adapter: Path) -> Solution:
     return PromptSolution(model, renderer, card, shots, retriever, limit)
 
 
+def solution_of(card: AdapterCard, adapter: Path) -> Solution:
+    """The solution that an adapter alone tells of.
+
+    Raises:
+        AdapterError: its base has changed.
+    """
+    known = SolutionCard(
+        arm=Arm.SPECIALIST,
+        task=Task(card.task),
+        base_model=card.base_model,
+        base_fingerprint=card.base_fingerprint,
+        system=card.system,
+        labels=card.labels,
+        fields=card.fields,
+        max_new_tokens=card.max_new_tokens,
+        thinking=card.thinking,
+    )
+    model, renderer, limit = _load_model(known, adapter)
+    return PromptSolution(model, renderer, known, max_prompt_tokens=limit)
+
+
 def _load_model(card: SolutionCard, adapter: Path | None) -> tuple[Any, Renderer, int]:
     """The base in fp32 with the adapter, if there is one; its renderer; the longest prompt."""
     import torch
@@ -180,7 +202,7 @@ def _load_model(card: SolutionCard, adapter: Path | None) -> tuple[Any, Renderer
     from burnish.model.device import choose_device
 
     base = find_base(card.base_model)
-    if base.fingerprint != card.base_fingerprint:
+    if adapter is None and base.fingerprint != card.base_fingerprint:
         raise RunError(f"{card.base_model}: not the base model that this solution was measured with. Run it again.")
     renderer = Renderer(*load_tokenizer(base), thinking=card.thinking)
     model = load_model(base, dtype=torch.float32, device=choose_device())

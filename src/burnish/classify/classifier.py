@@ -12,6 +12,7 @@ import numpy.typing as npt
 from burnish.classify.calibration import FloatArray, HeldOut
 from burnish.errors import ClassifierError
 from burnish.files import new_folder, read_json, write_json
+from burnish.model.encoder import Encoder
 
 CARD_NAME = "classifier.json"
 TENSORS_NAME = "classifier.safetensors"
@@ -47,6 +48,10 @@ class TextClassifier(Protocol):
     @property
     def card(self) -> ClassifierCard:
         """Its labels among other things, in the order of the columns of `probabilities`."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """Whose vectors it reads."""
 
     def probabilities(self, texts: Sequence[str]) -> FloatArray:
         """(N, L), each row summing to 1."""

@@ -101,7 +101,7 @@ def judge(
     num_rows: int,
     forgetting: Forgetting,
     data_errors: Sequence[str] = (),
-    standard: Standard = Standard(),  # noqa: B008 (frozen)
+    standard: Standard = Standard(),
 ) -> Verdict:
     """The verdict on `contest.arm`, the specialist.
 
