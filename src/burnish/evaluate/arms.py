@@ -3,16 +3,18 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from burnish.conversation import Conversation, Message, Role, to_dicts
-from burnish.data import Example
+from burnish.conversation import Conversation, Role, to_dicts
+from burnish.data import Example, Renderer
 from burnish.evaluate.metrics import row_value, score_row
 from burnish.files import read_json, read_jsonl, write_json, write_jsonl
 from burnish.generate.answer import Answer
 from burnish.recipe import Metric
+from burnish.train.loop import loss_per_token
 
 
 class Arm(StrEnum):
@@ -26,12 +28,17 @@ class Arm(StrEnum):
 ARM_TITLES = {Arm.ZERO_SHOT: "Zero-shot prompt", Arm.FEW_SHOT: "Few-shot prompt", Arm.SPECIALIST: "Specialist"}
 
 
+def is_single_turn(example: Example) -> bool:
+    """Whether the example can be shown in a prompt: one question, with an instruction or without, and its answer."""
+    return 1 <= len(example.prompt) <= 2
+
+
 def choose_shots(train: Sequence[Example], num_shots: int, seed: int) -> list[Example]:
     """Examples for the few-shot prompt: short ones first to fit, drawn so that their answers differ.
 
     A draw of four times as many single-turn rows is thinned to rows with new answers, then to the shorter ones.
     """
-    single = [example for example in train if len(example.prompt) <= 2]
+    single = [example for example in train if is_single_turn(example)]
     pool = random.Random(seed).sample(single, min(len(single), 4 * num_shots))
     pool.sort(key=lambda example: len(example.prompt[-1].content) + len(example.target))
     seen: set[str] = set()
@@ -40,15 +47,48 @@ def choose_shots(train: Sequence[Example], num_shots: int, seed: int) -> list[Ex
     return (fresh + rest)[:num_shots]
 
 
+def candidate_shots(train: Sequence[Example], num_shots: int, seed: int, *, num_candidates: int) -> list[list[Example]]:
+    """Different draws of `choose_shots`, the one of `seed` first; fewer where the rows do not give so many."""
+    draws: list[list[Example]] = []
+    for draw in range(num_candidates):
+        shots = choose_shots(train, num_shots, seed + draw)
+        if shots not in draws:
+            draws.append(shots)
+    return draws
+
+
+def best_shots(
+    candidates: Sequence[list[Example]], score: Callable[[Sequence[Example]], float]
+) -> tuple[list[Example], list[float]]:
+    """The candidate with the least `score` (a loss on validation), the first of equals, and all scores in order."""
+    scores = [score(shots) for shots in candidates]
+    return candidates[scores.index(min(scores))], scores
+
+
+def shots_loss(
+    model: Any,
+    renderer: Renderer,
+    shots: Sequence[Example],
+    rows: Sequence[Example],
+    *,
+    micro_batch_tokens: int,
+) -> float:
+    """Negative log-likelihood of the rows' own answers behind the shots, nats per token; one pass, nothing decoded."""
+    shown = [replace(row, messages=with_shots(row.messages, shots)) for row in rows]
+    rendered = [part for row in shown for part in renderer.render(row, supervise_all=False)]
+    return loss_per_token(model, rendered, micro_batch_tokens=micro_batch_tokens)
+
+
 def arm_prompt(arm: Arm, prompt: Conversation, shots: Sequence[Example]) -> Conversation:
     """The conversation that the arm's model answers."""
-    if arm is not Arm.FEW_SHOT:
-        return prompt
-    head = prompt[:1] if prompt[0].role is Role.SYSTEM else ()
-    demonstrations: list[Message] = []
-    for shot in shots:
-        demonstrations += [m for m in shot.messages if m.role is not Role.SYSTEM]
-    return (*head, *demonstrations, *prompt[len(head) :])
+    return with_shots(prompt, shots) if arm is Arm.FEW_SHOT else prompt
+
+
+def with_shots(messages: Conversation, shots: Sequence[Example]) -> Conversation:
+    """The conversation with the shots, as earlier turns, between its system message and its first question."""
+    head = messages[:1] if messages[0].role is Role.SYSTEM else ()
+    demonstrations = [m for shot in shots for m in shot.messages if m.role is not Role.SYSTEM]
+    return (*head, *demonstrations, *messages[len(head) :])
 
 
 def judge_answers(

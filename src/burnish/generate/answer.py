@@ -1,11 +1,12 @@
 """Conversations -> answers, the one way for testing and for use: the most likely label, else greedy decoding."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from burnish.conversation import Conversation
 from burnish.data import Renderer
+from burnish.generate.constrained import build_matchers
 from burnish.generate.decode import decode_greedy
 from burnish.generate.labels import choose_labels
 
@@ -31,9 +32,11 @@ def answer_prompts(
     max_new_tokens: int,
     batch_size: int,
     tools: Sequence[Sequence[str]] = (),
+    schema: Mapping[str, Any] | None = None,
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[Answer]:
-    """One answer a prompt, in order: one of `labels` where there are any, else free text.
+    """One answer a prompt, in order: one of `labels` where there are any, else free text,
+    which is JSON by `schema` where that is given and the answer is not cut.
 
     `tools` are what each prompt may call, as JSON texts.
     """
@@ -47,7 +50,13 @@ def answer_prompts(
         pairs = zip(choices, lengths, strict=True)
         return [Answer(labels[choice.label_index], True, choice.latency_s, length) for choice, length in pairs]
     generations = decode_greedy(
-        model, prompt_ids, max_new_tokens=max_new_tokens, end_ids=ends, batch_size=batch_size, on_done=on_done
+        model,
+        prompt_ids,
+        max_new_tokens=max_new_tokens,
+        end_ids=ends,
+        batch_size=batch_size,
+        matchers=build_matchers(renderer, schema, prompts) if schema is not None else (),
+        on_done=on_done,
     )
     return [
         Answer(renderer.decode(generation.token_ids).strip(), generation.has_ended, generation.latency_s, length)
