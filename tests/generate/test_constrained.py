@@ -2,7 +2,7 @@
 
 import json
 import random
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
@@ -10,9 +10,9 @@ import torch
 
 from burnish.conversation import Conversation, Role, build_conversation
 from burnish.data import Renderer, infer_schema
-from burnish.errors import DataError
+from burnish.errors import BaseModelError, DataError
 from burnish.generate.answer import Answer, answer_prompts
-from burnish.generate.constrained import build_matchers, forbid
+from burnish.generate.constrained import build_matchers, forbid, take
 from tests.data.chat_models import FAITHFUL, build_chat_renderer
 from tests.tiny import build_exact_model, build_model, build_model_without_interface, build_tokenizer
 
@@ -191,3 +191,21 @@ def test_a_schema_that_cannot_be_followed_is_refused(renderer: Renderer) -> None
         'the JSON schema cannot be followed token by token: Unimplemented keys: ["uniqueItems"]. '
         "Take that out of the schema."
     )
+
+
+def test_a_token_that_does_not_fit_is_told(renderer: Renderer) -> None:
+    (matcher,) = build_matchers(renderer, SCHEMA, prompts(1))
+    with pytest.raises(DataError, match=r"^the JSON schema can no longer be followed: .*\. Use a simpler one\.$"):
+        take(matcher, renderer.ids("x")[0])
+
+
+def test_a_tokenizer_that_keeps_its_tokens_to_itself_is_refused() -> None:
+    with pytest.raises(BaseModelError) as caught:
+        build_matchers(Renderer(cast(Any, SlowTokenizer()), frozenset({END})), SCHEMA, prompts(1))
+    assert str(caught.value) == (
+        "the tokenizer does not tell what its tokens spell (Only fast tokenizers are supported). Use a fast one."
+    )
+
+
+class SlowTokenizer:
+    """None of the tokenizers library."""
