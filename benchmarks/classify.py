@@ -6,6 +6,7 @@ answering the test. Every choice is made within the rows that are learned from.
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def measure(arm: str, rows: str, folder: Path, budget_s: float) -> None:
     error = expected_calibration_error(probabilities_NL, labels_N)
     shown = f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%}) | {error:.3f}"
     print(f"| {arm} | {rows} | {shown} | {fitted - start:.0f} | {answered - fitted:.1f} |", flush=True)
-    print(f"  {classifier.card}", flush=True)
+    print(classifier.card.describe(), classifier.card.scales, file=sys.stderr, flush=True)
 
 
 def read(path: Path) -> tuple[list[str], list[str]]:

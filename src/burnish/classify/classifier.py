@@ -1,4 +1,7 @@
-"""What every classifier that writes no text can do, and the folder in which it is kept: tensors and a card."""
+"""What every classifier that writes no text can do, and the folder in which it is kept: tensors and a card.
+
+N rows, K experts, H held-out rows, L labels.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +12,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from burnish.classify.calibration import FloatArray, HeldOut
+from burnish.classify.calibration import FloatArray, HeldOut, fit_scales, measure_held_out
+from burnish.classify.rows import LabelledTexts
 from burnish.errors import ClassifierError
 from burnish.files import new_folder, read_json, write_json
 from burnish.model.encoder import Encoder
@@ -39,7 +43,39 @@ class ClassifierCard:
     scales: tuple[float, ...]
     held_out: HeldOut
     summary: str
-    """How it was fitted, in a line."""
+    """What was fitted, in some words."""
+
+    def describe(self) -> str:
+        """What was fitted, and what it is worth, in a line."""
+        held = self.held_out
+        fitted = f"{self.summary}, {self.num_rows} rows, {len(self.labels)} labels"
+        calibrated = f"calibration error {held.calibration_error:.3f}"
+        return f"{fitted}: {held.accuracy:.1%} of {held.num_rows} held-out rows right, {calibrated}"
+
+
+def weigh_opinions(
+    log_probabilities_KNL: FloatArray,
+    is_held_N: npt.NDArray[np.bool_],
+    *,
+    kind: ClassifierKind,
+    rows: LabelledTexts,
+    encoder: Encoder,
+    summary: str,
+) -> ClassifierCard:
+    """The card of a classifier whose experts said this of the rows that were held out from them."""
+    opinions_KHL, labels_H = log_probabilities_KNL[:, is_held_N], rows.labels_N[is_held_N]
+    scales_K = fit_scales(opinions_KHL, labels_H)
+    return ClassifierCard(
+        kind=kind,
+        labels=rows.labels,
+        encoder=encoder.name,
+        encoder_fingerprint=encoder.fingerprint,
+        num_rows=len(rows.texts),
+        seed=rows.seed,
+        scales=tuple(scales_K.tolist()),
+        held_out=measure_held_out(opinions_KHL, labels_H, scales_K),
+        summary=summary,
+    )
 
 
 class TextClassifier(Protocol):

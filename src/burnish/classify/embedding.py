@@ -19,11 +19,11 @@ from burnish.classify.calibration import (
     measure_held_out,
     pool_opinions,
 )
-from burnish.classify.classifier import ClassifierCard, ClassifierKind, Tensors, write_classifier
+from burnish.classify.classifier import ClassifierCard, ClassifierKind, Tensors, weigh_opinions, write_classifier
 from burnish.classify.rows import LabelledTexts, label_texts
 from burnish.model.encoder import Encoder
 
-INVERSE_PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)
+INVERSE_PENALTIES = (3.0, 10.0, 30.0, 100.0)
 MIN_HELD_ROWS = 2000
 MAX_ITERATIONS = 200
 
@@ -82,19 +82,12 @@ def fit_embedding_classifier(
     """
     rows = label_texts(texts, labels, seed=seed, groups=groups)
     found = search_linear(rows, encoder)
-    held_N = found.is_held_N
-    opinions_KHL, labels_H = found.opinions_NL[held_N][None], rows.labels_N[held_N]
-    scales_K = fit_scales(opinions_KHL, labels_H)
-    held_out = measure_held_out(opinions_KHL, labels_H, scales_K)
-    card = ClassifierCard(
+    card = weigh_opinions(
+        found.opinions_NL[None],
+        found.is_held_N,
         kind=ClassifierKind.EMBEDDING,
-        labels=rows.labels,
-        encoder=encoder.name,
-        encoder_fingerprint=encoder.fingerprint,
-        num_rows=len(texts),
-        seed=seed,
-        scales=tuple(scales_K.tolist()),
-        held_out=held_out,
+        rows=rows,
+        encoder=encoder,
         summary=f"logistic regression (C = {found.inverse_penalty:g}) on embeddings of {encoder.name}",
     )
     return EmbeddingClassifier(card, encoder, found.linear)

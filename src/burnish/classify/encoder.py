@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from burnish.classify.calibration import FloatArray, fit_scales, measure_held_out, pool_opinions
-from burnish.classify.classifier import ClassifierCard, ClassifierKind, Tensors, write_classifier
+from burnish.classify.calibration import FloatArray, pool_opinions
+from burnish.classify.classifier import ClassifierCard, ClassifierKind, Tensors, weigh_opinions, write_classifier
 from burnish.classify.embedding import Linear, search_linear
 from burnish.classify.finetune import Tell, TunedEncoder, fine_tune, tuned_encoder_of
 from burnish.classify.rows import LabelledTexts, label_texts
@@ -85,18 +85,12 @@ def fit_encoder_classifier(
     opinions_KNL = np.stack([search.opinions_NL, np.zeros_like(search.opinions_NL)])
     for held_N, tuned in zip(held_folds, fits, strict=False):  # the last fit is of all rows
         opinions_KNL[1, held_N] = tuned.log_probabilities(encoder, rows.texts_of(held_N))
-    is_held_N = np.logical_or.reduce(held_folds)
-    opinions_KHL, labels_H = opinions_KNL[:, is_held_N], rows.labels_N[is_held_N]
-    scales_K = fit_scales(opinions_KHL, labels_H)
-    card = ClassifierCard(
+    card = weigh_opinions(
+        opinions_KNL,
+        np.logical_or.reduce(held_folds),
         kind=ClassifierKind.ENCODER,
-        labels=rows.labels,
-        encoder=encoder.name,
-        encoder_fingerprint=encoder.fingerprint,
-        num_rows=len(texts),
-        seed=seed,
-        scales=tuple(scales_K.tolist()),
-        held_out=measure_held_out(opinions_KHL, labels_H, scales_K),
+        rows=rows,
+        encoder=encoder,
         summary=f"{encoder.name} fine-tuned, pooled with logistic regression (C = {search.inverse_penalty:g})",
     )
     return EncoderClassifier(card, encoder, search.linear, next(fits))

@@ -31,6 +31,7 @@ STEPS_PER_ROOT = 3.5
 WEIGHT_DECAY = 0.01
 WARMUP_SHARE = 0.1
 MAX_GRAD_NORM = 1.0
+DROPOUT = 0.2
 DIVERGENCE_WEIGHT = 0.5
 COSINE_SCALE = 20.0
 """The inverse temperature of the softmax over cosines."""
@@ -90,6 +91,9 @@ def fine_tune(
     """
     model = copy.deepcopy(encoder.model).train()
     model.get_input_embeddings().requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = DROPOUT
     prototypes = torch.tensor(prototypes_LD, device=encoder.device, requires_grad=True)
     optimizer = _optimizer(model, prototypes)
     ids = encoder.token_ids(texts)

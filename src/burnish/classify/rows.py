@@ -28,6 +28,7 @@ class LabelledTexts:
     """The different labels, sorted."""
     labels_N: IntArray
     folds_N: IntArray
+    seed: int
 
     @property
     def label_texts(self) -> list[str]:
@@ -67,7 +68,7 @@ def label_texts(
         f"row:{' '.join(text.casefold().split())}" if group is None else f"group:{group}"
         for text, group in zip(texts, groups or [None] * len(texts), strict=True)
     ]
-    return LabelledTexts(tuple(texts), tuple(names), labels_N, _deal_folds(labels_N, keys, seed))
+    return LabelledTexts(tuple(texts), tuple(names), labels_N, _deal_folds(labels_N, keys, seed), seed)
 
 
 def _deal_folds(labels_N: IntArray, keys: Sequence[str], seed: int) -> IntArray:
