@@ -21,18 +21,18 @@ def test_by_hand() -> None:
         ('{"name": "Ada", "kind": "a"}', '{"name": "Ada", "kind": "b"}', "I am Ada"),
         ('So: {"name": "Bo"}', '{"name": "Bo", "kind": null}', "Bo here"),
         ('{"name": 7}', '{"name": "Cy"}', "CY!"),
-        ("nothing", '{"name": null}', "hello"),
+        ("nothing", '{"name": "Di"}', "hello"),
         schema=SCHEMA,
     )
     assert found["json_validity"]["value"] == 0.5
     assert found["json_validity"]["method"] == "Wilson"
     assert found["schema_validity"]["value"] == 0.25
     assert found["precision"]["value"] == pytest.approx(2 / 4)
-    assert found["recall"]["value"] == pytest.approx(2 / 4)
-    assert found["f1"]["value"] == pytest.approx(4 / 8)
+    assert found["recall"]["value"] == pytest.approx(2 / 5)
+    assert found["f1"]["value"] == pytest.approx(4 / 9)
     name, kind = found["fields"]
-    assert (name["precision"], name["recall"], name["f1"]) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
-    assert (name["name"], name["num_rows"]) == ("name", 3)
+    assert (name["precision"], name["recall"], name["f1"]) == pytest.approx((2 / 3, 2 / 4, 4 / 7))
+    assert (name["name"], name["num_rows"]) == ("name", 4)
     assert (kind["name"], kind["precision"], kind["recall"], kind["num_rows"]) == ("kind", 0.0, 0.0, 1)
 
 

@@ -9,8 +9,8 @@ from burnish.evaluate.statistics import wilson_interval
 
 MIN_TEXTS = 30
 """Of each kind, all different: with fewer there is too little to learn a style from."""
-MAX_TEXTS = 1_000
-MAX_CHARACTERS = 2_000
+MAX_TEXTS = 500
+MAX_CHARACTERS = 1_000
 """Of a text that are read."""
 NUM_FOLDS = 5
 
