@@ -16,11 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burnish.conversation import Task
 from burnish.data import Example, Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
 from burnish.data.split import PARTS
 from burnish.errors import RunError
-from burnish.examination import read_schema
 from burnish.files import new_folder, read_json, sha256_of_file, write_json, write_text
 from burnish.preparation import Prepared, attach, load_weights, predict, prepare, prepare_again
 from burnish.recipe import LoadedRecipe, Recipe, dump_recipe
@@ -31,7 +29,6 @@ from burnish.screen import Screen, SilentScreen
 if TYPE_CHECKING:
     import torch
 
-    from burnish.evaluate.analysis import Evidence
     from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import ArmRun
     from burnish.train.fit import FitResult
@@ -250,6 +247,7 @@ def _conclude(
     """Measure retention, judge, and write evaluation.json and the report."""
     from burnish.evaluate.evaluation import Precision as EvaluationPrecision
     from burnish.evaluate.evaluation import evaluate
+    from burnish.evidence import forecast_more_data, gather_evidence
     from burnish.evaluate.retention import general_text, measure_retention, text_examples
 
     recipe = prepared.recipe
@@ -275,7 +273,7 @@ def _conclude(
         sensitivity=sensitivity,
         groups=_groups(prepared.split.test),
         num_openings=_count_openings(run_dir),
-        evidence=_evidence(model, prepared, run_dir, screen),
+        evidence=gather_evidence(model, prepared, run_dir, screen),
     )
     evaluation = {
         "schema_version": 1,
@@ -284,6 +282,7 @@ def _conclude(
         "base_model": prepared.base.name,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **measured,
+        "more_data": forecast_more_data(prepared, screen),
         "training": _training(prepared, run_dir, fitted),
         "data": _data(prepared, run_dir),
     }
@@ -302,38 +301,6 @@ def _count_openings(run_dir: RunDir) -> int:
     """How many adapters these test rows have judged."""
     with open_registry(run_dir.registry) as registry:
         return registry.count_adapters(sha256_of_file(run_dir.data / "test.jsonl"))
-
-
-def _evidence(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> "Evidence":
-    """What helps to read the scores besides the answers to the test rows."""
-    from burnish.answering import answer_validation
-    from burnish.evaluate.analysis import Evidence
-    from burnish.evaluate.arms import Arm
-    from burnish.model.adapter import adapter_off
-    from burnish.train.loop import example_losses
-
-    task, form, split = prepared.recipe.task, prepared.form, prepared.split
-    validation = {}
-    if task is Task.CLASSIFICATION:
-        screen.say("Answering the validation rows, for the thresholds of confidence ...")
-        validation = {Arm.SPECIALIST.value: answer_validation(model, prepared, run_dir)}
-    specialist_nats, base_nats = list[float](), list[float]()
-    if task in (Task.CHAT, Task.COMPLETION):
-        screen.say("Measuring how likely the reference answers are to base and specialist ...")
-        rows, limit = prepared.rendered["test"], int(prepared.recipe.train.micro_batch_tokens)
-        specialist_nats = example_losses(model, rows, micro_batch_tokens=limit).tolist()
-        with adapter_off(model):
-            base_nats = example_losses(model, rows, micro_batch_tokens=limit).tolist()
-    return Evidence(
-        task=task,
-        examples=split.test,
-        fields=form.fields,
-        schema=read_schema(prepared.recipe),
-        validation=validation,
-        train_targets=[example.target for example in split.train],
-        specialist_nats=specialist_nats,
-        base_nats=base_nats,
-    )
 
 
 def _report(run_dir: RunDir) -> None:

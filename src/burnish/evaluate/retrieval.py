@@ -8,7 +8,7 @@ from itertools import pairwise
 import bm25s
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
+from scipy.stats import rankdata  # type: ignore[import-untyped,unused-ignore]
 
 from burnish.conversation import Conversation, Role
 from burnish.data import Example
