@@ -247,8 +247,8 @@ def _conclude(
     """Measure retention, judge, and write evaluation.json and the report."""
     from burnish.evaluate.evaluation import Precision as EvaluationPrecision
     from burnish.evaluate.evaluation import evaluate
-    from burnish.evidence import forecast_more_data, gather_evidence
     from burnish.evaluate.retention import general_text, measure_retention, text_examples
+    from burnish.evidence import forecast_more_data, gather_evidence
 
     recipe = prepared.recipe
     precision = EvaluationPrecision(recipe.evaluate.confidence, recipe.evaluate.num_resamples)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from burnish.registry import RunRecord
 from burnish.report import format as fmt
+from burnish.report.questions import RECOMMENDATIONS
 
 OUTCOMES = {
     "better": ("BETTER", "bold green"),
@@ -96,9 +97,12 @@ def print_comparison(console: Console, comparison: dict[str, Any]) -> None:
 
 def _print_verdict(console: Console, verdict: dict[str, Any]) -> None:
     word, style = OUTCOMES[verdict["outcome"]]
-    console.print(Text.assemble("Verdict: ", (word, style), f"  {verdict['headline']}"), soft_wrap=True)
+    said = RECOMMENDATIONS.get(verdict.get("recommendation", ""), "")
+    console.print(Text.assemble("Verdict: ", (word, style), f"  {verdict['headline']} {said}"), soft_wrap=True)
     for reason in verdict["reasons"]:
         console.print(f"  - {reason}", markup=False, soft_wrap=True)
+    if verdict.get("advice"):
+        console.print(verdict["advice"], markup=False, soft_wrap=True)
 
 
 def _print_retention(console: Console, retention: dict[str, Any] | None) -> None:
