@@ -76,8 +76,8 @@ def expected_sensitivity(
     """The smallest true gain that the test rows will show with 80 % probability, before anything is trained.
 
     That is, where every baseline is as good as the best: each of k must be beaten, with a power of 1 - 0.2 / k, at the
-    level of this opening of the test. For right/wrong rows the share of rows that flip is assumed; for graded rows the spread of the row differences is taken
-    from the baselines: between two of them, or of one around its mean.
+    level of this opening of the test. For right/wrong rows the share of rows that flip is assumed; for graded rows the
+    spread of the row differences is taken from the baselines: between two of them, or of one around its mean.
     """
     scores = [collect_scores(run.rows) for run in baselines.values()]
     if not scores:
@@ -204,7 +204,9 @@ def _facts(arm: Arm, described: Mapping[str, Any]) -> ArmFacts:
     )
 
 
-def _contest(arm: Arm, others: Sequence[Arm], facts: Mapping[Arm, ArmFacts], test: _Test, num_chosen: int = 1) -> Contest:
+def _contest(
+    arm: Arm, others: Sequence[Arm], facts: Mapping[Arm, ArmFacts], test: _Test, num_chosen: int = 1
+) -> Contest:
     """The arm against the others; `num_chosen` corrects for an arm that was chosen by these very scores."""
     mine = test.scores[arm]
     results = [
@@ -248,9 +250,7 @@ def _leader(facts: Mapping[Arm, ArmFacts], test: _Test) -> Contest | None:
     return _contest(best, cheaper, facts, test, num_chosen=len(facts))
 
 
-def _rows_needed(
-    difference: ConfidenceInterval, one: RowScores, two: RowScores, groups: IntArray | None
-) -> int | None:
+def _rows_needed(difference: ConfidenceInterval, one: RowScores, two: RowScores, groups: IntArray | None) -> int | None:
     if groups is None and one.is_binary and two.is_binary:
         discordance = float(np.mean(one.numerators != two.numerators))
         return rows_needed_for_gain(difference.value, discordance=discordance) if discordance else None
