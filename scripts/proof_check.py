@@ -67,7 +67,8 @@ def coverage(repeats: int) -> Iterator[bool]:
                     hits += (interval.low <= truth <= interval.high, difference.low <= 0 <= difference.high)
                 shares = hits / repeats
                 print(f"{name:22}{num_rows:5}{score:7.2f}{shares[0]:10.1%}{shares[1]:12.1%}", flush=True)
-                yield bool(0.93 - slack <= shares[0] <= 0.97 + slack)
+                # Where a handful of rows decide, the interval is wider than it need be.
+                yield bool(0.93 - slack <= shares[0] <= (1 if score * num_rows < 3 else 0.97 + slack))
                 # A difference of arms that seldom differ is discrete, so its interval may hold the truth more often.
                 yield bool(0.93 - slack <= shares[1])
 
@@ -88,12 +89,12 @@ def simulated(repeats: int) -> Iterator[bool]:
         yield at_most(f"better than an equal, {name}", outcomes.count("better"), repeats)
     for num_baselines in (1, 2):
         rng, outcomes = np.random.default_rng(2), []
-        gain = 0.0
+        blank = arm_run(RowScores(np.zeros(200), np.ones(200)))
+        gain = expected_sensitivity(Metric.ACCURACY, dict.fromkeys(BASELINES[:num_baselines], blank))[0]
+        assert gain is not None
         for _ in range(repeats):
             specialist = draw_right_wrong(rng, np.full(200, 0.5))
-            names = BASELINES[:num_baselines]
-            gain = expected_sensitivity(Metric.ACCURACY, {arm: arm_run(specialist) for arm in names})[0] or 0.0
-            baselines = [draw_lower(rng, specialist, gain) for _ in names]
+            baselines = [draw_lower(rng, specialist, gain) for _ in range(num_baselines)]
             outcomes.append(outcome(specialist, baselines, Metric.ACCURACY))
         name = f"a gain of the printed {100 * gain:.1f} points over {num_baselines}"
         yield at_least(name, outcomes.count("better"), repeats)
@@ -109,7 +110,9 @@ def trained(repeats: int) -> Iterator[bool]:
         for kind, learning_rate in (("trained on shuffled targets", 0.01), ("adapter left at its start", 1e-30)):
             outcomes = [null_run(Path(folder), base, seed, learning_rate) for seed in range(repeats)]
             num_better += outcomes.count("better")
-            print(f"{kind}: {outcomes.count('better')} better, {outcomes.count('worse')} worse, of {repeats}", flush=True)
+            print(
+                f"{kind}: {outcomes.count('better')} better, {outcomes.count('worse')} worse, of {repeats}", flush=True
+            )
     print(f"{time.perf_counter() - start:.0f} s")
     yield at_most("whole runs that taught nothing", num_better, 2 * repeats)
 
@@ -144,15 +147,16 @@ def save_tiny_base(folder: Path) -> Path:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    core = Tokenizer(models.BPE(vocab={x: i for i, x in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[]))
+    core = Tokenizer(
+        models.BPE(vocab={x: i for i, x in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[])
+    )
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     core.decoder = decoders.ByteLevel()
     marks: dict[str, Any] = {"eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, additional_special_tokens=["<|im_start|>"], **marks)
-    tokenizer.chat_template = (
-        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-    )
+    turn = "'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n'"
+    ask = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    tokenizer.chat_template = f"{{% for message in messages %}}{{{{ {turn} }}}}{{% endfor %}}{ask}"
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     sizes = {"vocab_size": 258, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}

@@ -38,6 +38,7 @@ from burnish.evaluate.statistics import (
     tango_interval,
     wilson_interval,
 )
+from burnish.evaluate.statistics.noninferiority import tango_statistic
 
 FAST = settings(max_examples=60, deadline=None)
 
@@ -245,6 +246,13 @@ class TestComparePairedRightWrong:
         difference = compare_paired(*right_wrong_arms(*table), confidence=confidence).difference
         assert (round(difference.low, 4), round(difference.high, 4)) == (low, high)
         assert difference.method == "Tango score interval"
+
+    @pytest.mark.parametrize(("wins", "losses", "num_rows"), [(12, 2, 50), (0, 5, 40), (3, 3, 200), (30, 0, 30)])
+    def test_tango_interval_ends_where_the_statistic_is_rejected(self, wins: int, losses: int, num_rows: int) -> None:
+        interval, z = tango_interval(wins, losses, num_rows), stats.norm.ppf(0.975)
+        for limit, expected in ((interval.low, z), (interval.high, -z)):
+            if abs(limit) < 1:
+                assert tango_statistic(wins, losses, num_rows, limit) == pytest.approx(expected)
 
     @pytest.mark.parametrize("table", [(36, 12, 2, 0), (1, 1, 7, 12), (5, 0, 1, 5), (10, 31, 9, 50)])
     def test_p_equals_statsmodels(self, table: tuple[int, int, int, int]) -> None:
@@ -649,7 +657,10 @@ class TestNoninferiority:
                 arms = right_wrong_arms(both, won, lost, none)
             else:
                 skill = generator.uniform(0.2, 0.8, 150)
-                arms = (means(generator.beta(6 * (s := skill - 0.1), 6 * (1 - s))), means(generator.beta(6 * skill, 6 * (1 - skill))))
+                arms = (
+                    means(generator.beta(6 * (s := skill - 0.1), 6 * (1 - s))),
+                    means(generator.beta(6 * skill, 6 * (1 - skill))),
+                )
             p_values.append(noninferiority_p_value(*arms, margin=0.1))
         rate = np.mean(np.array(p_values) < 0.05)
         assert 0.03 <= rate <= 0.065

@@ -132,9 +132,7 @@ class TestOutcomes:
         assert verdict.outcome is Outcome.NOT_SHOWN
         assert verdict.headline == "Nothing was compared: the run has no baseline arm."
         assert verdict.recommendation is Recommendation.CANNOT_TELL
-        assert verdict.reasons == [
-            "No simpler way was measured, so nothing says whether the specialist is needed."
-        ]
+        assert verdict.reasons == ["No simpler way was measured, so nothing says whether the specialist is needed."]
 
     def test_the_family_counts(self) -> None:
         """6 wins and no loss is p = 0.031: enough against one baseline, not against two such (Holm)."""

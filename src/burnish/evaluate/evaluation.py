@@ -76,8 +76,8 @@ def expected_sensitivity(
     """The smallest true gain that the test rows will show with 80 % probability, before anything is trained.
 
     That is, where every baseline is as good as the best: each of k must be beaten, with a power of 1 - 0.2 / k, at the
-    level of this opening of the test. For right/wrong rows the share of rows that flip is assumed; for graded rows the spread of the row differences is taken
-    from the baselines: between two of them, or of one around its mean.
+    level of this opening of the test. For right/wrong rows the share of rows that flip is assumed; for graded rows the
+    spread of the row differences is taken from the baselines: between two of them, or of one around its mean.
     """
     scores = [collect_scores(run.rows) for run in baselines.values()]
     if not scores:

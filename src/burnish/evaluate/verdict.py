@@ -117,8 +117,9 @@ def judge(
     reasons = [_reason(rival, metric, num_rows, standard.alpha) for rival in contest.rivals]
     recommendation, arm, why = _recommend(contest, leader, outcome, num_rows, forgetting, data_errors, standard)
     everybody = [contest.arm, *(rival.arm for rival in contest.rivals)]
-    advice = advise(everybody, recommended=arm and arm.name, metric=metric, num_rows=num_rows)
-    return Verdict(outcome, headline, [*reasons, *why], rows_needed, recommendation, arm and arm.name, advice)
+    name = arm.name if arm else None
+    advice = advise(everybody, recommended=name, metric=metric, num_rows=num_rows)
+    return Verdict(outcome, headline, [*reasons, *why], rows_needed, recommendation, name, advice)
 
 
 def _outcome(contest: Contest, metric: str, num_rows: int, alpha: float) -> tuple[Outcome, str, int | None]:

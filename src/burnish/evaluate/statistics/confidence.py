@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from scipy import stats  # type: ignore[import-untyped,unused-ignore]
+from scipy import special  # type: ignore[import-untyped,unused-ignore]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,4 +37,4 @@ def normal_quantile(confidence: float) -> float:
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence lies between 0 and 1; found {confidence}.")
-    return float(stats.norm.ppf((1 + confidence) / 2))
+    return float(special.ndtri((1 + confidence) / 2))

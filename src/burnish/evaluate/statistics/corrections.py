@@ -37,4 +37,3 @@ def adjust(p_values: Sequence[float], *, num_openings: int = 1) -> list[float]:
     """Holm over the family, then the correction for repeated openings of the test."""
     factor = openings_factor(num_openings)
     return [min(1.0, factor * p) for p in holm(p_values)]
-

@@ -2,7 +2,7 @@
 
 import math
 
-from scipy import stats  # type: ignore[import-untyped,unused-ignore]
+from scipy import special  # type: ignore[import-untyped,unused-ignore]
 
 from burnish.evaluate.statistics.scores import (
     IntArray,
@@ -33,12 +33,12 @@ def noninferiority_p_value(
     if candidate.is_binary and baseline.is_binary and groups is None:
         num_wins = int((candidate.numerators > baseline.numerators).sum())
         num_losses = int((candidate.numerators < baseline.numerators).sum())
-        return float(stats.norm.sf(tango_statistic(num_wins, num_losses, len(candidate), -margin)))
+        return float(special.ndtr(-tango_statistic(num_wins, num_losses, len(candidate), -margin)))
     influences_U = linearise_difference(candidate, baseline, groups)
     error = standard_error(influences_U)
     if error == 0 or math.isnan(error):
         return 0.0 if error == 0 and difference > -margin else 1.0
-    return float(stats.t.sf((difference + margin) / error, len(influences_U) - 1))
+    return float(special.stdtr(len(influences_U) - 1, -(difference + margin) / error))
 
 
 def tango_statistic(num_wins: int, num_losses: int, num_rows: int, difference: float) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats  # type: ignore[import-untyped,unused-ignore]
+from scipy import optimize, special  # type: ignore[import-untyped,unused-ignore]
 
 from burnish.evaluate.statistics.confidence import ConfidenceInterval, normal_quantile, undefined_interval
 from burnish.evaluate.statistics.noninferiority import tango_statistic
@@ -64,12 +64,10 @@ def compare_paired(
     wins, losses = int((gains_N > 0).sum()), int((gains_N < 0).sum())
     if candidate.is_binary and baseline.is_binary and groups is None:
         difference, method = tango_interval(wins, losses, len(candidate), confidence), "exact McNemar test"
-        p_value = min(1.0, 2 * float(stats.binom.cdf(min(wins, losses), wins + losses, 0.5)))
+        p_value = min(1.0, 2 * float(special.bdtr(min(wins, losses), wins + losses, 0.5)))
     else:
         difference = difference_interval(candidate, baseline, confidence=confidence, groups=groups)
-        p_value, method = randomisation_test(
-            candidate, baseline, num_resamples=num_resamples, seed=seed, groups=groups
-        )
+        p_value, method = randomisation_test(candidate, baseline, num_resamples=num_resamples, seed=seed, groups=groups)
     return PairedComparison(
         difference=difference,
         p_value=p_value,
@@ -119,7 +117,7 @@ def difference_interval(
         return undefined_interval(confidence, kind)
     influences_U = linearise_difference(candidate, baseline, groups)
     error, num_units = standard_error(influences_U), len(influences_U)
-    half_width = math.inf if math.isnan(error) else error * float(stats.t.ppf((1 + confidence) / 2, num_units - 1))
+    half_width = math.inf if math.isnan(error) else error * float(special.stdtrit(num_units - 1, (1 + confidence) / 2))
     bound = 1.0 if candidate.is_share and baseline.is_share else math.inf
     low, high = max(value - half_width, -bound), min(value + half_width, bound)
     method = kind if error != 0 else f"{kind} (the rows do not vary)"
