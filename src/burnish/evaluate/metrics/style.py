@@ -43,10 +43,10 @@ def measure_style(
     texts = [*kinds[0], *kinds[1]]
     is_target_N = np.repeat([1, 0], [len(kind) for kind in kinds])
     grams = TfidfVectorizer(
-        preprocessor=_beginning, analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=50_000
+        preprocessor=_beginning, analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=20_000
     )
     features = grams.fit_transform(texts)
-    judge = LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000)
+    judge = LogisticRegression(C=10.0, class_weight="balanced", solver="liblinear")
     folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=seed)
     chances_N = cross_val_predict(judge, features, is_target_N, cv=folds, method="predict_proba")[:, 1]
     judge.fit(features, is_target_N)
