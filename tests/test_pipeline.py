@@ -26,7 +26,12 @@ FAST = {
     "train": {"epochs": 1, "learning_rate": 0.01, "batch_size": 8},
     "adapter": {"rank": 2},
     "retention": {"num_prompts": 4, "answer_tokens": 4},
-    "evaluate": {"arms": ["zero_shot", "few_shot", "retrieved"], "num_shots": 2, "max_new_tokens": 6, "num_resamples": 200},
+    "evaluate": {
+        "arms": ["zero_shot", "few_shot", "retrieved"],
+        "num_shots": 2,
+        "max_new_tokens": 6,
+        "num_resamples": 200,
+    },
 }
 WORDS = ["red", "green", "blue", "late", "early", "box", "lamp", "chair", "door", "cup"]
 
