@@ -6,6 +6,7 @@ import numpy as np
 
 from burnish.answering import answer_validation
 from burnish.conversation import Task
+from burnish.data import can_judge_labels
 from burnish.evaluate.analysis import Evidence
 from burnish.evaluate.arms import Arm
 from burnish.evaluate.more_data import find_weak_spots, forecast_gain, measure_curve, score_embeddings
@@ -50,11 +51,13 @@ def gather_evidence(model: Any, prepared: Prepared, run_dir: RunDir, screen: Scr
 def forecast_more_data(prepared: Prepared, screen: Screen) -> dict[str, Any] | None:
     """What more rows of the same kind would bring a classifier on embeddings, which stands in for all arms.
 
-    None where there are no labels, or no encoder.
+    None where there are no labels, too few rows to tell, or no encoder.
     """
-    if prepared.recipe.task is not Task.CLASSIFICATION or (encoder := encoder_if_there(screen.say)) is None:
-        return None
     rows = [*prepared.split.train, *prepared.split.validation]
+    if prepared.recipe.task is not Task.CLASSIFICATION or not can_judge_labels(rows):
+        return None
+    if (encoder := encoder_if_there(screen.say)) is None:
+        return None
     labels = [row.target for row in rows]
     _, labels_N = np.unique(labels, return_inverse=True)
     groups = [row.group or row.duplicate_key for row in rows]

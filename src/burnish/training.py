@@ -84,7 +84,9 @@ def train_options(prepared: Prepared) -> TrainOptions:
 
 def _choice(model: Any, prepared: Prepared, ranks: Ranks) -> Choice:
     """By the answers to some validation rows, or by the loss alone, as the recipe says."""
-    if prepared.recipe.train.choose_by is ChooseBy.LOSS:
+    recipe = prepared.recipe.train
+    has_a_choice = int(recipe.epochs) * recipe.validations_per_epoch > 1
+    if recipe.choose_by is ChooseBy.LOSS or not has_a_choice:
         return Choice()
     rows = spread(prepared.split.validation, MAX_SCORED_ROWS)
     solution = PromptSolution(model, prepared.renderer, card_of(Arm.SPECIALIST, prepared))

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from burnish.registry import RunRecord
 from burnish.report import format as fmt
-from burnish.report.questions import RECOMMENDATIONS
 
 OUTCOMES = {
     "better": ("BETTER", "bold green"),
@@ -97,7 +96,7 @@ def print_comparison(console: Console, comparison: dict[str, Any]) -> None:
 
 def _print_verdict(console: Console, verdict: dict[str, Any]) -> None:
     word, style = OUTCOMES[verdict["outcome"]]
-    said = RECOMMENDATIONS.get(verdict.get("recommendation", ""), "")
+    said = fmt.RECOMMENDATIONS.get(verdict.get("recommendation", ""), "")
     console.print(Text.assemble("Verdict: ", (word, style), f"  {verdict['headline']} {said}"), soft_wrap=True)
     for reason in verdict["reasons"]:
         console.print(f"  - {reason}", markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from burnish.report.format import (
     NOT_MEASURED,
+    RECOMMENDATIONS,
     format_count,
     format_difference,
     format_nats,
@@ -43,9 +44,6 @@ def answer_questions(record: RunRecord) -> tuple[Question, ...]:
         _what_was_forgotten(dig(evaluation, "retention")),
         _will_it_behave_the_same(record),
     )
-
-
-RECOMMENDATIONS = {"ship": "Ship it.", "do_not_ship": "Do not ship it.", "cannot_tell": "Cannot tell yet."}
 
 
 def spell_recommendation(evaluation: Json) -> str:
