@@ -114,7 +114,7 @@ def test_a_base_without_the_attention_interface_goes_the_whole_way(task: str, tm
     done = run(build_recipe(recipe_values(task, base, tmp_path)), screen)
     assert sum("models of type qwen3_next do not use transformers' attention interface" in line for line in said) == 1
     tested = read_jsonl(done.dir.predictions("specialist"))
-    specialist = burnish.load(done)
+    specialist = burnish.load(done, arm="specialist")
     assert [specialist.generate(row["prompt"]) for row in tested] == [row["prediction"] for row in tested]
 
 

@@ -121,7 +121,7 @@ def test_a_test_that_is_opened_again_and_again() -> None:
         is_fooled.append("better" in [found["verdict"]["outcome"] for found in tries])
         would_be_fooled.append(any(pair["p_value"] < 0.05 and pair["difference"]["value"] > 0 for pair in pairs))
     assert_rare(sum(is_fooled))
-    assert sum(would_be_fooled) > 0.05 * NUM_RUNS, "without the correction the same tries fool"
+    assert sum(would_be_fooled) > sum(is_fooled), "without the correction the same tries fool"
 
 
 def draw_lifted(rng: np.random.Generator, right_N: FloatArray, gain: float, discordance: float) -> RowScores:
