@@ -137,8 +137,8 @@ def run_arm(
         def answer(rows: range) -> list[dict[str, Any]]:
             if arm in ADAPTED:
                 _count_opening(run_dir)
-            some = test[rows.start : rows.stop]
-            return ask(solution, prepared, some, on_done=lambda count: bar()(count, ""))
+            advance, some = bar(), test[rows.start : rows.stop]
+            return ask(solution, prepared, some, on_done=lambda count: advance(count, ""))
 
         return answer_rows(run_dir.predictions(arm.value), key, len(test), answer, budget=budget)
 
