@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS ?= trl
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types floors unit bench bench-data bench-gpu format lock schema clean
+.PHONY: demo test lint types floors unit bench bench-data bench-gpu proof-check format lock schema clean
 
 demo: $(STAMP)
 	$(BIN)/burnish demo
@@ -33,6 +33,10 @@ bench: bench-data $(STAMP) $(PEERS:%=.venv-%/.installed)
 # make bench-gpu: the training step on this machine's GPU; ARGS="--shapes 8B --prefix 300" and the like.
 bench-gpu: $(STAMP)
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
+
+# make proof-check: do the intervals cover, is noise called a gain? Half an hour; ARGS=--quick for two minutes.
+proof-check: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/proof_check.py $(ARGS)
 
 bench-data:
 	@test -d "$(DATA)" || { echo "make bench DATA=FOLDER: the folder of the datasets; see benchmarks/README.md"; exit 1; }

@@ -26,7 +26,12 @@ FAST = {
     "train": {"epochs": 1, "learning_rate": 0.01, "batch_size": 8},
     "adapter": {"rank": 2},
     "retention": {"num_prompts": 4, "answer_tokens": 4},
-    "evaluate": {"num_shots": 2, "max_new_tokens": 6, "num_resamples": 200},
+    "evaluate": {
+        "arms": ["zero_shot", "few_shot", "retrieved"],
+        "num_shots": 2,
+        "max_new_tokens": 6,
+        "num_resamples": 200,
+    },
 }
 WORDS = ["red", "green", "blue", "late", "early", "box", "lamp", "chair", "door", "cup"]
 
@@ -79,12 +84,13 @@ def test_a_run_leaves_every_product_and_they_agree(task: str, base: Path, tmp_pa
     names = {path.name for path in done.dir.path.iterdir()}
     assert names == {
         *("recipe.toml", "environment.json", "data", "metrics.jsonl", "checkpoints", "adapter", "predictions"),
-        *("evaluation.json", "report.html"),
+        *("evaluation.json", "report.html", "solutions"),
     }
     evaluation = read_json(done.dir.evaluation)
     assert evaluation == done.evaluation
     assert evaluation["task"] == task
-    assert [arm["name"] for arm in evaluation["arms"]] == ["zero_shot", "few_shot", "specialist"]
+    arms = [arm["name"] for arm in evaluation["arms"]]
+    assert arms == ["zero_shot", "few_shot", "retrieved", "specialist", *(["constrained"] * (task == "extraction"))]
     for arm in evaluation["arms"]:
         predictions = read_jsonl(done.dir.predictions(arm["name"]))
         assert len(predictions) == evaluation["num_test_rows"] == arm["num_rows"]
@@ -108,17 +114,22 @@ def test_a_base_without_the_attention_interface_goes_the_whole_way(task: str, tm
     done = run(build_recipe(recipe_values(task, base, tmp_path)), screen)
     assert sum("models of type qwen3_next do not use transformers' attention interface" in line for line in said) == 1
     tested = read_jsonl(done.dir.predictions("specialist"))
-    specialist = burnish.load(done)
+    specialist = burnish.load(done, arm="specialist")
     assert [specialist.generate(row["prompt"]) for row in tested] == [row["prediction"] for row in tested]
 
 
-def test_the_specialist_that_is_loaded_answers_as_it_was_tested(base: Path, tmp_path: Path) -> None:
-    done = run_task("classification", base, tmp_path)
-    tested = read_jsonl(done.dir.predictions("specialist"))
-    specialist = burnish.load(done)
-    assert specialist.classify([row["prompt"][-1]["content"] for row in tested]) == [
-        row["prediction"] for row in tested
-    ]
+@pytest.mark.real  # the encoder
+def test_every_arm_that_is_loaded_answers_as_it_was_tested(base: Path, tmp_path: Path) -> None:
+    arms = ["zero_shot", "embedding", "few_shot", "retrieved"]
+    done = run_task("classification", base, tmp_path, f"evaluate.arms={json.dumps(arms)}")
+    for arm in [*arms, "specialist"]:
+        tested = read_jsonl(done.dir.predictions(arm))
+        specialist = burnish.load(done, arm=arm)
+        asked = [row["prompt"][-1]["content"] for row in tested]
+        assert (arm, specialist.classify(asked)) == (arm, [row["prediction"] for row in tested])
+    assert burnish.load(done).card.arm == done.verdict["recommended_arm"]
+    with pytest.raises(burnish.BurnishError, match="no arm 'encoder'"):
+        burnish.load(done, arm="encoder")
     with pytest.raises(burnish.BurnishError, match="trained for classification, not for extraction"):
         specialist.extract(["x"])
 

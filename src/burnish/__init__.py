@@ -33,21 +33,23 @@ def run(recipe: "str | Path | Recipe", *overrides: str) -> "Run":
     return pipeline.run(build_recipe(recipe.model_dump(exclude_unset=True), overrides=overrides))
 
 
-def load(run: "Run | str | Path") -> "Specialist":
-    """The specialist of a run: the Run itself, its folder, its id, or an adapter folder.
+def load(run: "Run | str | Path", *, arm: str | None = None) -> "Specialist":
+    """What a run (the Run itself, its folder or its id) recommends, ready to answer; or the adapter in a folder.
+
+    `arm` names another arm of the run, such as "specialist", "few_shot" or "embedding".
 
     Raises:
         BurnishError: there is none, or it does not fit its base model.
     """
     from burnish.run_dir import find_run_dir
-    from burnish.specialist import load_specialist
+    from burnish.specialist import load_arm, load_specialist
 
     if not isinstance(run, str | Path):
-        return load_specialist(run.adapter_path)
+        return load_arm(run.dir, arm)
     path = Path(run)
     if (path / "adapter_config.json").is_file():
         return load_specialist(path)
-    return load_specialist(find_run_dir(run, Path("runs")).adapter)
+    return load_arm(find_run_dir(run, Path("runs")), arm)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,66 +1,244 @@
-"""The arms of a run answer rows: which prompts each gets, and what is kept of its answers."""
+"""The arms of a run answer rows: each is built, kept for use, and asked."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
-from burnish.conversation import Conversation
-from burnish.data import Example
-from burnish.evaluate.arms import ARM_TITLES, Arm, arm_prompt, cached_arm, choose_shots, judge_answers
+from burnish.classify import PROGRESS_UNITS, TextClassifier, fit_embedding_classifier, fit_encoder_classifier
+from burnish.conversation import Task
+from burnish.data import Example, infer_schema
+from burnish.errors import BaseModelError
+from burnish.evaluate.arms import (
+    ADAPTED,
+    ARM_TITLES,
+    CLASSIFIERS,
+    Arm,
+    best_shots,
+    candidate_shots,
+    judge_answers,
+    shots_loss,
+)
 from burnish.evaluate.evaluation import ArmRun
+from burnish.evaluate.kept import Budget, answer_rows
+from burnish.evaluate.retrieval import Retriever
 from burnish.files import sha256_of_file, sha256_of_json
-from burnish.generate.answer import answer_prompts
+from burnish.model.base import context_length
+from burnish.model.encoder import load_encoder
 from burnish.preparation import Prepared
 from burnish.recipe import Metric
 from burnish.registry import open_registry
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
+from burnish.solution import ClassifierSolution, PromptSolution, Solution, SolutionCard, encoder_if_there, load_solution
+
+NUM_DRAWS = 4
+"""Sets of shots that are compared."""
+MAX_ROWS_FOR_SHOTS = 24
+"""Validation rows that they are compared on."""
+SHARE_OF_FIT = 0.5
+"""Of the time that is left to the baselines, what fine-tuning an encoder may take."""
 
 
-def run_arm(arm: Arm, model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> ArmRun:
-    """The arm's answers to the test rows; read from predictions/ARM.jsonl where they are there."""
-    recipe, test = prepared.recipe, prepared.split.test
-    num_shots = int(recipe.evaluate.num_shots) if arm is Arm.FEW_SHOT else 0
-    shots = choose_shots(prepared.split.train, num_shots, recipe.train.seed) if num_shots else []
-    prompts: list[Conversation] = [arm_prompt(arm, example.prompt, shots) for example in test]
-    adapter, prompt_ids = run_dir.adapter / "adapter_model.safetensors", prepared.renderer.prompt_ids
+def run_baselines(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> dict[Arm, ArmRun]:
+    """The baselines that can be answered in the time that the recipe gives them; the others are told."""
+    minutes = prepared.recipe.evaluate.time_budget
+    budget, answered = Budget(60 * minutes), dict[Arm, ArmRun]()
+    for arm in map(Arm, prepared.recipe.evaluate.arms):
+        try:
+            solution = build_baseline(arm, model, prepared, run_dir, screen, budget)
+        except BaseModelError as error:  # no way to the encoder
+            screen.say(f"{ARM_TITLES[arm]}: left out. {error}")
+            continue
+        if rows := run_arm(solution, prepared, run_dir, screen, budget):
+            answered[arm] = rows
+        else:
+            remedy = f"Raise evaluate.time_budget, which is {minutes:g} minutes for all baselines."
+            screen.say(f"{ARM_TITLES[arm]}: left out, as it would not be done in time. {remedy}")
+    return {arm: answered[arm] for arm in Arm if arm in answered}  # the cheapest first
+
+
+def run_adapted(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> dict[Arm, ArmRun]:
+    """The specialist's answers; where it extracts, also those that it gives when it can write valid objects only."""
+    forms = [False, True] if prepared.recipe.task is Task.EXTRACTION else [False]
+    answered = {}
+    for is_constrained in forms:
+        solution = build_specialist(model, prepared, run_dir, is_constrained=is_constrained)
+        rows = run_arm(solution, prepared, run_dir, screen)
+        assert rows is not None, "no budget was given"
+        answered[solution.card.arm] = rows
+    return answered
+
+
+def answer_validation(model: Any, prepared: Prepared, run_dir: RunDir) -> list[dict[str, Any]]:
+    """The specialist's prediction rows of the validation rows."""
+    return ask(build_specialist(model, prepared, run_dir), prepared, prepared.split.validation)
+
+
+def build_baseline(
+    arm: Arm, model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget
+) -> Solution:
+    """What `arm` does, settled without a look at the test, and kept in the run folder.
+
+    Raises:
+        BurnishError: the arm needs what is not there, such as the encoder.
+    """
+    recipe, split = prepared.recipe, prepared.split
+    if arm in CLASSIFIERS:
+        return _build_classifier(arm, prepared, run_dir, screen, budget)
+    shots: Sequence[Example] = ()
+    num_shots = int(recipe.evaluate.num_shots)
+    retriever = None
+    if arm is Arm.FEW_SHOT:
+        shots = _choose_shots(model, prepared, num_shots)
+    elif arm is Arm.RETRIEVED:
+        retriever, shots = Retriever(split.train, encoder_if_there(screen.say)), split.train
+    solution = PromptSolution(
+        model,
+        prepared.renderer,
+        card_of(arm, prepared, num_retrieved=num_shots if arm is Arm.RETRIEVED else 0),
+        tuple(shots),
+        retriever,
+        context_length(prepared.base) - int(recipe.evaluate.max_new_tokens),
+    )
+    solution.save(run_dir.solution(arm.value))
+    return solution
+
+
+def build_specialist(model: Any, prepared: Prepared, run_dir: RunDir, *, is_constrained: bool = False) -> Solution:
+    """The model with its adapter; for extraction also one that can write nothing but valid objects."""
+    schema = infer_schema([example.target for example in prepared.split.train]) if is_constrained else None
+    card = card_of(Arm.CONSTRAINED if is_constrained else Arm.SPECIALIST, prepared, schema=schema)
+    solution = PromptSolution(model, prepared.renderer, card)
+    solution.save(run_dir.solution(card.arm.value))
+    return solution
+
+
+def run_arm(
+    solution: Solution, prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget | None = None
+) -> ArmRun | None:
+    """The solution's answers to the test rows, read from predictions/ARM.jsonl as far as they are there.
+
+    None if the budget does not reach for all of them.
+    """
+    test, arm = prepared.split.test, solution.card.arm
+    adapter = run_dir.adapter / "adapter_model.safetensors"
     key = {
-        "base": prepared.base.fingerprint,
-        "adapter": sha256_of_file(adapter) if arm is Arm.SPECIALIST else None,
-        "prompts": sha256_of_json([list(prompt_ids(p, e.tools)) for p, e in zip(prompts, test, strict=True)]),
-        "max_new_tokens": recipe.evaluate.max_new_tokens,
-        "metric": str(recipe.evaluate.metric),
+        "solution": _digest(run_dir, arm),
+        "adapter": sha256_of_file(adapter) if arm in ADAPTED else None,
+        "test": sha256_of_json([example.to_dict() for example in test]),
+        "template": prepared.base.template_sha256,
+        "metric": str(prepared.recipe.evaluate.metric),
     }
+    with ExitStack() as stack:
+        title = f"{ARM_TITLES[arm]}: answering {len(test)} test rows"
+        bar = cache(lambda: stack.enter_context(screen.bar(title, len(test))))
 
-    def answer() -> list[dict[str, Any]]:
-        if arm is Arm.SPECIALIST:
-            _count_opening(run_dir)
-        with screen.bar(f"{ARM_TITLES[arm]}: answering {len(test)} test rows", len(test)) as advance:
-            return ask(model, prepared, test, prompts, on_done=lambda count: advance(count, ""))
+        def answer(rows: range) -> list[dict[str, Any]]:
+            if arm in ADAPTED:
+                _count_opening(run_dir)
+            advance, some = bar(), test[rows.start : rows.stop]
+            return ask(solution, prepared, some, on_done=lambda count: advance(count, ""))
 
-    return ArmRun(*cached_arm(run_dir.predictions(arm.value), key, answer))
+        return answer_rows(run_dir.predictions(arm.value), key, len(test), answer, budget=budget)
 
 
 def ask(
-    model: Any,
+    solution: Solution,
     prepared: Prepared,
     examples: Sequence[Example],
-    prompts: Sequence[Conversation],
     *,
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[dict[str, Any]]:
-    """The prediction row of each example: the model's answer to its prompt, with its score."""
+    """The prediction row of each example: the answer to its prompt, with its score."""
     recipe = prepared.recipe
-    answers = answer_prompts(
-        model,
-        prepared.renderer,
-        prompts,
-        labels=prepared.form.labels,
-        max_new_tokens=int(recipe.evaluate.max_new_tokens),
-        batch_size=recipe.evaluate.batch_size,
+    shown = solution.shown([example.prompt for example in examples])
+    answers = solution.answer(
+        shown,
         tools=[example.tools for example in examples],
+        batch_size=recipe.evaluate.batch_size,
         on_done=on_done,
     )
-    return judge_answers(answers, prompts, examples, Metric(recipe.evaluate.metric))
+    return judge_answers(answers, shown, examples, Metric(recipe.evaluate.metric))
+
+
+def _build_classifier(arm: Arm, prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget) -> Solution:
+    """Fitted to train and validation, as they make their choices by cross-validation; read where it is there."""
+    folder = run_dir.solution(arm.value)
+    if folder.is_dir():
+        return load_solution(folder, run_dir.adapter)
+    rows = [*prepared.split.train, *prepared.split.validation]
+    texts, labels = [row.asked for row in rows], [row.target for row in rows]
+    encoder = load_encoder(say=screen.say)
+    groups = [row.group for row in rows]
+    seed = prepared.recipe.train.seed
+    classifier: TextClassifier
+    if arm is Arm.EMBEDDING:
+        classifier = fit_embedding_classifier(texts, labels, encoder=encoder, seed=seed, groups=groups)
+    else:
+        with screen.bar(f"{ARM_TITLES[arm]}: learning from {len(rows)} rows", PROGRESS_UNITS) as advance:
+            classifier = fit_encoder_classifier(
+                texts,
+                labels,
+                encoder=encoder,
+                seed=seed,
+                groups=groups,
+                budget_s=SHARE_OF_FIT * budget.left,
+                advance=advance,
+            )
+    card = card_of(arm, prepared, base=(encoder.name, encoder.fingerprint), labels=classifier.card.labels)
+    solution = ClassifierSolution(classifier, card)
+    solution.save(folder)
+    return solution
+
+
+def _choose_shots(model: Any, prepared: Prepared, num_shots: int) -> Sequence[Example]:
+    """Of some draws the one behind which the answers to validation rows are likeliest."""
+    draws = candidate_shots(prepared.split.train, num_shots, prepared.recipe.train.seed, num_candidates=NUM_DRAWS)
+    rows = spread(prepared.split.validation, MAX_ROWS_FOR_SHOTS)
+    limit = int(prepared.recipe.train.micro_batch_tokens)
+    chosen, _ = best_shots(
+        draws, lambda shots: shots_loss(model, prepared.renderer, shots, rows, micro_batch_tokens=limit)
+    )
+    return chosen
+
+
+def spread(rows: Sequence[Example], count: int) -> list[Example]:
+    """`count` of the rows at equal distances, or all."""
+    count = min(count, len(rows))
+    return [rows[n * len(rows) // count] for n in range(count)]
+
+
+def card_of(
+    arm: Arm,
+    prepared: Prepared,
+    *,
+    base: tuple[str, str] | None = None,
+    labels: Sequence[str] | None = None,
+    num_retrieved: int = 0,
+    schema: dict[str, Any] | None = None,
+) -> SolutionCard:
+    """What a solution by `arm` says of itself; `base` is another model's name and fingerprint."""
+    form, name_and_print = prepared.form, base or (prepared.base.name, prepared.base.fingerprint)
+    return SolutionCard(
+        arm=arm,
+        task=form.task,
+        base_model=name_and_print[0],
+        base_fingerprint=name_and_print[1],
+        system=form.system,
+        labels=tuple(form.labels if labels is None else labels),
+        fields=form.fields,
+        max_new_tokens=int(prepared.recipe.evaluate.max_new_tokens),
+        thinking=prepared.renderer.thinking,
+        num_retrieved=num_retrieved,
+        schema=schema,
+    )
+
+
+def _digest(run_dir: RunDir, arm: Arm) -> str:
+    """Of all files that the solution is made of."""
+    files = sorted(path for path in run_dir.solution(arm.value).iterdir() if path.is_file())
+    return sha256_of_json({path.name: sha256_of_file(path) for path in files})
 
 
 def _count_opening(run_dir: RunDir) -> None:

@@ -75,7 +75,7 @@ def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True,
     tables = {part: _read(recipe, part) for part in PARTS if getattr(recipe.data, part)}
     form = _form_of(recipe, tables["train"])
     findings = [finding for table in tables.values() for finding in table.findings]
-    schema = _read_schema(recipe)
+    schema = read_schema(recipe)
     for table in tables.values():
         findings += check_answers(table, form, schema)
     refused = {finding.row for finding in findings if finding.severity is Severity.ERROR}
@@ -125,7 +125,7 @@ def given(value: Any) -> tuple[str, ...]:
     return () if value == "auto" else tuple(value)
 
 
-def _read_schema(recipe: Recipe) -> Mapping[str, Any] | None:
+def read_schema(recipe: Recipe) -> Mapping[str, Any] | None:
     """The JSON schema that answers must fit.
 
     Raises:

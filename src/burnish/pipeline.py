@@ -8,7 +8,7 @@ import json
 import platform
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burnish.data import Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
+from burnish.data import Example, Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
 from burnish.data.split import PARTS
 from burnish.errors import RunError
 from burnish.files import new_folder, read_json, sha256_of_file, write_json, write_text
@@ -147,8 +147,7 @@ def _load_base(prepared: Prepared, ranks: "Ranks") -> Any:
 
 def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Everything that needs the weights."""
-    from burnish.answering import run_arm
-    from burnish.evaluate.arms import Arm
+    from burnish.answering import run_adapted, run_baselines
     from burnish.evaluate.evaluation import expected_sensitivity
     from burnish.model.attention import can_pack
     from burnish.model.device import choose_device
@@ -175,14 +174,21 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
             )
         with lead(model, ranks):
             answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
-            baselines = {Arm(arm): run_arm(Arm(arm), model, prepared, run_dir, screen) for arm in recipe.evaluate.arms}
-        sensitivity = expected_sensitivity(_metric(recipe), baselines)
+            baselines = run_baselines(model, prepared, run_dir, screen)
+        groups, num_openings = _groups(split.test), _count_openings(run_dir) + 1
+        sensitivity = expected_sensitivity(
+            _metric(recipe),
+            baselines,
+            confidence=recipe.evaluate.confidence,
+            groups=groups,
+            num_openings=num_openings,
+        )
         screen.say(_describe_sensitivity(sensitivity, len(split.test)))
         model = attach(model, recipe)
         fitted = train_adapter(model, prepared, run_dir, screen, ranks)
         _save_adapter(model, prepared, run_dir)
         with lead(model, ranks):
-            arms = {**baselines, Arm.SPECIALIST: run_arm(Arm.SPECIALIST, model, prepared, run_dir, screen)}
+            arms = {**baselines, **run_adapted(model, prepared, run_dir, screen)}
             done = _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen)
     ranks.agree(None)  # lets the other ranks go
     return done
@@ -242,6 +248,7 @@ def _conclude(
     from burnish.evaluate.evaluation import Precision as EvaluationPrecision
     from burnish.evaluate.evaluation import evaluate
     from burnish.evaluate.retention import general_text, measure_retention, text_examples
+    from burnish.evidence import forecast_more_data, gather_evidence
 
     recipe = prepared.recipe
     precision = EvaluationPrecision(recipe.evaluate.confidence, recipe.evaluate.num_resamples)
@@ -258,7 +265,15 @@ def _conclude(
         )
     budget = None if recipe.retention.budget == "off" else float(recipe.retention.budget)
     measured = evaluate(
-        arms, metric=_metric(recipe), precision=precision, retention=retention, budget=budget, sensitivity=sensitivity
+        arms,
+        metric=_metric(recipe),
+        precision=precision,
+        retention=retention,
+        budget=budget,
+        sensitivity=sensitivity,
+        groups=_groups(prepared.split.test),
+        num_openings=_count_openings(run_dir),
+        evidence=gather_evidence(model, prepared, run_dir, screen),
     )
     evaluation = {
         "schema_version": 1,
@@ -267,12 +282,25 @@ def _conclude(
         "base_model": prepared.base.name,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **measured,
+        "more_data": forecast_more_data(prepared, screen),
         "training": _training(prepared, run_dir, fitted),
         "data": _data(prepared, run_dir),
     }
     write_json(run_dir.evaluation, evaluation)
     _report(run_dir)
     return Run(run_dir, evaluation)
+
+
+def _groups(test: Sequence[Example]) -> list[str | None] | None:
+    """The group of each test row; None where no row has one."""
+    groups = [example.group for example in test]
+    return groups if any(groups) else None
+
+
+def _count_openings(run_dir: RunDir) -> int:
+    """How many adapters these test rows have judged."""
+    with open_registry(run_dir.registry) as registry:
+        return registry.count_adapters(sha256_of_file(run_dir.data / "test.jsonl"))
 
 
 def _report(run_dir: RunDir) -> None:

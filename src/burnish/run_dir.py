@@ -35,6 +35,10 @@ class RunDir:
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    def solution(self, arm: str) -> Path:
+        """What answers as `arm` did; the adapter is in a folder of its own."""
+        return self.path / "solutions" / arm
+
     @property
     def trials(self) -> Path:
         return self.path / "trials.json"

@@ -1,34 +1,38 @@
-"""A trained specialist, ready to answer: what `burnish.load` gives."""
+"""What a run recommends, ready to answer: what `burnish.load` gives."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from burnish.conversation import Conversation, Message, Role, Task, build_conversation
-from burnish.data import Renderer
-from burnish.errors import AdapterError
-from burnish.evaluate.fields import find_object
-from burnish.generate.answer import answer_prompts
-from burnish.model.adapter import AdapterCard, adapter_off, load_adapter, read_card
-from burnish.model.base import find_base, load_model, load_tokenizer
-from burnish.model.device import choose_device
+from burnish.errors import AdapterError, RunError
+from burnish.evaluate.arms import Arm
+from burnish.evaluate.metrics.fields import find_object
+from burnish.files import read_json
+from burnish.model.adapter import adapter_off, read_card
+from burnish.run_dir import RunDir
+from burnish.solution import PromptSolution, Solution, SolutionCard, load_solution, solution_of
 
 BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
 class Specialist:
-    """A base model with its adapter, and the instruction that it was trained with."""
+    """A solution of the task, whether prompts, a classifier or the base with its adapter, and its instruction."""
 
-    model: Any
-    renderer: Renderer
-    card: AdapterCard
+    solution: Solution
+
+    @property
+    def card(self) -> SolutionCard:
+        """Which arm of the run it is, its task, its labels or fields."""
+        return self.solution.card
 
     def generate(self, messages: Sequence[Message] | Sequence[dict[str, str]], *, use_adapter: bool = True) -> str:
         """The answer to a conversation, greedily decoded; a system message is added where there is none."""
         conversation = self._with_system(tuple(_as_message(message) for message in messages))
-        return self._answers([conversation], use_adapter)[0]
+        return self._answers([conversation], use_adapter=use_adapter)[0]
 
     def classify(self, texts: Iterable[str]) -> list[str]:
         """The most likely label of each text.
@@ -37,7 +41,7 @@ class Specialist:
             AdapterError: the specialist is not a classifier.
         """
         self._check_task(Task.CLASSIFICATION)
-        return self._answers([self._ask(text) for text in texts], use_adapter=True)
+        return self._answers([self._ask(text) for text in texts])
 
     def extract(self, texts: Iterable[str]) -> list[dict[str, Any] | None]:
         """The fields of each text; None where the answer holds no JSON object.
@@ -46,20 +50,12 @@ class Specialist:
             AdapterError: the specialist does not extract.
         """
         self._check_task(Task.EXTRACTION)
-        return [find_object(answer) for answer in self._answers([self._ask(text) for text in texts], use_adapter=True)]
+        return [find_object(answer) for answer in self._answers([self._ask(text) for text in texts])]
 
-    def _answers(self, conversations: list[Conversation], use_adapter: bool) -> list[str]:
-        if not use_adapter:
-            with adapter_off(self.model):
-                return self._answers(conversations, use_adapter=True)
-        answers = answer_prompts(
-            self.model,
-            self.renderer,
-            conversations,
-            labels=self.card.labels,
-            max_new_tokens=self.card.max_new_tokens,
-            batch_size=BATCH_SIZE,
-        )
+    def _answers(self, prompts: list[Conversation], *, use_adapter: bool = True) -> list[str]:
+        solution = self.solution
+        with nullcontext() if use_adapter or not isinstance(solution, PromptSolution) else adapter_off(solution.model):
+            answers = solution.answer(solution.shown(prompts), batch_size=BATCH_SIZE)
         return [answer.text for answer in answers]
 
     def _ask(self, text: str) -> Conversation:
@@ -81,13 +77,24 @@ def load_specialist(adapter: Path) -> Specialist:
     Raises:
         AdapterError: no adapter of burnish, or its base has changed.
     """
-    import torch
+    return Specialist(solution_of(read_card(adapter), adapter))
 
-    card = read_card(adapter)
-    base = find_base(card.base_model)
-    renderer = Renderer(*load_tokenizer(base), thinking=card.thinking)
-    model = load_adapter(load_model(base, dtype=torch.float32, device=choose_device()), adapter, base)
-    return Specialist(model, renderer, card)
+
+def load_arm(run_dir: RunDir, arm: str | None = None) -> Specialist:
+    """An arm of a finished run; the one that its verdict recommends, if it recommends one, unless `arm` names another.
+
+    Raises:
+        RunError: the run has no such arm.
+    """
+    if arm is None:
+        evaluation = read_json(run_dir.evaluation) if run_dir.evaluation.is_file() else {}
+        arm = evaluation.get("verdict", {}).get("recommended_arm")
+    if arm is None or (arm == Arm.SPECIALIST and not run_dir.solution(arm).is_dir()):
+        return load_specialist(run_dir.adapter)
+    if not run_dir.solution(arm).is_dir():
+        there = ", ".join(sorted(path.name for path in run_dir.solution(arm).parent.glob("*"))) or "none"
+        raise RunError(f"{run_dir.path}: no arm {arm!r}. There are: {there}.")
+    return Specialist(load_solution(run_dir.solution(arm), run_dir.adapter))
 
 
 def _as_message(value: Message | dict[str, str]) -> Message:

@@ -1,11 +1,10 @@
 """The training of a run: the learning rate by trial, then the fit; every choice is made on the validation rows."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from burnish.answering import ask
-from burnish.data import Example
+from burnish.answering import ask, card_of, spread
+from burnish.evaluate.arms import Arm
 from burnish.evaluate.choice import prefers
 from burnish.evaluate.metrics import METRICS
 from burnish.files import read_json, write_json
@@ -13,6 +12,7 @@ from burnish.preparation import Prepared, savings_of
 from burnish.recipe import ChooseBy, Metric
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
+from burnish.solution import PromptSolution
 from burnish.train.checkpoint import RowScore, Validation
 from burnish.train.fit import Choice, FitEvents, FitOptions, FitResult, fit
 from burnish.train.loop import TrainOptions, count_steps, loss_per_token
@@ -84,27 +84,24 @@ def train_options(prepared: Prepared) -> TrainOptions:
 
 def _choice(model: Any, prepared: Prepared, ranks: Ranks) -> Choice:
     """By the answers to some validation rows, or by the loss alone, as the recipe says."""
-    if prepared.recipe.train.choose_by is ChooseBy.LOSS:
+    recipe = prepared.recipe.train
+    has_a_choice = int(recipe.epochs) * recipe.validations_per_epoch > 1
+    if recipe.choose_by is ChooseBy.LOSS or not has_a_choice:
         return Choice()
-    rows = _spread(prepared.split.validation, MAX_SCORED_ROWS)
+    rows = spread(prepared.split.validation, MAX_SCORED_ROWS)
+    solution = PromptSolution(model, prepared.renderer, card_of(Arm.SPECIALIST, prepared))
 
     def score() -> list[RowScore]:
         scores = list[RowScore]()
         if ranks.is_first:
             with lead(model, ranks):
-                answered = ask(model, prepared, rows, [example.prompt for example in rows])
+                answered = ask(solution, prepared, rows)
             scores = [(float(row["numerator"]), float(row["denominator"])) for row in answered]
         else:
             follow(model, ranks)
         return ranks.agree(scores)
 
     return Choice(score, prefers)
-
-
-def _spread(rows: Sequence[Example], count: int) -> list[Example]:
-    """`count` of the rows at equal distances, or all."""
-    count = min(count, len(rows))
-    return [rows[n * len(rows) // count] for n in range(count)]
 
 
 def _learning_rate(

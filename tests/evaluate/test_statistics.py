@@ -8,25 +8,37 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats  # type: ignore[import-untyped,unused-ignore]
+from scipy import optimize, stats  # type: ignore[import-untyped,unused-ignore]
+from statsmodels.regression.linear_model import OLS  # type: ignore[import-untyped,unused-ignore]
 from statsmodels.stats.contingency_tables import mcnemar  # type: ignore[import-untyped,unused-ignore]
 from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped,unused-ignore]
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped,unused-ignore]
 
-from burnish.evaluate import statistics
 from burnish.evaluate.statistics import (
     FloatArray,
     RowScores,
+    adjust,
+    bootstrap,
     bootstrap_interval,
     compare_paired,
+    design_effect,
     holm,
+    logit_interval,
     minimum_detectable_difference,
     minimum_detectable_gain,
+    noninferiority_p_value,
+    number_groups,
+    openings_factor,
     paired_sd,
+    randomisation,
     rows_needed,
+    rows_needed_for_gain,
+    rows_needed_for_noninferiority,
     score_interval,
+    tango_interval,
     wilson_interval,
 )
+from burnish.evaluate.statistics.noninferiority import tango_statistic
 
 FAST = settings(max_examples=60, deadline=None)
 
@@ -158,7 +170,7 @@ class TestBootstrap:
     def test_chunks_do_not_matter(self, monkeypatch: pytest.MonkeyPatch) -> None:
         scores = f1_rows(np.random.default_rng(1), 45, 0.8)
         whole = bootstrap_interval(scores, num_resamples=999)
-        monkeypatch.setattr(statistics, "_CHUNK_CELLS", 100)
+        monkeypatch.setattr(bootstrap, "_CHUNK_CELLS", 100)
         assert bootstrap_interval(scores, num_resamples=999) == whole
 
     def test_groups_widen_the_interval_to_that_of_the_groups(self) -> None:
@@ -197,8 +209,9 @@ class TestBootstrap:
     def test_score_interval_chooses(self) -> None:
         groups = np.array([0, 0, 1, 1])
         assert score_interval(means([0, 1, 1, 1])).method == "Wilson"
-        assert score_interval(means([0, 1, 1, 0.5])).method == "BCa bootstrap"
-        assert "cluster bootstrap" in score_interval(means([0, 1, 1, 1]), groups=groups).method
+        assert score_interval(means([0, 1, 1, 0.5])).method == "logit t"
+        assert score_interval(means([0, 1, 0, 0]), groups=groups).method == "logit t by group"
+        assert score_interval(means([0, 1, 1, 1.5])).method == "BCa bootstrap"
 
     @FAST
     @given(graded_pairs, st.floats(0.5, 0.99))
@@ -217,38 +230,29 @@ class TestBootstrap:
 
 
 class TestComparePairedRightWrong:
-    # rows: (both right, candidate only, baseline only, neither)
+    # tables: (both right, candidate only, baseline only, neither)
     @pytest.mark.parametrize(
-        ("table", "low", "high"),
+        ("table", "confidence", "low", "high"),
         [
-            # Newcombe 1998, Stat. Med. 17:2635, table III, method 10, as quoted in public test suites.
-            ((36, 12, 2, 0), 0.0569, 0.3404),
-            ((20, 12, 2, 16), 0.0562, 0.3292),
-            ((18, 12, 2, 18), 0.0562, 0.3290),
-            ((36, 14, 0, 0), 0.1528, 0.4167),
-            ((35, 14, 0, 1), 0.1461, 0.4175),
-            ((18, 14, 0, 18), 0.1441, 0.3963),
-            ((2, 97, 1, 0), 0.8721, 0.9854),
-            # The lower limit of method 10 is quoted as 0.8736 and of method 8 as 0.8737. With phi <= 0, as
-            # here, the two methods are one by definition; we hold to the second.
-            ((1, 97, 1, 1), 0.8737, 0.9850),
-            ((0, 29, 1, 0), 0.6666, 0.9882),
-            ((1, 98, 0, 1), 0.9171, 0.9916),
-            ((0, 30, 0, 0), 0.8395, 1.0),
-            ((54, 0, 0, 0), -0.0664, 0.0664),
-            ((53, 0, 0, 1), -0.0729, 0.0729),
-            ((30, 0, 0, 24), -0.0358, 0.0358),
-            ((27, 0, 0, 27), -0.0351, 0.0351),
             # Cavo et al. 2012, as in the tests of the R package contingencytables (Fagerland et al. 2017).
-            ((59, 6, 16, 80), -0.1186, -0.0046),
+            ((59, 6, 16, 80), 0.95, -0.1240, -0.0054),
+            # 48 against 41 discordant of 549 pairs, as given by the R package PropCIs, scoreci.mp.
+            ((460, 48, 41, 0), 0.9, -0.0157, 0.0414),
         ],
     )
-    def test_newcombe_interval_equals_the_published(
-        self, table: tuple[int, int, int, int], low: float, high: float
+    def test_tango_interval_equals_the_published(
+        self, table: tuple[int, int, int, int], confidence: float, low: float, high: float
     ) -> None:
-        difference = compare_paired(*right_wrong_arms(*table)).difference
+        difference = compare_paired(*right_wrong_arms(*table), confidence=confidence).difference
         assert (round(difference.low, 4), round(difference.high, 4)) == (low, high)
-        assert difference.method == "Newcombe method 10"
+        assert difference.method == "Tango score interval"
+
+    @pytest.mark.parametrize(("wins", "losses", "num_rows"), [(12, 2, 50), (0, 5, 40), (3, 3, 200), (30, 0, 30)])
+    def test_tango_interval_ends_where_the_statistic_is_rejected(self, wins: int, losses: int, num_rows: int) -> None:
+        interval, z = tango_interval(wins, losses, num_rows), stats.norm.ppf(0.975)
+        for limit, expected in ((interval.low, z), (interval.high, -z)):
+            if abs(limit) < 1:
+                assert tango_statistic(wins, losses, num_rows, limit) == pytest.approx(expected)
 
     @pytest.mark.parametrize("table", [(36, 12, 2, 0), (1, 1, 7, 12), (5, 0, 1, 5), (10, 31, 9, 50)])
     def test_p_equals_statsmodels(self, table: tuple[int, int, int, int]) -> None:
@@ -281,13 +285,7 @@ class TestComparePairedRightWrong:
         comparison = compare_paired(means([1] * 10), means([0] * 10))
         assert comparison.p_value == pytest.approx(2 / 2**10)
         assert comparison.difference.value == comparison.difference.high == 1
-        assert 0.5 < comparison.difference.low < 1
-
-    def test_newcombe_covers_the_truth(self) -> None:
-        tables = np.random.default_rng(6).multinomial(120, [0.55, 0.18, 0.07, 0.2], size=1500)
-        intervals = [statistics._newcombe_interval(tuple(map(int, table)), 0.95) for table in tables]  # type: ignore[arg-type]
-        coverage = np.mean([interval.low <= 0.11 <= interval.high for interval in intervals])
-        assert 0.935 <= coverage <= 0.975
+        assert 0.4 < comparison.difference.low < 0.5
 
 
 class TestComparePairedGraded:
@@ -316,7 +314,7 @@ class TestComparePairedGraded:
         generator = np.random.default_rng(11)
         one, two = f1_rows(generator, 12, 0.85), f1_rows(generator, 12, 0.5)
         exact = compare_paired(one, two)
-        monkeypatch.setattr(statistics, "_MAX_ENUMERATED_ROWS", 0)
+        monkeypatch.setattr(randomisation, "_MAX_ENUMERATED_UNITS", 0)
         drawn = compare_paired(one, two)
         assert (exact.method, drawn.method) == (
             "exact paired randomisation test",
@@ -329,21 +327,23 @@ class TestComparePairedGraded:
         comparison = compare_paired(means(np.full(40, 0.9)), means(np.linspace(0, 0.5, 40)), num_resamples=999)
         assert comparison.p_value == 1 / 1000
 
-    def test_interval_equals_scipy(self) -> None:
+    def test_interval_of_means_equals_scipy(self) -> None:
+        one, two = np.random.default_rng(8).uniform(size=(2, 60))
+        difference = compare_paired(means(one), means(two)).difference
+        expected = stats.ttest_rel(one, two).confidence_interval(0.95)
+        assert (difference.low, difference.high) == pytest.approx((expected.low, expected.high))
+        assert difference.method == "paired t"
+
+    def test_interval_of_ratios_has_the_jackknife_error(self) -> None:
         generator = np.random.default_rng(8)
-        one, two = f1_rows(generator, 60, 0.8), f1_rows(generator, 60, 0.65)
-        theirs = stats.bootstrap(
-            (one.numerators, one.denominators, two.numerators, two.denominators),
-            lambda a, b, c, d, axis: a.sum(axis) / b.sum(axis) - c.sum(axis) / d.sum(axis),
-            paired=True,
-            method="BCa",
-            n_resamples=3000,
-            rng=np.random.default_rng(2),
-        ).confidence_interval
-        difference = compare_paired(one, two, num_resamples=3000, seed=2).difference
-        assert difference.method == "BCa paired bootstrap"
+        one, two = f1_rows(generator, 400, 0.8), f1_rows(generator, 400, 0.65)
+        columns = np.hstack((one.columns, two.columns))
+        left_out = columns.sum(axis=0) - columns
+        jackknife = left_out[:, 0] / left_out[:, 1] - left_out[:, 2] / left_out[:, 3]
+        error = np.sqrt(399 / 400 * ((jackknife - jackknife.mean()) ** 2).sum())
+        difference = compare_paired(one, two).difference
         assert difference.value == pytest.approx(one.value - two.value)
-        assert (difference.low, difference.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
+        assert (difference.high - difference.low) / 2 == pytest.approx(stats.t.ppf(0.975, 399) * error, rel=0.01)
 
     def test_pairing_counts(self) -> None:
         base = np.random.default_rng(9).uniform(size=80)
@@ -408,7 +408,7 @@ class TestNull:
     def test_graded(self) -> None:
         generator = np.random.default_rng(13)
         p_values = [
-            statistics._randomisation_test(
+            randomisation.randomisation_test(
                 f1_rows(generator, 50, 0.7), f1_rows(generator, 50, 0.7), num_resamples=499, seed=i
             )[0]
             for i in range(1000)
@@ -527,8 +527,205 @@ class TestPairedSd:
         assert math.isnan(paired_sd(one, two))
 
     def test_refuses_unequal_lengths(self) -> None:
-        with pytest.raises(ValueError, match="2 and 1 rows"):
+        with pytest.raises(ValueError, match="2 rows and the baseline 1"):
             paired_sd(means([1, 0]), means([1]))
+
+
+class TestLogitInterval:
+    def test_of_means_is_the_t_interval_of_the_logit(self) -> None:
+        values = np.random.default_rng(20).uniform(0.2, 0.9, 40)  # lighter tails than the normal: all 39 degrees
+        expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+        mean = values.mean()
+        half_width = (expected.high - expected.low) / 2 / (mean * (1 - mean))
+        logit = math.log(mean / (1 - mean))
+        interval = logit_interval(means(values), confidence=0.9)
+        expected_limits = [1 / (1 + math.exp(-(logit + side * half_width))) for side in (-1, 1)]
+        assert (interval.low, interval.high) == pytest.approx(expected_limits)
+
+    def test_groups_give_the_interval_of_the_group_means(self) -> None:
+        per_group = np.random.default_rng(21).uniform(size=20)
+        rows, groups = np.repeat(per_group, 6), np.repeat(np.arange(20) * 5 - 9, 6)
+        clustered, of_groups = logit_interval(means(rows), groups=groups), logit_interval(means(per_group))
+        assert (clustered.low, clustered.high) == pytest.approx((of_groups.low, of_groups.high))
+        assert clustered.method == "logit t by group"
+
+    def test_right_wrong_rows_with_large_groups_are_fewer_than_they_seem(self) -> None:
+        rows, groups = means([1] * 30 + [0] * 20), np.repeat(np.arange(10), 5)
+        naive, clustered = score_interval(rows), score_interval(rows, groups=groups)
+        assert clustered.high - clustered.low > 1.8 * (naive.high - naive.low)
+
+    @pytest.mark.parametrize(("values", "low", "high"), [([0.0] * 20, 0.0, 0.161), ([1.0] * 20, 0.839, 1.0)])
+    def test_a_score_of_nought_or_one_is_bounded(self, values: list[float], low: float, high: float) -> None:
+        interval = logit_interval(means(values))
+        assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-4)
+
+    def test_one_row_or_group_bounds_nothing(self) -> None:
+        for interval in (logit_interval(means([0.4])), score_interval(means([1, 0, 1]), groups=np.zeros(3, dtype=int))):
+            assert (interval.low, interval.high) == (0, 1)
+        comparison = compare_paired(means([1, 0, 1]), means([0, 0, 1]), groups=np.zeros(3, dtype=int))
+        assert (comparison.difference.low, comparison.difference.high, comparison.p_value) == (-1, 1, 1)
+
+    def test_rows_that_do_not_vary(self) -> None:
+        interval = logit_interval(means([0.25] * 9))
+        assert (interval.low, interval.high) == (0.25, 0.25) and "do not vary" in interval.method
+
+    @FAST
+    @given(graded, st.floats(0.5, 0.99))
+    def test_contains_the_value(self, values: list[float], confidence: float) -> None:
+        interval = logit_interval(means(values), confidence=confidence)
+        assert 0 <= interval.low <= interval.value <= interval.high <= 1
+
+
+class TestGroups:
+    def test_rows_without_a_group_are_groups_of_their_own(self) -> None:
+        numbers = number_groups(["a", None, "b", "a", None, "1"])
+        assert numbers is not None
+        assert numbers.tolist() == [0, 1, 2, 0, 3, 4]
+
+    def test_groups_of_one_row_are_no_groups(self) -> None:
+        assert number_groups(["a", None, "b"]) is None
+
+    def test_whole_groups_are_compared(self) -> None:
+        generator = np.random.default_rng(22)
+        one, two = generator.uniform(size=(2, 11))
+        groups = np.repeat(np.arange(11), 7)
+        clustered = compare_paired(means(np.repeat(one, 7)), means(np.repeat(two, 7)), groups=groups)
+        of_groups = compare_paired(means(one), means(two))
+        assert clustered.p_value == of_groups.p_value
+        assert clustered.difference.low == pytest.approx(of_groups.difference.low)
+        assert clustered.method == "exact paired randomisation test by group"
+        assert clustered.difference.method == "paired t by group"
+        assert clustered.num_wins == 7 * of_groups.num_wins
+
+    def test_right_wrong_rows_of_a_few_groups_prove_less(self) -> None:
+        arms = right_wrong_arms(0, 20, 0, 0)
+        assert compare_paired(*arms).p_value < 1e-5
+        assert compare_paired(*arms, groups=np.repeat(np.arange(4), 5)).p_value == 2 / 2**4
+
+    def test_the_clustered_error_equals_statsmodels(self) -> None:
+        generator = np.random.default_rng(23)
+        groups = generator.integers(15, size=90)
+        rows = generator.uniform(size=15)[groups] + 0.3 * generator.normal(size=90)
+        fit = OLS(rows, np.ones(90)).fit(cov_type="cluster", cov_kwds={"groups": groups})
+        # statsmodels multiplies by (N - 1) / (N - 1) * G / (G - 1), as we do.
+        spread = paired_sd(means(rows), means(np.zeros(90)), groups)
+        assert spread / math.sqrt(90) == pytest.approx(float(fit.bse[0]), rel=1e-9)
+
+    def test_design_effect(self) -> None:
+        rows, groups = means(np.repeat(np.random.default_rng(24).uniform(size=50), 4)), np.repeat(np.arange(50), 4)
+        assert design_effect(rows, groups) == pytest.approx(4 * 199 / 196)  # the two sample variances' divisors
+        assert design_effect(rows, None) == 1
+        assert design_effect(means([1, 1]), np.array([0, 1])) == 1
+
+
+class TestNoninferiority:
+    def test_of_graded_rows_equals_scipy(self) -> None:
+        one, two = np.random.default_rng(25).uniform(size=(2, 30))
+        p_value = noninferiority_p_value(means(one), means(two), margin=0.05)
+        assert p_value == pytest.approx(stats.ttest_1samp(one - two, -0.05, alternative="greater").pvalue)
+
+    @pytest.mark.parametrize(("wins", "losses", "num_rows"), [(12, 2, 50), (3, 9, 80), (0, 4, 60), (5, 0, 40)])
+    def test_of_right_wrong_rows_is_the_score_test(self, wins: int, losses: int, num_rows: int) -> None:
+        """The variance under the hypothesis from the likelihood itself, maximized numerically."""
+        margin = 0.1
+
+        def loss(share_lost: float) -> float:
+            shares = np.array([share_lost - margin, share_lost, 1 + margin - 2 * share_lost])
+            counts = np.array([wins, losses, num_rows - wins - losses])
+            return -float(np.where(counts > 0, counts * np.log(np.maximum(shares, 1e-300)), 0).sum())
+
+        bounds = (margin, (1 + margin) / 2)
+        found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-12})
+        error = math.sqrt((2 * found.x - margin - margin**2) / num_rows)
+        expected = stats.norm.sf(((wins - losses) / num_rows + margin) / error)
+        arms = right_wrong_arms(0, wins, losses, num_rows - wins - losses)
+        assert noninferiority_p_value(*arms, margin=margin) == pytest.approx(expected, rel=1e-4)
+
+    def test_agrees_with_the_interval(self) -> None:
+        """One-sided at 5 % rejects what the 90 % interval leaves out."""
+        low = tango_interval(9, 6, 120, 0.9).low
+        arms = right_wrong_arms(60, 9, 6, 45)
+        assert noninferiority_p_value(*arms, margin=-low) == pytest.approx(0.05)
+
+    @pytest.mark.parametrize("is_binary", [True, False])
+    def test_an_arm_that_is_worse_by_the_margin_seldom_passes(self, is_binary: bool) -> None:
+        generator = np.random.default_rng(26)
+        p_values = []
+        for _ in range(1500):
+            if is_binary:
+                both, won, lost, none = generator.multinomial(150, [0.6, 0.04, 0.14, 0.22])
+                arms = right_wrong_arms(both, won, lost, none)
+            else:
+                skill = generator.uniform(0.2, 0.8, 150)
+                arms = (
+                    means(generator.beta(6 * (s := skill - 0.1), 6 * (1 - s))),
+                    means(generator.beta(6 * skill, 6 * (1 - skill))),
+                )
+            p_values.append(noninferiority_p_value(*arms, margin=0.1))
+        rate = np.mean(np.array(p_values) < 0.05)
+        assert 0.03 <= rate <= 0.065
+
+    def test_equal_arms_are_as_good_where_there_are_enough_rows(self) -> None:
+        arm = means([1] * 200 + [0] * 100)
+        assert noninferiority_p_value(arm, arm, margin=0.01) < 0.05
+        assert noninferiority_p_value(means([1] * 60), means([1] * 60), margin=0.01) > 0.05
+        graded = means(np.linspace(0, 1, 50))
+        assert noninferiority_p_value(graded, graded, margin=0.01) == 0
+
+    def test_groups_count_as_one(self) -> None:
+        generator = np.random.default_rng(27)
+        one, two = np.repeat(generator.uniform(size=(2, 12)), 6, axis=1)
+        groups = np.repeat(np.arange(12), 6)
+        assert noninferiority_p_value(means(one), means(two), margin=0.1, groups=groups) == pytest.approx(
+            noninferiority_p_value(means(one[::6]), means(two[::6]), margin=0.1)
+        )
+
+    def test_nothing_measured_shows_nothing(self) -> None:
+        empty = RowScores(np.zeros(3), np.zeros(3))
+        assert noninferiority_p_value(empty, means([1, 0, 0.5]), margin=0.1) == 1
+        assert noninferiority_p_value(means([0.4]), means([0.2]), margin=0.1) == 1
+
+    def test_refuses_a_margin_of_nothing(self) -> None:
+        with pytest.raises(ValueError, match="positive difference"):
+            noninferiority_p_value(means([1]), means([1]), margin=0)
+
+    def test_rows_needed(self) -> None:
+        # science.md 7.2: (z.95 + z.8)^2 psi / m^2
+        for margin, discordance, expected in ((0.03, 0.1, 690), (0.02, 0.1, 1550), (0.05, 0.2, 500)):
+            needed = rows_needed_for_noninferiority(margin, math.sqrt(discordance))
+            assert needed == pytest.approx(expected, rel=0.015)
+
+
+class TestOpenings:
+    def test_factors(self) -> None:
+        assert [openings_factor(k) for k in (1, 2, 3, 4, 5)] == [1, 2, 6, 12, 20]
+        assert sum(1 / openings_factor(k) for k in range(2, 10_000)) < 1
+        with pytest.raises(ValueError, match="found 0 openings"):
+            openings_factor(0)
+
+    def test_come_on_top_of_holm(self) -> None:
+        assert adjust([0.001, 0.02], num_openings=1) == holm([0.001, 0.02]) == [0.002, 0.02]
+        assert adjust([0.001, 0.02, 0.9], num_openings=3) == pytest.approx([0.018, 0.24, 1.0])
+
+
+class TestRowsNeededForGain:
+    # science.md 7.2, exact test
+    @pytest.mark.parametrize(
+        ("gain", "discordance", "expected"), [(0.03, 0.1, 920), (0.05, 0.2, 658), (0.1, 0.3, 249), (0.2, 0.4, 84)]
+    )
+    def test_table(self, gain: float, discordance: float, expected: int) -> None:
+        assert rows_needed_for_gain(gain, discordance=discordance) == expected
+        assert rows_needed_for_gain(-gain, discordance=discordance) == expected
+
+    def test_is_the_inverse_of_the_detectable_gain(self) -> None:
+        gain = minimum_detectable_gain(120, discordance=0.25)
+        assert gain is not None
+        assert rows_needed_for_gain(gain, discordance=0.25) == pytest.approx(120, abs=2)
+
+    def test_extremes(self) -> None:
+        assert rows_needed_for_gain(0.0, discordance=0.2) is None
+        assert rows_needed_for_gain(0.001, discordance=0.2) == rows_needed(0.001, math.sqrt(0.2 - 1e-6))
+        assert rows_needed_for_gain(1.0, discordance=1.0) == 6  # six wins and no loss: p = 2 / 2^6
 
 
 def test_arrays_of_any_number_type_become_float64() -> None:

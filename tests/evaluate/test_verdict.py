@@ -1,14 +1,24 @@
-"""The verdict: better, worse, or not shown; and on data without any difference, `better` is as rare as promised."""
+"""The verdict: better, worse, or not shown; which arm to use; and whether to ship."""
 
-from collections.abc import Callable
+import subprocess
+import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
-from burnish.evaluate.statistics import RowScores, compare_paired, holm, paired_sd, rows_needed, wilson_interval
-from burnish.evaluate.verdict import Opponent, Outcome, Verdict, judge
+from burnish.evaluate.advice import ArmFacts, Way, advise
+from burnish.evaluate.statistics import (
+    RowScores,
+    compare_paired,
+    holm,
+    noninferiority_p_value,
+    paired_sd,
+    rows_needed,
+)
+from burnish.evaluate.verdict import Contest, Forgetting, Outcome, Recommendation, Rival, Standard, Verdict, judge
 
-Draw = Callable[[np.random.Generator, int], RowScores]
+LITTLE = Forgetting(upper=0.01, budget=0.02)
 
 
 def right_first(num_right: int, num_rows: int) -> RowScores:
@@ -16,21 +26,57 @@ def right_first(num_right: int, num_rows: int) -> RowScores:
     return RowScores((np.arange(num_rows) < num_right).astype(float), np.ones(num_rows))
 
 
-def verdict_on(specialist: RowScores, *baselines: RowScores, num_resamples: int = 1000) -> Verdict:
-    results = [compare_paired(specialist, baseline, num_resamples=num_resamples) for baseline in baselines]
-    opponents = [
-        Opponent(
-            title=f"Prompt {n}",
-            score=baseline.value,
-            comparison=result,
-            adjusted_p=p,
-            rows_needed=rows_needed(result.difference.value, paired_sd(specialist, baseline)),
-        )
-        for n, (baseline, result, p) in enumerate(
-            zip(baselines, results, holm([result.p_value for result in results]), strict=True)
-        )
-    ]
-    return judge(opponents, specialist_score=specialist.value, metric="accuracy", num_rows=len(specialist), alpha=0.05)
+def facts(title: str, rank: int, score: float, way: Way = Way.PROMPT) -> ArmFacts:
+    return ArmFacts(
+        name=title.lower().replace(" ", "_"),
+        title=title,
+        way=way,
+        cost_rank=rank,
+        score=score,
+        prompt_tokens=100.0 * (rank + 1),
+        latency_s=0.05 * (rank + 1),
+    )
+
+
+def contest(arm: ArmFacts, mine: RowScores, others: dict[ArmFacts, RowScores]) -> Contest:
+    results = [compare_paired(mine, theirs) for theirs in others.values()]
+    within = [noninferiority_p_value(theirs, mine, margin=Standard().margin) for theirs in others.values()]
+    return Contest(
+        arm,
+        [
+            Rival(
+                arm=other,
+                comparison=result,
+                adjusted_p=p,
+                p_within_margin=p_within,
+                rows_needed=rows_needed(result.difference.value, paired_sd(mine, theirs)),
+            )
+            for (other, theirs), result, p, p_within in zip(
+                others.items(), results, holm([r.p_value for r in results]), holm(within), strict=True
+            )
+        ],
+    )
+
+
+def verdict_on(
+    specialist: RowScores, *baselines: RowScores, constrained: RowScores | None = None, **options: Any
+) -> Verdict:
+    """Baselines are prompts 0, 1, ..., from the cheapest on; the constrained form is a variant of the specialist."""
+    arm = facts("Specialist", 8, specialist.value, Way.FINE_TUNING)
+    others = {facts(f"Prompt {n}", n, scores.value): scores for n, scores in enumerate(baselines)}
+    if constrained:
+        others[facts("Constrained specialist", 9, constrained.value, Way.FINE_TUNING)] = constrained
+    everybody = {arm: specialist, **others}
+    leading = max(everybody, key=lambda a: a.score)
+    cheaper = {a: s for a, s in everybody.items() if a.cost_rank < leading.cost_rank}
+    leader = contest(leading, everybody[leading], cheaper) if leading is not arm else None
+    return judge(
+        contest(arm, specialist, others),
+        leader=leader,
+        metric="accuracy",
+        num_rows=len(specialist),
+        **{"forgetting": LITTLE, **options},
+    )
 
 
 class TestOutcomes:
@@ -41,7 +87,7 @@ class TestOutcomes:
         assert verdict.rows_needed is None
         assert verdict.reasons[0].startswith("Against the prompt 0: +30.0 points of accuracy (95% interval +")
         assert verdict.reasons[0].endswith("p < 0.001); 30 of 100 rows became better, 0 worse.")
-        assert len(verdict.reasons) == 2
+        assert len(verdict.reasons) == 4
 
     def test_better_than_one_of_two_is_not_shown(self) -> None:
         verdict = verdict_on(right_first(90, 100), right_first(60, 100), right_first(88, 100))
@@ -83,7 +129,10 @@ class TestOutcomes:
 
     def test_no_baselines(self) -> None:
         verdict = verdict_on(right_first(100, 100))
-        assert verdict == Verdict(Outcome.NOT_SHOWN, "Nothing was compared: the run has no baseline arm.", [], None)
+        assert verdict.outcome is Outcome.NOT_SHOWN
+        assert verdict.headline == "Nothing was compared: the run has no baseline arm."
+        assert verdict.recommendation is Recommendation.CANNOT_TELL
+        assert verdict.reasons == ["No simpler way was measured, so nothing says whether the specialist is needed."]
 
     def test_the_family_counts(self) -> None:
         """6 wins and no loss is p = 0.031: enough against one baseline, not against two such (Holm)."""
@@ -92,30 +141,121 @@ class TestOutcomes:
         assert verdict_on(specialist, baseline, baseline).outcome is Outcome.NOT_SHOWN
 
 
-def draw_binary(rng: np.random.Generator, num_rows: int) -> RowScores:
-    return RowScores(rng.binomial(1, 0.6, num_rows).astype(float), np.ones(num_rows))
+class TestRecommendation:
+    def test_ship(self) -> None:
+        verdict = verdict_on(right_first(90, 100), right_first(60, 100), right_first(70, 100))
+        assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.SHIP, "specialist")
+        assert verdict.reasons[2:] == [
+            "The specialist is shown to be better than every simpler way; it reads 900 prompt tokens and takes 0.45 s "
+            "(median).",
+            "It forgot no more than is allowed: its loss on general text rose by up to 0.01 nats per token (upper "
+            "limit), inside the budget of 0.02 nats per token.",
+        ]
+
+    def test_what_was_forgotten_decides(self) -> None:
+        rows = right_first(90, 100), right_first(60, 100)
+        too_much = verdict_on(*rows, forgetting=Forgetting(upper=0.031, budget=0.02))
+        assert (too_much.recommendation, too_much.recommended_arm) == (Recommendation.DO_NOT_SHIP, None)
+        assert too_much.outcome is Outcome.BETTER
+        assert "it forgot too much: its loss on general text rose by up to 0.031" in too_much.reasons[-1]
+        unknown = verdict_on(*rows, forgetting=Forgetting(upper=None, budget=0.02))
+        assert (unknown.recommendation, unknown.recommended_arm) == (Recommendation.CANNOT_TELL, None)
+        assert unknown.reasons[-1].startswith("What it forgot was not measured")
+        for upper in (None, 0.5):
+            off = verdict_on(*rows, forgetting=Forgetting(upper=upper, budget=None))
+            assert off.recommendation is Recommendation.SHIP
+            assert off.reasons[-1].endswith("What it forgot does not count: retention.budget is off.")
+
+    def test_a_cheaper_arm_that_is_not_shown_to_be_worse_is_the_one_to_use(self) -> None:
+        verdict = verdict_on(right_first(82, 100), right_first(40, 100), right_first(80, 100))
+        assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.CANNOT_TELL, "prompt_1")
+        assert verdict.reasons[-1] == (
+            "The prompt 1 is simpler and is not shown to be worse than the specialist: use it, unless more test rows "
+            "say otherwise; it reads 200 prompt tokens and takes 0.10 s (median); of the specialist: it reads 900 "
+            "prompt tokens and takes 0.45 s (median)."
+        )
+
+    def test_the_cheapest_of_several_is_used(self) -> None:
+        verdict = verdict_on(right_first(82, 100), right_first(81, 100), right_first(82, 100))
+        assert verdict.recommended_arm == "prompt_0"
+
+    def test_a_gain_that_is_real_but_below_the_margin_does_not_pay(self) -> None:
+        """20 of 5,000 rows, without a loss, are more than chance and less than a point."""
+        verdict = verdict_on(right_first(4000, 5000), right_first(2000, 5000), right_first(3980, 5000))
+        assert verdict.outcome is Outcome.BETTER
+        assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.DO_NOT_SHIP, "prompt_1")
+        assert "is shown to be less than 1 point worse than the specialist: use it; it reads" in verdict.reasons[-1]
+
+    def test_worse_than_a_cheaper_arm(self) -> None:
+        verdict = verdict_on(right_first(70, 100), right_first(40, 100), right_first(95, 100))
+        assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.DO_NOT_SHIP, "prompt_1")
+        assert verdict.reasons[-1].startswith("The prompt 1 is simpler and has the best score: use it; it reads 200")
+
+    def test_the_arm_to_use_is_measured_by_the_best_not_by_the_specialist(self) -> None:
+        """Prompt 0 is as good as the specialist, but prompt 1 is shown to beat both."""
+        verdict = verdict_on(right_first(50, 100), right_first(50, 100), right_first(90, 100))
+        assert verdict.recommended_arm == "prompt_1"
+
+    def test_a_better_form_of_the_specialist_is_shipped(self) -> None:
+        rows = right_first(80, 100), right_first(50, 100)
+        better = verdict_on(*rows, constrained=right_first(95, 100))
+        assert (better.outcome, better.recommendation) == (Outcome.BETTER, Recommendation.SHIP)
+        assert better.recommended_arm == "constrained_specialist"
+        equal = verdict_on(*rows, constrained=right_first(81, 100))
+        assert equal.recommended_arm == "specialist"
+
+    def test_a_form_of_the_specialist_may_beat_what_the_specialist_does_not(self) -> None:
+        verdict = verdict_on(right_first(80, 100), right_first(78, 100), constrained=right_first(95, 100))
+        assert verdict.outcome is Outcome.NOT_SHOWN
+        assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.SHIP, "constrained_specialist")
+
+    def test_faults_of_the_data_leave_it_open(self) -> None:
+        fault = "12 test rows are copies of training rows."
+        verdict = verdict_on(right_first(90, 100), right_first(60, 100), data_errors=[fault])
+        assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.CANNOT_TELL, None)
+        assert verdict.reasons[-1] == fault
+
+    def test_too_few_rows_leave_it_open(self) -> None:
+        verdict = verdict_on(right_first(29, 29), right_first(0, 29))
+        assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.CANNOT_TELL, None)
+        assert verdict.reasons[-1] == "29 test rows are too few to choose an arm by."
 
 
-def draw_f1(rng: np.random.Generator, num_rows: int) -> RowScores:
-    wanted, said = rng.integers(1, 6, num_rows), rng.integers(1, 6, num_rows)
-    return RowScores(2.0 * rng.binomial(np.minimum(wanted, said), 0.6), (wanted + said).astype(float))
+class TestAdvice:
+    def test_says_what_was_measured_of_each_way(self) -> None:
+        arms = [
+            facts("Zero-shot prompt", 0, 0.31),
+            facts("Few-shot prompt", 2, 0.44),
+            facts("Retrieved examples", 3, 0.62, Way.RETRIEVAL),
+            facts("Specialist", 6, 0.8, Way.FINE_TUNING),
+        ]
+        assert advise(arms, recommended="specialist", metric="accuracy", num_rows=1300) == (
+            "Prompt, retrieval or fine-tuning? Measured on the same 1,300 test rows, in accuracy: Prompting (the "
+            "few-shot prompt) scores 44.0; it reads 300 prompt tokens and takes 0.15 s (median). Retrieval (the "
+            "retrieved examples) scores 62.0, +18.0 points against prompting; it reads 400 prompt tokens and takes "
+            "0.20 s (median). Fine-tuning (the specialist) scores 80.0, +18.0 points against retrieval; it reads 700 "
+            "prompt tokens and takes 0.35 s (median). The way to take is fine-tuning: the specialist."
+        )
+
+    def test_what_was_not_measured_has_no_number(self) -> None:
+        arm = ArmFacts(
+            name="embedding",
+            title="Embeddings",
+            way=Way.CLASSIFIER,
+            cost_rank=1,
+            score=0.9,
+            prompt_tokens=None,
+            latency_s=0.004,
+        )
+        text = advise([arm], recommended=None, metric="accuracy", num_rows=50)
+        assert "A small classifier (the embeddings) scores 90.0; it takes 4 ms (median)." in text
+        assert text.endswith("Prompting and retrieval and fine-tuning: not measured. These rows do not settle it.")
+        unscored = ArmFacts(**{**vars(arm), "score": float("nan")})
+        assert advise([unscored], recommended=None, metric="F1", num_rows=50) == (
+            "None of the ways has a score on the 50 test rows."
+        )
 
 
-@pytest.mark.parametrize("draw", [draw_binary, draw_f1])
-class TestErrorRates:
-    def test_no_difference_is_seldom_called_better(self, draw: Draw) -> None:
-        rng = np.random.default_rng(7)
-        verdicts = [verdict_on(draw(rng, 60), draw(rng, 60), num_resamples=200) for _ in range(200)]
-        num_better = sum(verdict.outcome is Outcome.BETTER for verdict in verdicts)
-        assert num_better <= 0.05 * 200
-        assert wilson_interval(num_better, 200).high <= 0.09
-
-    def test_a_large_difference_is_mostly_called_better(self, draw: Draw) -> None:
-        """Without this, a judge that never says `better` would pass."""
-        rng = np.random.default_rng(8)
-        outcomes = []
-        for _ in range(20):
-            baseline, lift = draw(rng, 60), rng.random(60) < 0.7
-            raised = np.where(lift, baseline.denominators, baseline.numerators)
-            outcomes.append(verdict_on(RowScores(raised, baseline.denominators), baseline, num_resamples=200).outcome)
-        assert outcomes.count(Outcome.BETTER) >= 19
+def test_judging_needs_no_torch() -> None:
+    code = "import sys, burnish.evaluate.verdict; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -210,6 +210,7 @@ class TestOpenings:
         assert counts == [1, 2, 1, 3]
         with open_registry(path) as registry:
             assert registry.count_test_opening("other", "one", "b") == 4
+            assert [registry.count_adapters(test) for test in ("one", "two", "three")] == [2, 1, 0]
 
     @pytest.mark.parametrize("statement", ["DELETE FROM test_opening", "UPDATE test_opening SET test_hash = 'x'"])
     def test_cannot_be_taken_back(self, path: Path, statement: str) -> None:

@@ -227,8 +227,8 @@ def test_an_estimate_without_an_interval_is_drawn_and_shown(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("outcome", "badge", "second", "third"),
     [
-        ("better", "Better", "No: the best prompt falls short.", "It helped, by more than noise."),
-        ("worse", "Worse", "Yes: use the prompt.", "It did harm, by more than noise."),
+        ("better", "Better", "No: the best of them falls short.", "It helped, by more than noise."),
+        ("worse", "Worse", "Yes: one of them is better.", "It did harm, by more than noise."),
         ("not_shown", "Not shown", "Perhaps: no difference was shown.", "Cannot tell it from noise."),
     ],
 )

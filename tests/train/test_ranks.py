@@ -160,6 +160,7 @@ def test_torchrun_does_the_whole_job(tmp_path: Path, is_sharded: bool) -> None:
         f'task = "classification"\ndata.train = "{data}"\nmodel.base = "{base}"\n'
         f'output.folder = "{tmp_path / "runs"}"\ntrain.epochs = 1\n'
         "retention.num_prompts = 4\nretention.answer_tokens = 4\nevaluate.num_resamples = 200\n"
+        'evaluate.arms = ["zero_shot", "few_shot"]\n'
     )
     words = ["-m", "burnish", "run", recipe, f"train.shard_base={str(is_sharded).lower()}", "--json"]
     done = torchrun(*words, BURNISH_CACHE=str(tmp_path / "cache"))

@@ -85,6 +85,10 @@ class TextClassifier(Protocol):
     def card(self) -> ClassifierCard:
         """Its labels among other things, in the order of the columns of `probabilities`."""
 
+    @property
+    def encoder(self) -> Encoder:
+        """Whose vectors it reads."""
+
     def probabilities(self, texts: Sequence[str]) -> FloatArray:
         """(N, L), each row summing to 1."""
 

@@ -96,9 +96,12 @@ def print_comparison(console: Console, comparison: dict[str, Any]) -> None:
 
 def _print_verdict(console: Console, verdict: dict[str, Any]) -> None:
     word, style = OUTCOMES[verdict["outcome"]]
-    console.print(Text.assemble("Verdict: ", (word, style), f"  {verdict['headline']}"), soft_wrap=True)
+    said = fmt.RECOMMENDATIONS.get(verdict.get("recommendation", ""), "")
+    console.print(Text.assemble("Verdict: ", (word, style), f"  {verdict['headline']} {said}"), soft_wrap=True)
     for reason in verdict["reasons"]:
         console.print(f"  - {reason}", markup=False, soft_wrap=True)
+    if verdict.get("advice"):
+        console.print(verdict["advice"], markup=False, soft_wrap=True)
 
 
 def _print_retention(console: Console, retention: dict[str, Any] | None) -> None:

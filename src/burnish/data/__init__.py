@@ -1,5 +1,6 @@
 """Files -> Examples -> checked -> split -> rendered."""
 
+from burnish.data.answer_schema import infer_schema
 from burnish.data.build import (
     TaskForm,
     build_examples,
@@ -74,6 +75,7 @@ __all__ = [
     "freeze_split",
     "group_by_check",
     "has_thoughts",
+    "infer_schema",
     "labels_of",
     "languages",
     "load_table",

@@ -1,29 +1,48 @@
 """Arms: ways to do the task, each answering the same test rows."""
 
 import random
-import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from burnish.conversation import Conversation, Message, Role, to_dicts
-from burnish.data import Example
-from burnish.evaluate.metrics import row_value, score_row
-from burnish.files import read_json, read_jsonl, write_json, write_jsonl
+from burnish.conversation import Conversation, Role, to_dicts
+from burnish.data import Example, Renderer
+from burnish.evaluate.metrics import AnyMetric, row_value, score_prediction
 from burnish.generate.answer import Answer
-from burnish.recipe import Metric
+from burnish.train.loop import loss_per_token
 
 
 class Arm(StrEnum):
     """The ways that are compared."""
 
     ZERO_SHOT = "zero_shot"
+    EMBEDDING = "embedding"
     FEW_SHOT = "few_shot"
+    RETRIEVED = "retrieved"
+    ENCODER = "encoder"
     SPECIALIST = "specialist"
+    CONSTRAINED = "constrained"
 
 
-ARM_TITLES = {Arm.ZERO_SHOT: "Zero-shot prompt", Arm.FEW_SHOT: "Few-shot prompt", Arm.SPECIALIST: "Specialist"}
+ARM_TITLES = {
+    Arm.ZERO_SHOT: "Zero-shot prompt",
+    Arm.EMBEDDING: "Embedding classifier",
+    Arm.FEW_SHOT: "Few-shot prompt",
+    Arm.RETRIEVED: "Retrieved examples",
+    Arm.ENCODER: "Fine-tuned encoder",
+    Arm.SPECIALIST: "Specialist",
+    Arm.CONSTRAINED: "Specialist, held to a schema",
+}
+CLASSIFIERS = frozenset({Arm.EMBEDDING, Arm.ENCODER})
+"""Write no text."""
+ADAPTED = frozenset({Arm.SPECIALIST, Arm.CONSTRAINED})
+"""Use the adapter of the run."""
+
+
+def is_single_turn(example: Example) -> bool:
+    """Whether the example can be shown in a prompt: one question, with an instruction or without, and its answer."""
+    return 1 <= len(example.prompt) <= 2
 
 
 def choose_shots(train: Sequence[Example], num_shots: int, seed: int) -> list[Example]:
@@ -31,7 +50,7 @@ def choose_shots(train: Sequence[Example], num_shots: int, seed: int) -> list[Ex
 
     A draw of four times as many single-turn rows is thinned to rows with new answers, then to the shorter ones.
     """
-    single = [example for example in train if len(example.prompt) <= 2]
+    single = [example for example in train if is_single_turn(example)]
     pool = random.Random(seed).sample(single, min(len(single), 4 * num_shots))
     pool.sort(key=lambda example: len(example.prompt[-1].content) + len(example.target))
     seen: set[str] = set()
@@ -40,49 +59,64 @@ def choose_shots(train: Sequence[Example], num_shots: int, seed: int) -> list[Ex
     return (fresh + rest)[:num_shots]
 
 
-def arm_prompt(arm: Arm, prompt: Conversation, shots: Sequence[Example]) -> Conversation:
-    """The conversation that the arm's model answers."""
-    if arm is not Arm.FEW_SHOT:
-        return prompt
-    head = prompt[:1] if prompt[0].role is Role.SYSTEM else ()
-    demonstrations: list[Message] = []
-    for shot in shots:
-        demonstrations += [m for m in shot.messages if m.role is not Role.SYSTEM]
-    return (*head, *demonstrations, *prompt[len(head) :])
+def candidate_shots(train: Sequence[Example], num_shots: int, seed: int, *, num_candidates: int) -> list[list[Example]]:
+    """Different draws of `choose_shots`, the one of `seed` first; fewer where the rows do not give so many."""
+    draws: list[list[Example]] = []
+    for draw in range(num_candidates):
+        shots = choose_shots(train, num_shots, seed + draw)
+        if shots not in draws:
+            draws.append(shots)
+    return draws
+
+
+def best_shots(
+    candidates: Sequence[list[Example]], score: Callable[[Sequence[Example]], float]
+) -> tuple[list[Example], list[float]]:
+    """The candidate with the least `score` (a loss on validation), the first of equals, and all scores in order."""
+    scores = [score(shots) for shots in candidates]
+    return candidates[scores.index(min(scores))], scores
+
+
+def shots_loss(
+    model: Any,
+    renderer: Renderer,
+    shots: Sequence[Example],
+    rows: Sequence[Example],
+    *,
+    micro_batch_tokens: int,
+) -> float:
+    """Negative log-likelihood of the rows' own answers behind the shots, nats per token; one pass, nothing decoded."""
+    shown = [replace(row, messages=with_shots(row.messages, shots)) for row in rows]
+    rendered = [part for row in shown for part in renderer.render(row, supervise_all=False)]
+    return loss_per_token(model, rendered, micro_batch_tokens=micro_batch_tokens)
+
+
+def with_shots(messages: Conversation, shots: Sequence[Example]) -> Conversation:
+    """The conversation with the shots, as earlier turns, between its system message and its first question."""
+    head = messages[:1] if messages[0].role is Role.SYSTEM else ()
+    demonstrations = [m for shot in shots for m in shot.messages if m.role is not Role.SYSTEM]
+    return (*head, *demonstrations, *messages[len(head) :])
 
 
 def judge_answers(
-    answers: Sequence[Answer], prompts: Sequence[Conversation], examples: Sequence[Example], metric: Metric
+    answers: Sequence[Answer], prompts: Sequence[Conversation], examples: Sequence[Example], metric: AnyMetric
 ) -> list[dict[str, Any]]:
-    """The rows of predictions/ARM.jsonl: each answer beside its target, with its score."""
+    """The rows of predictions/ARM.jsonl: each answer beside its target, with its score.
+
+    `confidence` is there where the arm has one: the model's probability of the label that it chose.
+    """
     rows = []
     for answer, prompt, example in zip(answers, prompts, examples, strict=True):
-        numerator, denominator = score_row(metric, answer.text, example.target)
-        rows.append(
-            {
-                "id": example.id,
-                "prompt": to_dicts(prompt),
-                "prediction": answer.text,
-                "target": example.target,
-                "score": row_value(numerator, denominator),
-                "numerator": numerator,
-                "denominator": denominator,
-                "has_ended": answer.has_ended,
-                "latency_s": round(answer.latency_s, 4),
-                "prompt_tokens": answer.prompt_tokens,
-            }
-        )
+        row: dict[str, Any] = {"id": example.id, "prompt": to_dicts(prompt)}
+        row |= {"prediction": answer.text, "target": example.target}
+        numerator, denominator = score_prediction(metric, row)
+        row |= {
+            "score": row_value(numerator, denominator),
+            "numerator": numerator,
+            "denominator": denominator,
+            "has_ended": answer.has_ended,
+            "latency_s": round(answer.latency_s, 4),
+            "prompt_tokens": answer.prompt_tokens,
+        }
+        rows.append(row if answer.confidence is None else row | {"confidence": answer.confidence})
     return rows
-
-
-def cached_arm(path: Path, key: dict[str, Any], predict: Callable[[], list[dict[str, Any]]]) -> tuple[list[Any], float]:
-    """The arm's rows and the seconds that they took; predicted only if the file was not made with the same `key`."""
-    card = path.with_suffix(".meta.json")
-    if path.is_file() and card.is_file() and (found := read_json(card))["key"] == key:
-        return read_jsonl(path), float(found["elapsed_s"])
-    start = time.perf_counter()
-    rows = predict()
-    elapsed = time.perf_counter() - start
-    write_jsonl(path, rows)
-    write_json(card, {"key": key, "elapsed_s": round(elapsed, 2)})
-    return rows, elapsed

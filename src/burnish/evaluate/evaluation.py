@@ -1,30 +1,52 @@
 """Scored predictions + retention -> the evaluation: everything that the verdict rests on, as plain values."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from burnish.evaluate.advice import ArmFacts, Way
+from burnish.evaluate.analysis import Evidence, analyse_arm, analyse_arms
 from burnish.evaluate.arms import ARM_TITLES, Arm
-from burnish.evaluate.metrics import METRICS, breakdown, collect_scores, details
+from burnish.evaluate.metrics import AnyMetric, breakdown, collect_scores, describe_metric, details
 from burnish.evaluate.retention import RetentionResult
 from burnish.evaluate.statistics import (
+    ConfidenceInterval,
+    IntArray,
     RowScores,
+    adjust,
     compare_paired,
-    holm,
+    design_effect,
     minimum_detectable_difference,
     minimum_detectable_gain,
+    noninferiority_p_value,
+    number_groups,
+    openings_factor,
     paired_sd,
     rows_needed,
+    rows_needed_for_gain,
     score_interval,
 )
-from burnish.evaluate.verdict import Opponent, judge
-from burnish.recipe import Metric
+from burnish.evaluate.verdict import Contest, Forgetting, Rival, Standard, judge
 
 # The share of rows whose correctness a change of method flips, where nothing has been measured yet.
 ASSUMED_DISCORDANCE = 0.3
+
+
+# The arms from the cheapest to set up and keep to the costliest, and the way that each stands for.
+COST_ORDER = {
+    "zero_shot": Way.PROMPT,
+    "embedding": Way.CLASSIFIER,
+    "few_shot": Way.PROMPT,
+    "retrieved": Way.RETRIEVAL,
+    "encoder": Way.CLASSIFIER,
+    "previous": Way.FINE_TUNING,
+    "specialist": Way.FINE_TUNING,
+    "constrained": Way.FINE_TUNING,
+}
 
 
 @dataclass(frozen=True)
@@ -43,65 +65,122 @@ class Precision:
     num_resamples: int
 
 
-def expected_sensitivity(metric: Metric, baselines: Mapping[Arm, ArmRun]) -> tuple[float | None, str]:
+def expected_sensitivity(
+    metric: AnyMetric,
+    baselines: Mapping[Arm, ArmRun],
+    *,
+    confidence: float = 0.95,
+    groups: Sequence[str | None] | None = None,
+    num_openings: int = 1,
+) -> tuple[float | None, str]:
     """The smallest true gain that the test rows will show with 80 % probability, before anything is trained.
 
-    For right/wrong rows the share of rows that flip is assumed; for graded rows the spread of the row differences
-    is taken from the baselines: between two of them, or of one around its mean.
+    That is, where every baseline is as good as the best: each of k must be beaten, with a power of 1 - 0.2 / k, at the
+    level of this opening of the test. For right/wrong rows the share of rows that flip is assumed; for graded rows the
+    spread of the row differences is taken from the baselines: between two of them, or of one around its mean.
     """
     scores = [collect_scores(run.rows) for run in baselines.values()]
     if not scores:
         return None, "no baseline"
+    numbers = _number_groups(groups, len(scores[0]))
+    level = {"alpha": (1 - confidence) / openings_factor(num_openings), "power": 1 - 0.2 / len(scores)}
     if scores[0].is_binary:
-        value = minimum_detectable_gain(len(scores[0]), discordance=ASSUMED_DISCORDANCE)
+        num_independent = int(len(scores[0]) / max(1.0, *(design_effect(s, numbers) for s in scores)))
+        value = minimum_detectable_gain(num_independent, discordance=ASSUMED_DISCORDANCE, **level)
         return value, f"if {ASSUMED_DISCORDANCE:.0%} of the rows change between right and wrong"
-    spreads = [paired_sd(a, b) for a, b in itertools.combinations(scores, 2)]
+    spreads = [paired_sd(a, b, numbers) for a, b in itertools.combinations(scores, 2)]
     if not spreads:
         flat = RowScores(np.full(len(scores[0]), scores[0].value), np.ones(len(scores[0])))
-        spreads = [paired_sd(scores[0], flat)]
+        spreads = [paired_sd(scores[0], flat, numbers)]
     if not np.isfinite(max(spreads)):
         return None, "the baselines have no score"
-    return minimum_detectable_difference(
-        max(spreads), len(scores[0])
-    ), "if rows differ as much as between the baselines"
+    value = minimum_detectable_difference(max(spreads), len(scores[0]), **level)
+    return value, "if rows differ as much as between the baselines"
 
 
 def evaluate(
     arms: Mapping[Arm, ArmRun],
     *,
-    metric: Metric,
+    metric: AnyMetric,
     precision: Precision,
     retention: RetentionResult | None,
     budget: float | None,
     sensitivity: tuple[float | None, str],
+    groups: Sequence[str | None] | None = None,
+    num_openings: int = 1,
+    data_errors: Sequence[str] = (),
+    evidence: Evidence | None = None,
 ) -> dict[str, Any]:
-    """The parts of evaluation.json that come from measurements."""
+    """The parts of evaluation.json that come from measurements.
+
+    `groups` has one name a test row, None for a row of its own; rows of a group are not taken to be independent.
+    `num_openings` counts how often these test rows were used to judge an adapter, this time included. `data_errors`
+    are sentences about faults of the data that leave the verdict open.
+    """
     scores = {arm: collect_scores(run.rows) for arm, run in arms.items()}
     num_rows = len(next(iter(scores.values())))
-    comparisons, opponents = _compare_all(scores, precision)
+    test = _Test(scores, _number_groups(groups, num_rows), precision, num_openings, evidence)
+    described = {arm: _describe(arm, run, metric, test) for arm, run in arms.items()}
+    facts = {arm: _facts(arm, described[arm]) for arm in arms}
+    contest = _contest(Arm.SPECIALIST, [arm for arm in arms if arm is not Arm.SPECIALIST], facts, test)
+    leader = _leader(facts, test)
+    text = retention.general_text_nll_change if retention else None
     verdict = judge(
-        opponents,
-        specialist_score=scores[Arm.SPECIALIST].value,
-        metric=METRICS[metric].label,
+        contest,
+        leader=leader,
+        metric=describe_metric(metric).label,
         num_rows=num_rows,
-        alpha=1 - precision.confidence,
+        forgetting=Forgetting(upper=text.high if text else None, budget=budget),
+        data_errors=data_errors,
+        standard=test.standard,
     )
     return {
-        "metric": {**asdict(METRICS[metric]), "is_share": True},
+        "metric": {**asdict(describe_metric(metric)), "is_share": True},
         "num_test_rows": num_rows,
+        "num_test_groups": None if test.groups is None else len(set(test.groups.tolist())),
+        "num_test_openings": num_openings,
         "minimum_detectable_difference": sensitivity[0],
         "minimum_detectable_difference_if": sensitivity[1],
-        "arms": [_arm(arm, run, scores[arm], metric, precision) for arm, run in arms.items()],
-        "comparisons": comparisons,
+        "noninferiority_margin": test.standard.margin,
+        "arms": list(described.values()),
+        "comparisons": _rows(contest),
+        "leader_comparisons": _rows(leader) if leader else [],
         "retention": _retention(retention, budget) if retention else None,
         "verdict": asdict(verdict),
+        **(_analyse(arms, evidence, precision) if evidence else {}),
     }
 
 
-def _arm(arm: Arm, run: ArmRun, scores: RowScores, metric: Metric, precision: Precision) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Test:
+    """The test rows as scored, and how they are judged."""
+
+    scores: Mapping[Arm, RowScores]
+    groups: IntArray | None
+    precision: Precision
+    num_openings: int
+    evidence: Evidence | None
+
+    @property
+    def standard(self) -> Standard:
+        return Standard(alpha=1 - self.precision.confidence)
+
+
+def _number_groups(groups: Sequence[str | None] | None, num_rows: int) -> IntArray | None:
+    if groups is not None and len(groups) != num_rows:
+        raise ValueError(f"{len(groups)} groups for {num_rows} test rows. Give one a row.")
+    return None if groups is None else number_groups(groups)
+
+
+def _describe(arm: Arm, run: ArmRun, metric: AnyMetric, test: _Test) -> dict[str, Any]:
     tokens = [row["prompt_tokens"] for row in run.rows]
     latencies = [row["latency_s"] for row in run.rows]
-    interval = score_interval(scores, confidence=precision.confidence, num_resamples=precision.num_resamples)
+    interval = score_interval(
+        test.scores[arm],
+        confidence=test.precision.confidence,
+        num_resamples=test.precision.num_resamples,
+        groups=test.groups,
+    )
     return {
         "name": arm.value,
         "title": ARM_TITLES[arm],
@@ -112,39 +191,99 @@ def _arm(arm: Arm, run: ArmRun, scores: RowScores, metric: Metric, precision: Pr
         "elapsed_s": round(run.elapsed_s, 2),
         "details": details(metric, run.rows),
         "breakdown": breakdown(metric, run.rows),
+        **(_analyse_arm(arm, run, test.evidence, test.precision) if test.evidence else {}),
     }
 
 
-def _compare_all(
-    scores: Mapping[Arm, RowScores], precision: Precision
-) -> tuple[list[dict[str, Any]], Sequence[Opponent]]:
-    specialist = scores[Arm.SPECIALIST]
-    baselines = [arm for arm in scores if arm is not Arm.SPECIALIST]
+def _analyse_arm(arm: Arm, run: ArmRun, evidence: Evidence, precision: Precision) -> dict[str, Any]:
+    return analyse_arm(
+        arm.value, run.rows, evidence, confidence=precision.confidence, num_resamples=precision.num_resamples
+    )
+
+
+def _analyse(arms: Mapping[Arm, ArmRun], evidence: Evidence, precision: Precision) -> dict[str, Any]:
+    base = Arm.ZERO_SHOT.value if Arm.ZERO_SHOT in arms else None
+    rows = {arm.value: run.rows for arm, run in arms.items()}
+    return analyse_arms(rows, evidence, candidate=Arm.SPECIALIST.value, base=base, confidence=precision.confidence)
+
+
+def _facts(arm: Arm, described: Mapping[str, Any]) -> ArmFacts:
+    score = described["score"]["value"]
+    return ArmFacts(
+        name=arm.value,
+        title=ARM_TITLES[arm],
+        way=COST_ORDER[arm.value],
+        cost_rank=list(COST_ORDER).index(arm.value),
+        score=math.nan if score is None else score,
+        prompt_tokens=described["prompt_tokens"]["mean"],
+        latency_s=described["latency_s"]["p50"],
+    )
+
+
+def _contest(
+    arm: Arm, others: Sequence[Arm], facts: Mapping[Arm, ArmFacts], test: _Test, num_chosen: int = 1
+) -> Contest:
+    """The arm against the others; `num_chosen` corrects for an arm that was chosen by these very scores."""
+    mine = test.scores[arm]
     results = [
-        compare_paired(specialist, scores[arm], confidence=precision.confidence, num_resamples=precision.num_resamples)
-        for arm in baselines
-    ]
-    adjusted = holm([result.p_value for result in results])
-    opponents = [
-        Opponent(
-            title=ARM_TITLES[arm],
-            score=scores[arm].value,
-            comparison=result,
-            adjusted_p=p,
-            rows_needed=rows_needed(result.difference.value, paired_sd(specialist, scores[arm])),
+        compare_paired(
+            mine,
+            test.scores[other],
+            confidence=test.precision.confidence,
+            num_resamples=test.precision.num_resamples,
+            groups=test.groups,
         )
-        for arm, result, p in zip(baselines, results, adjusted, strict=True)
+        for other in others
     ]
-    rows = [
+    margin = test.standard.margin
+    within = [noninferiority_p_value(test.scores[o], mine, margin=margin, groups=test.groups) for o in others]
+    differing, within = (
+        [min(1.0, num_chosen * p) for p in adjust(p_values, num_openings=test.num_openings)]
+        for p_values in ([result.p_value for result in results], within)
+    )
+    return Contest(
+        facts[arm],
+        [
+            Rival(
+                arm=facts[other],
+                comparison=result,
+                adjusted_p=p,
+                p_within_margin=p_within,
+                rows_needed=_rows_needed(result.difference, mine, test.scores[other], test.groups),
+            )
+            for other, result, p, p_within in zip(others, results, differing, within, strict=True)
+        ],
+    )
+
+
+def _leader(facts: Mapping[Arm, ArmFacts], test: _Test) -> Contest | None:
+    """The arm with the best score against all that are cheaper, where it is not the specialist."""
+    scored = [arm for arm in facts if not math.isnan(facts[arm].score)]
+    best = max(scored, key=lambda arm: facts[arm].score, default=Arm.SPECIALIST)
+    if best is Arm.SPECIALIST or facts[best].score == facts[Arm.SPECIALIST].score:
+        return None
+    cheaper = [arm for arm in facts if facts[arm].cost_rank < facts[best].cost_rank]
+    return _contest(best, cheaper, facts, test, num_chosen=len(facts))
+
+
+def _rows_needed(difference: ConfidenceInterval, one: RowScores, two: RowScores, groups: IntArray | None) -> int | None:
+    if groups is None and one.is_binary and two.is_binary:
+        discordance = float(np.mean(one.numerators != two.numerators))
+        return rows_needed_for_gain(difference.value, discordance=discordance) if discordance else None
+    return rows_needed(difference.value, paired_sd(one, two, groups))
+
+
+def _rows(contest: Contest) -> list[dict[str, Any]]:
+    return [
         {
-            "candidate": Arm.SPECIALIST.value,
-            "baseline": arm.value,
-            **result.to_dict(),
-            "p_value_adjusted": p,
+            "candidate": contest.arm.name,
+            "baseline": rival.arm.name,
+            **rival.comparison.to_dict(),
+            "p_value_adjusted": rival.adjusted_p,
+            "p_value_within_margin": rival.p_within_margin,
         }
-        for arm, result, p in zip(baselines, results, adjusted, strict=True)
+        for rival in contest.rivals
     ]
-    return rows, opponents
 
 
 def _retention(result: RetentionResult, budget: float | None) -> dict[str, Any]:

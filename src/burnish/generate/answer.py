@@ -1,13 +1,15 @@
 """Conversations -> answers, the one way for testing and for use: the most likely label, else greedy decoding."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from burnish.conversation import Conversation
 from burnish.data import Renderer
+from burnish.generate.constrained import build_matchers
 from burnish.generate.decode import decode_greedy
-from burnish.generate.labels import choose_labels
+from burnish.generate.labels import LabelChoice, choose_labels
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Answer:
     latency_s: float
     """From the start of its batch."""
     prompt_tokens: int
+    confidence: float | None = None
+    """Of a label: the model's probability of exactly this label, among all texts that it could write; else None."""
 
 
 def answer_prompts(
@@ -31,9 +35,11 @@ def answer_prompts(
     max_new_tokens: int,
     batch_size: int,
     tools: Sequence[Sequence[str]] = (),
+    schema: Mapping[str, Any] | None = None,
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[Answer]:
-    """One answer a prompt, in order: one of `labels` where there are any, else free text.
+    """One answer a prompt, in order: one of `labels` where there are any, else free text,
+    which is JSON by `schema` where that is given and the answer is not cut.
 
     `tools` are what each prompt may call, as JSON texts.
     """
@@ -44,12 +50,22 @@ def answer_prompts(
     if labels:
         label_ids = [renderer.answer_ids(prompts[0], label) for label in labels]
         choices = choose_labels(model, prompt_ids, label_ids, pad_id=min(ends), batch_size=batch_size, on_done=on_done)
-        pairs = zip(choices, lengths, strict=True)
-        return [Answer(labels[choice.label_index], True, choice.latency_s, length) for choice, length in pairs]
+        return [_label_answer(labels, choice, length) for choice, length in zip(choices, lengths, strict=True)]
     generations = decode_greedy(
-        model, prompt_ids, max_new_tokens=max_new_tokens, end_ids=ends, batch_size=batch_size, on_done=on_done
+        model,
+        prompt_ids,
+        max_new_tokens=max_new_tokens,
+        end_ids=ends,
+        batch_size=batch_size,
+        matchers=build_matchers(renderer, schema, prompts) if schema is not None else (),
+        on_done=on_done,
     )
     return [
         Answer(renderer.decode(generation.token_ids).strip(), generation.has_ended, generation.latency_s, length)
         for generation, length in zip(generations, lengths, strict=True)
     ]
+
+
+def _label_answer(labels: Sequence[str], choice: LabelChoice, prompt_tokens: int) -> Answer:
+    probability = min(1.0, math.exp(choice.log_probability))  # rounding may lift the logarithm above 0
+    return Answer(labels[choice.label_index], True, choice.latency_s, prompt_tokens, probability)

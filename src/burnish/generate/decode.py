@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from llguidance import LLMatcher
 
+from burnish.generate.constrained import forbid, take
 from burnish.generate.plain import generate_plainly
 from burnish.generate.prompts import extend, read_prompts
 from burnish.model.attention import can_pack
@@ -32,22 +34,30 @@ def decode_greedy(
     max_new_tokens: int,
     end_ids: frozenset[int],
     batch_size: int,
+    matchers: Sequence[LLMatcher] = (),
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[Generation]:
-    """The most likely next token, again and again, until the end of the turn; one answer a prompt, in order."""
+    """The most likely next token, again and again, until the end of the turn; one answer a prompt, in order.
+
+    With `matchers`, a fresh one for each prompt, the most likely of those that its grammar allows.
+    """
     if not can_pack(model):
-        return _decode_plainly(model, prompts, max_new_tokens, end_ids, batch_size, on_done)
+        return _decode_plainly(model, prompts, max_new_tokens, end_ids, batch_size, matchers, on_done)
     answers: list[Generation | None] = [None] * len(prompts)
     start = time.perf_counter()
     for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=min(end_ids), room=max_new_tokens):
         rows = list(chosen)
         tokens: dict[int, list[int]] = {i: [] for i in chosen}
         for _ in range(max_new_tokens):
+            if matchers:
+                forbid(filled.logits_BV, [matchers[i] for i in rows])
             next_B = filled.logits_BV.argmax(-1)
             is_open = []
             for row, (i, token) in enumerate(zip(rows, next_B.tolist(), strict=True)):
                 if answers[i] is not None:
                     continue
+                if matchers:
+                    take(matchers[i], token)
                 if token not in end_ids:
                     tokens[i].append(token)
                 if token in end_ids or len(tokens[i]) == max_new_tokens:
@@ -72,11 +82,12 @@ def _decode_plainly(
     max_new_tokens: int,
     end_ids: frozenset[int],
     batch_size: int,
+    matchers: Sequence[LLMatcher],
     on_done: Callable[[int], None],
 ) -> list[Generation]:
     answers: dict[int, Generation] = {}
     for chosen, found, elapsed in generate_plainly(
-        model, prompts, max_new_tokens=max_new_tokens, end_ids=end_ids, batch_size=batch_size
+        model, prompts, max_new_tokens=max_new_tokens, end_ids=end_ids, batch_size=batch_size, matchers=matchers
     ):
         for i, tokens in zip(chosen, found, strict=True):
             has_ended = tokens[-1] in end_ids

@@ -10,20 +10,28 @@ from itertools import groupby
 from typing import Any
 
 import torch
+from llguidance import LLMatcher
 from torch import Tensor
 
+from burnish.generate.constrained import forbid, take
 from burnish.model.loss import Batch, token_losses
 
 
 def generate_plainly(
-    model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, end_ids: frozenset[int], batch_size: int
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    end_ids: frozenset[int],
+    batch_size: int,
+    matchers: Sequence[LLMatcher] = (),
 ) -> Iterator[tuple[list[int], list[list[int]], float]]:
     """Through transformers' own `generate`.
 
     Yields the indices of the prompts, the tokens of each answer through its end-of-turn token, if it came to one, and
     the seconds that the batch took.
     """
-    from transformers import GenerationConfig
+    from transformers import GenerationConfig, LogitsProcessorList
 
     config = GenerationConfig(
         max_new_tokens=max_new_tokens,
@@ -35,9 +43,30 @@ def generate_plainly(
     for chosen in _of_equal_length(prompts, batch_size):
         start = time.perf_counter()
         ids = torch.tensor([list(prompts[i]) for i in chosen], device=model.device)
-        answers = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
+        constraint = [_Constraint([matchers[i] for i in chosen], ids.shape[1])] if matchers else []
+        answers = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=config,
+            logits_processor=LogitsProcessorList(constraint),
+        )
         new = answers[:, ids.shape[1] :].tolist()
         yield chosen, [_through_end(answer, end_ids) for answer in new], time.perf_counter() - start
+
+
+class _Constraint:
+    """A logits processor of transformers: each row of a batch follows its own matcher."""
+
+    def __init__(self, matchers: Sequence[LLMatcher], prompt_length: int) -> None:
+        self._matchers, self._prompt_length = matchers, prompt_length
+
+    def __call__(self, ids_BT: Tensor, logits_BV: Tensor) -> Tensor:
+        if ids_BT.shape[1] > self._prompt_length:
+            for matcher, token in zip(self._matchers, ids_BT[:, -1].tolist(), strict=True):
+                if not matcher.is_stopped():  # else the row is padded by transformers
+                    take(matcher, token)
+        forbid(logits_BV, self._matchers)
+        return logits_BV
 
 
 def _of_equal_length(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.conversation import Task
+from burnish.errors import RecipeError
 from burnish.recipe.load import LoadedRecipe, all_keys
 from burnish.recipe.origin import Origin, OriginKind
-from burnish.recipe.schema import AUTO, ChooseBy, Metric, Precision, Recipe
+from burnish.recipe.schema import AUTO, Baseline, ChooseBy, Metric, Precision, Recipe
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ def resolve_rows(loaded: LoadedRecipe, facts: RowFacts) -> LoadedRecipe:
     recipe, n = loaded.recipe, facts.num_rows
     test_rows = min(1000, max(50, round(0.2 * n)))
     validation_rows = min(200, max(20, round(0.1 * n)))
+    _refuse_classifiers(recipe)
     metric, why_metric = _choose_metric(recipe.task, facts)
     return _settle(
         loaded,
@@ -56,6 +58,7 @@ def resolve_rows(loaded: LoadedRecipe, facts: RowFacts) -> LoadedRecipe:
                 "answers hold thoughts" if facts.has_thoughts else "no answer holds a thought",
             ),
             "evaluate.metric": (metric, why_metric),
+            "evaluate.arms": _choose_arms(recipe.task),
         },
     )
 
@@ -140,6 +143,21 @@ def _choose_metric(task: Task, facts: RowFacts) -> tuple[Metric, str]:
     if words <= 8:
         return Metric.EXACT_MATCH, f"half of the answers have at most {words:.0f} words"
     return Metric.CHRF, f"answers are free text: half of them have {words:.0f} words or more"
+
+
+def _choose_arms(task: Task) -> tuple[tuple[Baseline, ...], str]:
+    """The quick ones first: they have their answers before the time for baselines is over."""
+    of_base = (Baseline.ZERO_SHOT, Baseline.FEW_SHOT, Baseline.RETRIEVED)
+    if task is not Task.CLASSIFICATION:
+        return of_base, "prompts, and examples that are looked up"
+    return (Baseline.EMBEDDING, Baseline.ENCODER, *of_base), "classifiers, prompts, and examples that are looked up"
+
+
+def _refuse_classifiers(recipe: Recipe) -> None:
+    found = [arm for arm in recipe.evaluate.arms if arm in (Baseline.EMBEDDING, Baseline.ENCODER)]
+    if found and recipe.task is not Task.CLASSIFICATION and recipe.evaluate.arms != AUTO:
+        name = Baseline(found[0]).value
+        raise RecipeError(f"evaluate.arms: {name} is for classification, not for {recipe.task.value}.")
 
 
 def _settle(loaded: LoadedRecipe, choices: Mapping[str, tuple[Any, str]]) -> LoadedRecipe:

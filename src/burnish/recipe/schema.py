@@ -51,10 +51,13 @@ class Schedule(StrEnum):
 
 
 class Baseline(StrEnum):
-    """A way to do the task without training."""
+    """A way to do the task without training the base model."""
 
     ZERO_SHOT = "zero_shot"
+    EMBEDDING = "embedding"
     FEW_SHOT = "few_shot"
+    RETRIEVED = "retrieved"
+    ENCODER = "encoder"
 
 
 class ChooseBy(StrEnum):
@@ -197,8 +200,11 @@ class RetentionSection(Section):
 class EvaluateSection(Section):
     """The proof."""
 
-    arms: tuple[Baseline, ...] = Field(
-        (Baseline.ZERO_SHOT, Baseline.FEW_SHOT), description="baselines that the specialist must beat"
+    arms: tuple[Baseline, ...] | Auto = Field(
+        AUTO, description="baselines that the specialist must beat; embedding and encoder are for classification"
+    )
+    time_budget: PositiveOrInf = Field(
+        30.0, description="time that the baselines may take together, minutes; one that would take longer is left out"
     )
     metric: Metric | Auto = Field(AUTO, description="the score that decides")
     num_shots: Count | Auto = Field(AUTO, description="examples in the few-shot prompt")

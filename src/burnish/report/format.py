@@ -5,6 +5,7 @@ Every function turns None into "not measured": a number that was not measured is
 
 from datetime import UTC, datetime
 
+RECOMMENDATIONS = {"ship": "Ship it.", "do_not_ship": "Do not ship it.", "cannot_tell": "Cannot tell yet."}
 NOT_MEASURED = "not measured"
 MINUS = "\N{MINUS SIGN}"
 MONTHS = (

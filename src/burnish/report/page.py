@@ -14,7 +14,7 @@ from burnish.report import facts
 from burnish.report.examples import choose_examples, count_kinds
 from burnish.report.format import NOT_MEASURED, format_count
 from burnish.report.plots import plot_arms, plot_lengths, plot_loss, plot_retention
-from burnish.report.questions import answer_questions
+from burnish.report.questions import answer_questions, spell_recommendation
 from burnish.report.record import RunRecord, dig, items, read_record
 from burnish.report.tables import (
     build_arms_table,
@@ -76,6 +76,8 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "outcome": outcome if outcome in BADGES else "none",
         "badge": BADGES.get(outcome, NOT_MEASURED.capitalize()),
         "headline": str(dig(evaluation, "verdict", "headline") or "The verdict was not measured."),
+        "recommendation": spell_recommendation(evaluation),
+        "advice": str(dig(evaluation, "verdict", "advice") or ""),
         "reasons": items(evaluation, "verdict", "reasons"),
         "figures": facts.figures(record),
         "questions": answer_questions(record),

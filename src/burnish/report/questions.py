@@ -6,6 +6,7 @@ from typing import Any
 
 from burnish.report.format import (
     NOT_MEASURED,
+    RECOMMENDATIONS,
     format_count,
     format_difference,
     format_nats,
@@ -15,7 +16,7 @@ from burnish.report.format import (
     format_plural,
     format_score,
 )
-from burnish.report.record import SPECIALIST, Json, RunRecord, dig, items
+from burnish.report.record import CONSTRAINED, SPECIALIST, Json, RunRecord, dig, items
 from burnish.report.tables import has_share_metric, spell_check, spell_interval
 
 BETTER, WORSE, NOT_SHOWN = "better", "worse", "not_shown"
@@ -45,9 +46,19 @@ def answer_questions(record: RunRecord) -> tuple[Question, ...]:
     )
 
 
+def spell_recommendation(evaluation: Json) -> str:
+    """What to do, with the arm to use; empty for a run that recommends nothing."""
+    said = RECOMMENDATIONS.get(dig(evaluation, "verdict", "recommendation"))
+    name = dig(evaluation, "verdict", "recommended_arm")
+    arm = next((arm for arm in items(evaluation, "arms") if arm["name"] == name), None)
+    if said is None:
+        return ""
+    return f"{said} Use: {str(arm.get('title') or name).lower()}." if arm else said
+
+
 def best_prompt(evaluation: Json) -> Json | None:
-    """The highest-scoring arm that is not the specialist."""
-    arms = [arm for arm in items(evaluation, "arms") if arm["name"] != SPECIALIST]
+    """The highest-scoring arm that does without the adapter."""
+    arms = [arm for arm in items(evaluation, "arms") if arm["name"] not in (SPECIALIST, CONSTRAINED)]
     scored = [arm for arm in arms if dig(arm, "score", "value") is not None]
     return max(scored, key=lambda arm: float(arm["score"]["value"]), default=None)
 
@@ -92,24 +103,24 @@ def _is_the_data_fit(record: RunRecord) -> Question:
 
 
 def _would_a_prompt_do(evaluation: Json) -> Question:
-    title, anchor = "Would a better prompt do?", "arms"
+    title, anchor = "Would a cheaper way do?", "arms"
     prompt, specialist = best_prompt(evaluation), specialist_arm(evaluation)
     outcome = dig(evaluation, "verdict", "outcome")
     if prompt is None:
         return Question(title, "none", NOT_MEASURED.capitalize(), (), (), anchor)
     tone, answer = {
-        BETTER: ("good", "No: the best prompt falls short."),
-        WORSE: ("bad", "Yes: use the prompt."),
+        BETTER: ("good", "No: the best of them falls short."),
+        WORSE: ("bad", "Yes: one of them is better."),
         NOT_SHOWN: ("open", "Perhaps: no difference was shown."),
     }.get(outcome, ("none", NOT_MEASURED.capitalize()))
     is_share = has_share_metric(evaluation)
     name = str(prompt.get("title") or prompt["name"])
     tokens = [dig(arm, "prompt_tokens", "mean") for arm in (prompt, specialist)]
     facts = (
-        ("Best prompt", name),
+        ("Best without the adapter", name),
         ("Its score", format_score(prompt["score"]["value"], is_share=is_share)),
         ("Specialist's score", format_score(dig(specialist, "score", "value"), is_share=is_share)),
-        ("Prompt tokens, prompt / specialist", " / ".join(map(format_count, tokens))),
+        ("Prompt tokens, it / specialist", " / ".join(map(format_count, tokens))),
     )
     return Question(title, tone, answer, facts, (), anchor)
 
@@ -128,7 +139,7 @@ def _did_it_help(evaluation: Json) -> Question:
     difference, p_adjusted = dig(comparison, "difference"), dig(comparison, "p_value_adjusted")
     interval = spell_interval(difference, is_share, is_signed=True)
     facts = [
-        ("Against the best prompt", format_difference(dig(difference, "value"), is_share=is_share)),
+        ("Against the best other arm", format_difference(dig(difference, "value"), is_share=is_share)),
         (_interval_name(difference), interval),
         ("Adjusted p-value" if p_adjusted is not None else "p-value", _p_value(comparison)),
         ("Wins / ties / losses", _joined(comparison, ("num_wins", "num_ties", "num_losses"), format_count)),

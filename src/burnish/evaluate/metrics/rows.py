@@ -1,13 +1,16 @@
 """Prediction and target -> the row's score, a numerator and a denominator; the arm's score is the ratio of the sums."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from burnish.evaluate.fields import count_by_field, count_fields, parse_object
+from burnish.evaluate.metrics.classification import label_table
+from burnish.evaluate.metrics.custom import CustomMetric
+from burnish.evaluate.metrics.extraction import field_table
+from burnish.evaluate.metrics.fields import count_fields, parse_object
+from burnish.evaluate.metrics.text import chrf
 from burnish.evaluate.statistics import RowScores
 from burnish.recipe import Metric
 
@@ -37,6 +40,26 @@ METRICS: dict[Metric, MetricInfo] = {
     ),
 }
 
+AnyMetric = Metric | CustomMetric
+
+
+def describe_metric(metric: AnyMetric) -> MetricInfo:
+    """What the scores by `metric` are called and mean."""
+    if isinstance(metric, CustomMetric):
+        return MetricInfo(metric.name, metric.name, f"The mean over answers of the team's own {metric.name}.")
+    return METRICS[metric]
+
+
+def score_prediction(metric: AnyMetric, row: Mapping[str, Any]) -> tuple[float, float]:
+    """(numerator, denominator) of a prediction row: id, prompt, prediction and target.
+
+    Raises:
+        RecipeError: a metric of the team's own fails on it.
+    """
+    if isinstance(metric, CustomMetric):
+        return metric.score(row), 1.0
+    return score_row(metric, row["prediction"], row["target"])
+
 
 def score_row(metric: Metric, prediction: str, target: str) -> tuple[float, float]:
     """(numerator, denominator) of one row."""
@@ -47,9 +70,7 @@ def score_row(metric: Metric, prediction: str, target: str) -> tuple[float, floa
         return float(prediction == target), 1.0
     if metric is Metric.EXACT_MATCH:
         return float(_normal(prediction) == _normal(target)), 1.0
-    from sacrebleu import sentence_chrf
-
-    return float(sentence_chrf(prediction, [target]).score) / 100.0, 1.0
+    return chrf(prediction, target), 1.0
 
 
 def row_value(numerator: float, denominator: float) -> float:
@@ -62,7 +83,7 @@ def collect_scores(rows: Sequence[dict[str, Any]]) -> RowScores:
     return RowScores(np.array([row["numerator"] for row in rows]), np.array([row["denominator"] for row in rows]))
 
 
-def details(metric: Metric, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+def details(metric: AnyMetric, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Further shares that help to read the score."""
     n = len(rows)
     shares = {"ended_share": sum(row["has_ended"] for row in rows) / n}
@@ -75,39 +96,15 @@ def details(metric: Metric, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     return shares
 
 
-def breakdown(metric: Metric, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def breakdown(metric: AnyMetric, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The score by field (F1) or by label (share of its rows that are right)."""
     if metric is Metric.FIELD_F1:
-        return _by_field(rows)
-    if metric is Metric.ACCURACY:
-        return _by_label(rows)
-    return []
-
-
-def _by_field(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    right: dict[str, int] = defaultdict(int)
-    total: dict[str, int] = defaultdict(int)
-    wanted: dict[str, int] = defaultdict(int)
-    for row in rows:
-        for field, counts in count_by_field(row["prediction"], row["target"]).items():
-            right[field] += 2 * counts.num_right
-            total[field] += counts.num_predicted + counts.num_wanted
-            wanted[field] += bool(counts.num_wanted)
-    fields = dict.fromkeys(key for row in rows for key in parse_object(row["target"]) or {})
-    return [
-        {"name": field, "score": right[field] / total[field] if total[field] else None, "num_rows": wanted[field]}
-        for field in fields
-    ]
-
-
-def _by_label(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    by_label: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        by_label[row["target"]].append(row["numerator"])
-    return [
-        {"name": label, "score": sum(scores) / len(scores), "num_rows": len(scores)}
-        for label, scores in sorted(by_label.items())
-    ]
+        parts, key = field_table(rows), "f1"
+    elif metric is Metric.ACCURACY:
+        parts, key = [label for label in label_table(rows) if label["num_rows"]], "recall"
+    else:
+        parts, key = [], ""
+    return [{"name": part["name"], "score": part[key], "num_rows": part["num_rows"]} for part in parts]
 
 
 def _normal(text: str) -> str:

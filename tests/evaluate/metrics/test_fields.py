@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnish.evaluate.fields import FieldCounts, count_by_field, count_fields, find_object, leaves, parse_object
+from burnish.evaluate.metrics.fields import FieldCounts, count_by_field, count_fields, find_object, leaves, parse_object
 
 scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=4)
 values = st.recursive(

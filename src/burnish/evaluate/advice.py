@@ -1,0 +1,71 @@
+"""Prompt, retrieval or fine-tuning: what each way scored and cost, in words, made of measured numbers only."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Way(StrEnum):
+    """The ways to do a task, by how much there is to set up and keep."""
+
+    PROMPT = "prompting"
+    RETRIEVAL = "retrieval"
+    CLASSIFIER = "a small classifier"
+    FINE_TUNING = "fine-tuning"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmFacts:
+    """What was measured of an arm, and how it ranks by cost (of setting it up and keeping it; 0 is the cheapest)."""
+
+    name: str
+    title: str
+    way: Way
+    cost_rank: int
+    score: float
+    """NaN where it is not defined."""
+    prompt_tokens: float | None
+    """Mean tokens that are read for an answer; None where none are or it was not measured."""
+    latency_s: float | None
+    """Median time of an answer; None where not measured."""
+
+    def __str__(self) -> str:
+        return self.title[:1].lower() + self.title[1:]
+
+
+def advise(arms: Sequence[ArmFacts], *, recommended: str | None, metric: str, num_rows: int) -> str:
+    """A paragraph on which way to take; a way of which no arm was measured is said to be not measured."""
+    scored = [arm for arm in arms if not math.isnan(arm.score)]
+    if not scored:
+        return f"None of the ways has a score on the {num_rows:,} test rows."
+    best = [max((a for a in scored if a.way is way), key=lambda a: a.score, default=None) for way in Way]
+    sentences = [f"Prompt, retrieval or fine-tuning? Measured on the same {num_rows:,} test rows, in {metric}:"]
+    simpler: ArmFacts | None = None
+    for way, arm in zip(Way, best, strict=True):
+        if arm is not None:
+            sentences.append(_sentence(way, arm, simpler))
+            simpler = arm if simpler is None or arm.score > simpler.score else simpler
+    if missing := [way.value for way, arm in zip(Way, best, strict=True) if arm is None and way is not Way.CLASSIFIER]:
+        sentences.append(f"{' and '.join(missing).capitalize()}: not measured.")
+    chosen = next((arm for arm in scored if arm.name == recommended), None)
+    sentences.append(f"The way to take is {chosen.way}: the {chosen}." if chosen else "These rows do not settle it.")
+    return " ".join(sentences)
+
+
+def spell_cost(arm: ArmFacts) -> str:
+    """What an answer costs: "it reads 118 prompt tokens and takes 0.31 s (median)"."""
+    tokens = f"reads {arm.prompt_tokens:,.0f} prompt tokens" if arm.prompt_tokens else None
+    latency = f"takes {_spell_seconds(arm.latency_s)} (median)" if arm.latency_s is not None else None
+    parts = [part for part in (tokens, latency) if part]
+    return "it " + " and ".join(parts) if parts else "what an answer costs was not measured"
+
+
+def _sentence(way: Way, arm: ArmFacts, simpler: ArmFacts | None) -> str:
+    gain = f", {100 * (arm.score - simpler.score):+.1f} points against {simpler.way}" if simpler else ""
+    name = way.value[:1].upper() + way.value[1:]
+    return f"{name} (the {arm}) scores {100 * arm.score:.1f}{gain}; {spell_cost(arm)}."
+
+
+def _spell_seconds(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms" if seconds < 0.1 else f"{seconds:.2f} s"

@@ -1,0 +1,75 @@
+"""What helps to read a run's scores, besides the answers to the test rows: likelihoods, confidence, more data."""
+
+from typing import Any
+
+import numpy as np
+
+from burnish.answering import answer_validation
+from burnish.conversation import Task
+from burnish.data import can_judge_labels
+from burnish.evaluate.analysis import Evidence
+from burnish.evaluate.arms import Arm
+from burnish.evaluate.more_data import find_weak_spots, forecast_gain, measure_curve, score_embeddings
+from burnish.examination import read_schema
+from burnish.model.adapter import adapter_off
+from burnish.preparation import Prepared
+from burnish.run_dir import RunDir
+from burnish.screen import Screen
+from burnish.solution import encoder_if_there
+from burnish.train.loop import example_losses
+
+SHARES_OF_MORE = (0.25, 1.0, 3.0)
+"""Of the rows that there are, how many more are forecast."""
+
+
+def gather_evidence(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> Evidence:
+    """How sure the specialist is on validation rows, and how likely base and specialist find the reference answers."""
+    task, split = prepared.recipe.task, prepared.split
+    validation = {}
+    if task is Task.CLASSIFICATION:
+        screen.say("Answering the validation rows, for the thresholds of confidence ...")
+        validation = {Arm.SPECIALIST.value: answer_validation(model, prepared, run_dir)}
+    specialist_nats, base_nats = list[float](), list[float]()
+    rows, limit = prepared.rendered["test"], int(prepared.recipe.train.micro_batch_tokens)
+    if task in (Task.CHAT, Task.COMPLETION) and len(rows) == len(split.test):
+        screen.say("Measuring how likely base and specialist find the reference answers ...")
+        specialist_nats = example_losses(model, rows, micro_batch_tokens=limit).tolist()
+        with adapter_off(model):
+            base_nats = example_losses(model, rows, micro_batch_tokens=limit).tolist()
+    return Evidence(
+        task=task,
+        examples=split.test,
+        fields=prepared.form.fields,
+        schema=read_schema(prepared.recipe),
+        validation=validation,
+        train_targets=[example.target for example in split.train],
+        specialist_nats=specialist_nats,
+        base_nats=base_nats,
+    )
+
+
+def forecast_more_data(prepared: Prepared, screen: Screen) -> dict[str, Any] | None:
+    """What more rows of the same kind would bring a classifier on embeddings, which stands in for all arms.
+
+    None where there are no labels, too few rows to tell, or no encoder.
+    """
+    rows = [*prepared.split.train, *prepared.split.validation]
+    if prepared.recipe.task is not Task.CLASSIFICATION or not can_judge_labels(rows):
+        return None
+    if (encoder := encoder_if_there(screen.say)) is None:
+        return None
+    labels = [row.target for row in rows]
+    _, labels_N = np.unique(labels, return_inverse=True)
+    groups = [row.group or row.duplicate_key for row in rows]
+    scorer = score_embeddings(encoder.embed([row.asked for row in rows]), labels_N)
+    curve = measure_curve(scorer, labels, groups=groups, seed=prepared.recipe.train.seed)
+    forecasts = [
+        forecast_gain(curve, num_rows=len(rows), num_more=round(share * len(rows))) for share in SHARES_OF_MORE
+    ]
+    spots = find_weak_spots(labels, curve.points[-1].scores) if curve.points else []
+    return {
+        "stands_for": "logistic regression on embeddings",
+        "curve": curve.to_dict(),
+        "forecasts": [forecast.to_dict() for forecast in forecasts],
+        "weak_spots": [spot.to_dict() for spot in spots],
+    }

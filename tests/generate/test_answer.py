@@ -1,0 +1,30 @@
+"""An answer's confidence is the model's own probability of the label, and free text has none."""
+
+import math
+
+import pytest
+import torch
+
+from burnish.conversation import Role, build_conversation
+from burnish.data import Renderer
+from burnish.generate.answer import answer_prompts
+from tests.tiny import build_exact_model, build_tokenizer
+
+LABELS = ("red", "green", "blue")
+
+
+@torch.no_grad()
+def test_confidence_is_the_probability_of_exactly_that_label() -> None:
+    model, renderer = build_exact_model(), Renderer(build_tokenizer(), frozenset({256}))
+    prompts = [build_conversation("Which colour?", (Role.USER, text)) for text in ("a", "bc", "def")]
+    options = {"max_new_tokens": 3, "batch_size": 2}
+    for prompt, answer in zip(prompts, answer_prompts(model, renderer, prompts, labels=LABELS, **options), strict=True):
+        head = list(renderer.prompt_ids(prompt))
+        likelihoods = {}
+        for label in LABELS:
+            tail = list(renderer.answer_ids(prompt, label))
+            logp = model(input_ids=torch.tensor([head + tail])).logits[0].log_softmax(-1)
+            likelihoods[label] = math.exp(sum(logp[len(head) - 1 + i, token].item() for i, token in enumerate(tail)))
+        assert answer.text == max(LABELS, key=lambda label: likelihoods[label])
+        assert answer.confidence == pytest.approx(likelihoods[answer.text], rel=1e-4)
+    assert [a.confidence for a in answer_prompts(model, renderer, prompts, labels=(), **options)] == [None] * 3
