@@ -99,14 +99,16 @@ def nested_subsets(
 def score_embeddings(embeddings_ND: npt.NDArray[np.float32], labels_N: IntArray) -> ScoreRows:
     """The cheap stand-in for a classifier: logistic regression on embeddings, scored by accuracy."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     def score_rows(train: IntArray, held: IntArray) -> RowScores:
         is_single = len(np.unique(labels_N[train])) < 2
         predicted = labels_N[train[:1]]
         if not is_single:
             model = LogisticRegression(C=INVERSE_PENALTY, max_iter=MAX_ITERATIONS)
-            with warnings.catch_warnings():  # the last iterations move no answer
-                warnings.simplefilter("ignore")
+            # One thread: on two busy cores the threads of these small products wait for each other, ten times as long.
+            with warnings.catch_warnings(), threadpool_limits(1):
+                warnings.simplefilter("ignore")  # the last iterations move no answer
                 predicted = model.fit(embeddings_ND[train], labels_N[train]).predict(embeddings_ND[held])
         return RowScores((predicted == labels_N[held]).astype(np.float64), np.ones(len(held)))
 
