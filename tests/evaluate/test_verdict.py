@@ -249,7 +249,7 @@ class TestAdvice:
         )
         text = advise([arm], recommended=None, metric="accuracy", num_rows=50)
         assert "A small classifier (the embeddings) scores 90.0; it takes 4 ms (median)." in text
-        assert text.endswith("Prompting and retrieval and fine-tuning: not measured. These rows do not settle it.")
+        assert text.endswith("Prompting and retrieval and fine-tuning: not measured. Which way to take stays open.")
         unscored = ArmFacts(**{**vars(arm), "score": float("nan")})
         assert advise([unscored], recommended=None, metric="F1", num_rows=50) == (
             "None of the ways has a score on the 50 test rows."

@@ -49,7 +49,7 @@ def advise(arms: Sequence[ArmFacts], *, recommended: str | None, metric: str, nu
     if missing := [way.value for way, arm in zip(Way, best, strict=True) if arm is None and way is not Way.CLASSIFIER]:
         sentences.append(f"{' and '.join(missing).capitalize()}: not measured.")
     chosen = next((arm for arm in scored if arm.name == recommended), None)
-    sentences.append(f"The way to take is {chosen.way}: the {chosen}." if chosen else "These rows do not settle it.")
+    sentences.append(f"The way to take is {chosen.way}: the {chosen}." if chosen else "Which way to take stays open.")
     return " ".join(sentences)
 
 
