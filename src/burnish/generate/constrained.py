@@ -32,7 +32,8 @@ def build_matchers(renderer: Renderer, schema: Mapping[str, Any], prompts: Seque
         BaseModelError: the tokenizer does not tell what its tokens spell.
         DataError: the schema says something that cannot be followed token by token.
     """
-    tokenizer = _spelling(renderer.tokenizer, tuple(sorted(renderer.end_of_turn_ids)))
+    whole: Any = renderer.tokenizer
+    tokenizer = _spelling(whole, tuple(sorted(renderer.end_of_turn_ids)))
     json_rule = "%json " + json.dumps({"x-guidance": COMPACT, **schema}, ensure_ascii=False)
     matcher = LLMatcher(tokenizer, f"start: {_around_answer(renderer, tokenizer, prompts[0], json_rule)}", log_level=0)
     if matcher.is_error():
