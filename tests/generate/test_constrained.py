@@ -108,7 +108,7 @@ def tried_greedily(model: Any, renderer: Renderer, prompt: Conversation) -> tupl
 def test_models_that_cannot_pack_are_held_to_it_too(renderer: Renderer, kind: str) -> None:
     """Prompts of one length, so that an answer is padded behind its end until the others have ended."""
     model = build_model_without_interface(kind)
-    asked = [build_conversation("extract", (Role.USER, text)) for text in ("abc", "ged", "hh ")]
+    asked = [build_conversation("extract", (Role.USER, text)) for text in ("abc", "ged", "hh ", "cba", "yes")]
     got = answers(model, renderer, asked, SCHEMA)
     assert [(a.text, a.has_ended) for a in got] == [tried_greedily(model, renderer, prompt) for prompt in asked]
     assert all(a.has_ended for a in got)
