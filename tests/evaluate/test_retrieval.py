@@ -68,12 +68,12 @@ def test_scripts_without_spaces_are_searched(texts: list[str], question: str) ->
 
 
 def test_rankings_are_fused_by_reciprocal_rank() -> None:
-    """By words: 1, then the rest, which share the last rank; by meaning: 2, 1, 0."""
-    rows = questions(("alpha", "x"), ("beta gamma", "x"), ("delta", "x"))
-    vectors = {"alpha": [0.0, 1.0], "beta gamma": [0.6, 0.8], "delta": [0.8, 0.6], "gamma": [1.0, 0.0]}
-    (order,) = retriever(rows, vectors).ranked([ask("gamma")], 3)
-    worth = [1 / 63 + 1 / 63, 1 / 61 + 1 / 62, 1 / 63 + 1 / 61]
-    assert order == sorted(range(3), key=lambda i: -worth[i]) == [1, 2, 0]
+    """By words: 1, then the rest, which share the last rank; by meaning: 3, 2, 1, 0."""
+    rows = questions(("alpha", "x"), ("beta gamma", "x"), ("delta", "x"), ("epsilon", "x"))
+    vectors = {"alpha": [0, 1], "beta gamma": [0.6, 0.8], "delta": [0.8, 0.6], "epsilon": [1, 0], "gamma": [1, 0]}
+    (order,) = retriever(rows, vectors).ranked([ask("gamma")], 4)
+    worth = [1 / 64 + 1 / 64, 1 / 61 + 1 / 63, 1 / 64 + 1 / 62, 1 / 64 + 1 / 61]
+    assert order == sorted(range(4), key=lambda i: -worth[i]) == [1, 3, 2, 0]
 
 
 def test_equals_stand_in_the_order_of_the_rows() -> None:
