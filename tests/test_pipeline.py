@@ -162,17 +162,22 @@ def wait_for_steps(runs: Path, count: int, process: "subprocess.Popen[str]") -> 
     raise AssertionError(f"the run ended before step {count}: {process.communicate()}")
 
 
+@pytest.fixture(scope="module")
+def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of 80 steps whose recipe asks for a checkpoint after each."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    overrides = ["train.epochs=40", "train.patience=99", "train.checkpoint_minutes=0", "evaluate.arms=['zero_shot']"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BURNISH_CACHE", str(folder / "cache"))
+        return run_task("extraction", base, folder, *overrides)
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_that_is_stopped_goes_on_to_the_same_end(how: signal.Signals, base: Path, tmp_path: Path) -> None:
-    from burnish.recipe import dump_recipe
+def test_a_run_that_is_stopped_goes_on_to_the_same_end(how: signal.Signals, undisturbed: Run, tmp_path: Path) -> None:
     from burnish.run_dir import RunDir
 
-    values = recipe_values("extraction", base, tmp_path)
-    loaded = build_recipe(values, overrides=["train.epochs=40", "train.patience=99", "train.checkpoint_minutes=0"])
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(dump_recipe(loaded.recipe))
-    process = start(recipe)
-    stopped = wait_for_steps(tmp_path / "runs", 20, process)
+    process = start(undisturbed.dir.recipe, f"output.folder={tmp_path}")
+    stopped = wait_for_steps(tmp_path, 20, process)
     process.send_signal(how)
     _, errors = process.communicate(timeout=60)
     if how is not signal.SIGKILL:
@@ -181,13 +186,13 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_end(how: signal.Signals, base
         assert "Traceback" not in errors
     assert not (stopped / "evaluation.json").exists()
     resumed = resume(RunDir(stopped))
-    undisturbed = run(loaded)
     for name in ("adapter/adapter_model.safetensors", "data/split.json"):
         assert sha256_of_file(resumed.dir.path / name) == sha256_of_file(undisturbed.dir.path / name), name
     steps = [[row["loss_per_token"] for row in read_jsonl(r.dir.metrics)] for r in (resumed, undisturbed)]
     assert steps[0] == steps[1]
     assert len(steps[0]) == 80
-    assert resumed.evaluation["arms"][2]["score"] == undisturbed.evaluation["arms"][2]["score"]
+    scores = [[arm["score"] for arm in r.evaluation["arms"]] for r in (resumed, undisturbed)]
+    assert scores[0] == scores[1]
 
 
 def test_a_finished_run_is_only_read_by_resume(base: Path, tmp_path: Path) -> None:

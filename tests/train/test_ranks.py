@@ -149,34 +149,39 @@ def check_resumed(trained: Path) -> None:
         assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-@pytest.mark.parametrize("is_sharded", [False, True])
-def test_torchrun_does_the_whole_job(tmp_path: Path, is_sharded: bool) -> None:
-    base = save_base(tmp_path / "base")
-    data = tmp_path / "data.jsonl"
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe, and beside it what one process makes of it."""
+    folder = tmp_path_factory.mktemp("job")
+    base, data, recipe = save_base(folder / "base"), folder / "data.jsonl", folder / "recipe.toml"
     texts = [f"{word} {n}" for n in range(30) for word in ("red", "green")]
     data.write_text("".join(json.dumps({"text": text, "label": text.split()[0]}) + "\n" for text in texts))
-    recipe = tmp_path / "recipe.toml"
     recipe.write_text(
-        f'task = "classification"\ndata.train = "{data}"\nmodel.base = "{base}"\n'
-        f'output.folder = "{tmp_path / "runs"}"\ntrain.epochs = 1\n'
+        f'task = "classification"\ndata.train = "{data}"\nmodel.base = "{base}"\ntrain.epochs = 1\n'
         "retention.num_prompts = 4\nretention.answer_tokens = 4\nevaluate.num_resamples = 200\n"
         'evaluate.arms = ["zero_shot", "few_shot"]\n'
     )
-    words = ["-m", "burnish", "run", recipe, f"train.shard_base={str(is_sharded).lower()}", "--json"]
-    done = torchrun(*words, BURNISH_CACHE=str(tmp_path / "cache"))
+    subprocess.run(
+        [sys.executable, "-m", "burnish", "run", str(recipe), f"output.folder={folder / 'alone'}"],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "BURNISH_CACHE": str(folder / "cache")},
+    )
+    return folder
+
+
+@pytest.mark.parametrize("is_sharded", [False, True])
+def test_torchrun_does_the_whole_job(alone: Path, tmp_path: Path, is_sharded: bool) -> None:
+    output = [f"output.folder={tmp_path}", f"train.shard_base={str(is_sharded).lower()}"]
+    words = ["-m", "burnish", "run", alone / "recipe.toml", *output, "--json"]
+    done = torchrun(*words, BURNISH_CACHE=str(tmp_path / "other cache"))  # asks the base again
     assert done.returncode == 0, done.stderr[-3000:]
     assert ("divided among 2 ranks" in done.stderr) is is_sharded
-    (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     shown = json.loads(done.stdout)  # one rank talks
-    assert shown["run_id"] == read_json(run / "evaluation.json")["run_id"] == run.name
-    alone = subprocess.run(
-        [sys.executable, "-m", "burnish", "run", str(run / "recipe.toml"), "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "BURNISH_CACHE": str(tmp_path / "other cache")},  # asks the base again
+    (run,), (other,) = (
+        [path.parent for path in place.glob("*/evaluation.json")] for place in (tmp_path, alone / "alone")
     )
-    other = Path(json.loads(alone.stdout)["path"])
+    assert shown["run_id"] == read_json(run / "evaluation.json")["run_id"] == run.name
     ours, theirs = (load_file(path / "adapter" / "adapter_model.safetensors") for path in (run, other))
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
