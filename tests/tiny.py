@@ -178,7 +178,7 @@ def save_base(folder: Path, seed: int = 0, chat_template: str | None = CHATML, *
 def save_encoder(folder: Path, words: Sequence[str], *, seed: int = 0) -> Path:
     """A random BERT of whole words in `folder`, which reads 20 tokens of a text."""
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 20}')
     torch.manual_seed(seed)

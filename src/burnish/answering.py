@@ -1,11 +1,19 @@
 """The arms of a run answer rows: each is built, kept for use, and asked."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from burnish.classify import PROGRESS_UNITS, TextClassifier, fit_embedding_classifier, fit_encoder_classifier
+from burnish.classify import (
+    PROGRESS_UNITS,
+    TENSORS_NAME,
+    TextClassifier,
+    fit_embedding_classifier,
+    fit_encoder_classifier,
+)
 from burnish.conversation import Task
 from burnish.data import Example, infer_schema
 from burnish.errors import BaseModelError
@@ -23,14 +31,21 @@ from burnish.evaluate.evaluation import ArmRun
 from burnish.evaluate.kept import Budget, answer_rows
 from burnish.evaluate.retrieval import Retriever
 from burnish.files import sha256_of_file, sha256_of_json
-from burnish.model.base import context_length
-from burnish.model.encoder import load_encoder
-from burnish.preparation import Prepared
-from burnish.recipe import Metric
+from burnish.model.base import context_length, is_encoder
+from burnish.model.encoder import DEFAULT_ENCODER, load_encoder
+from burnish.preparation import Divided, Prepared
+from burnish.recipe import Metric, Recipe
 from burnish.registry import open_registry
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
-from burnish.solution import ClassifierSolution, PromptSolution, Solution, SolutionCard, encoder_if_there, load_solution
+from burnish.solution import (
+    ClassifierSolution,
+    PromptSolution,
+    Solution,
+    SolutionCard,
+    encoder_if_there,
+    load_classifier_solution,
+)
 
 NUM_DRAWS = 4
 """Sets of shots that are compared."""
@@ -38,6 +53,11 @@ MAX_ROWS_FOR_SHOTS = 24
 """Validation rows that they are compared on."""
 SHARE_OF_FIT = 0.5
 """Of the time that is left to the baselines, what fine-tuning an encoder may take."""
+
+
+def candidate_of(recipe: Recipe) -> Arm:
+    """The arm that the run is about."""
+    return Arm.ENCODER if is_encoder(recipe.model.base) else Arm.SPECIALIST
 
 
 def run_baselines(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> dict[Arm, ArmRun]:
@@ -85,7 +105,7 @@ def build_baseline(
     """
     recipe, split = prepared.recipe, prepared.split
     if arm in CLASSIFIERS:
-        return _build_classifier(arm, prepared, run_dir, screen, budget)
+        return build_classifier(arm, prepared, run_dir, screen, budget_s=SHARE_OF_FIT * budget.left)
     shots: Sequence[Example] = ()
     num_shots = int(recipe.evaluate.num_shots)
     retriever = None
@@ -115,19 +135,18 @@ def build_specialist(model: Any, prepared: Prepared, run_dir: RunDir, *, is_cons
 
 
 def run_arm(
-    solution: Solution, prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget | None = None
+    solution: Solution, prepared: Divided, run_dir: RunDir, screen: Screen, budget: Budget | None = None
 ) -> ArmRun | None:
     """The solution's answers to the test rows, read from predictions/ARM.jsonl as far as they are there.
 
     None if the budget does not reach for all of them.
     """
     test, arm = prepared.split.test, solution.card.arm
-    adapter = run_dir.adapter / "adapter_model.safetensors"
+    judged = _judged_weights(arm, prepared, run_dir)
     key = {
         "solution": _digest(run_dir, arm),
-        "adapter": sha256_of_file(adapter) if arm in ADAPTED else None,
+        "adapter": sha256_of_file(judged) if judged else None,
         "test": sha256_of_json([example.to_dict() for example in test]),
-        "template": prepared.base.template_sha256,
         "metric": str(prepared.recipe.evaluate.metric),
     }
     with ExitStack() as stack:
@@ -135,8 +154,8 @@ def run_arm(
         bar = cache(lambda: stack.enter_context(screen.bar(title, len(test))))
 
         def answer(rows: range) -> list[dict[str, Any]]:
-            if arm in ADAPTED:
-                _count_opening(run_dir)
+            if judged:
+                _count_opening(run_dir, judged)
             advance, some = bar(), test[rows.start : rows.stop]
             return ask(solution, prepared, some, on_done=lambda count: advance(count, ""))
 
@@ -145,7 +164,7 @@ def run_arm(
 
 def ask(
     solution: Solution,
-    prepared: Prepared,
+    prepared: Divided,
     examples: Sequence[Example],
     *,
     on_done: Callable[[int], None] = lambda count: None,
@@ -162,31 +181,42 @@ def ask(
     return judge_answers(answers, shown, examples, Metric(recipe.evaluate.metric))
 
 
-def _build_classifier(arm: Arm, prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget) -> Solution:
-    """Fitted to train and validation, as they make their choices by cross-validation; read where it is there."""
+def build_classifier(
+    arm: Arm,
+    prepared: Divided,
+    run_dir: RunDir,
+    screen: Screen,
+    *,
+    encoder_name: str = DEFAULT_ENCODER,
+    budget_s: float = math.inf,
+) -> ClassifierSolution:
+    """Fitted to train and validation, as they make their choices by cross-validation; read where it is there.
+
+    Raises:
+        BaseModelError: the encoder cannot be had.
+    """
     folder = run_dir.solution(arm.value)
     if folder.is_dir():
-        return load_solution(folder, run_dir.adapter)
+        return load_classifier_solution(folder)
     rows = [*prepared.split.train, *prepared.split.validation]
-    texts, labels = [row.asked for row in rows], [row.target for row in rows]
-    encoder = load_encoder(say=screen.say)
-    groups = [row.group for row in rows]
-    seed = prepared.recipe.train.seed
+    texts, labels, groups = [row.asked for row in rows], [row.target for row in rows], [row.group for row in rows]
+    encoder, seed = load_encoder(encoder_name, screen.say), prepared.recipe.train.seed
     classifier: TextClassifier
     if arm is Arm.EMBEDDING:
         classifier = fit_embedding_classifier(texts, labels, encoder=encoder, seed=seed, groups=groups)
     else:
         with screen.bar(f"{ARM_TITLES[arm]}: learning from {len(rows)} rows", PROGRESS_UNITS) as advance:
             classifier = fit_encoder_classifier(
-                texts,
-                labels,
-                encoder=encoder,
-                seed=seed,
-                groups=groups,
-                budget_s=SHARE_OF_FIT * budget.left,
-                advance=advance,
+                texts, labels, encoder=encoder, seed=seed, groups=groups, budget_s=budget_s, advance=advance
             )
-    card = card_of(arm, prepared, base=(encoder.name, encoder.fingerprint), labels=classifier.card.labels)
+    card = SolutionCard(
+        arm=arm,
+        task=prepared.form.task,
+        base_model=encoder.name,
+        base_fingerprint=encoder.fingerprint,
+        system=prepared.form.system,
+        labels=classifier.card.labels,
+    )
     solution = ClassifierSolution(classifier, card)
     solution.save(folder)
     return solution
@@ -210,23 +240,17 @@ def spread(rows: Sequence[Example], count: int) -> list[Example]:
 
 
 def card_of(
-    arm: Arm,
-    prepared: Prepared,
-    *,
-    base: tuple[str, str] | None = None,
-    labels: Sequence[str] | None = None,
-    num_retrieved: int = 0,
-    schema: dict[str, Any] | None = None,
+    arm: Arm, prepared: Prepared, *, num_retrieved: int = 0, schema: dict[str, Any] | None = None
 ) -> SolutionCard:
-    """What a solution by `arm` says of itself; `base` is another model's name and fingerprint."""
-    form, name_and_print = prepared.form, base or (prepared.base.name, prepared.base.fingerprint)
+    """What a solution by the recipe's language model says of itself."""
+    form = prepared.form
     return SolutionCard(
         arm=arm,
         task=form.task,
-        base_model=name_and_print[0],
-        base_fingerprint=name_and_print[1],
+        base_model=prepared.base.name,
+        base_fingerprint=prepared.base.fingerprint,
         system=form.system,
-        labels=tuple(form.labels if labels is None else labels),
+        labels=tuple(form.labels),
         fields=form.fields,
         max_new_tokens=int(prepared.recipe.evaluate.max_new_tokens),
         thinking=prepared.renderer.thinking,
@@ -241,8 +265,15 @@ def _digest(run_dir: RunDir, arm: Arm) -> str:
     return sha256_of_json({path.name: sha256_of_file(path) for path in files})
 
 
-def _count_opening(run_dir: RunDir) -> None:
-    """Note that this adapter is about to see the test rows."""
-    test, adapter = run_dir.data / "test.jsonl", run_dir.adapter / "adapter_model.safetensors"
+def _judged_weights(arm: Arm, prepared: Divided, run_dir: RunDir) -> Path | None:
+    """What the run has trained and `arm` answers with: the adapter, or the encoder that is the base; else None."""
+    if arm in ADAPTED:
+        return run_dir.adapter / "adapter_model.safetensors"
+    return run_dir.solution(arm.value) / TENSORS_NAME if arm is candidate_of(prepared.recipe) else None
+
+
+def _count_opening(run_dir: RunDir, weights: Path) -> None:
+    """Note that these weights are about to see the test rows."""
+    test = sha256_of_file(run_dir.data / "test.jsonl")
     with open_registry(run_dir.registry) as registry:
-        registry.count_test_opening(run_dir.run_id, sha256_of_file(test), sha256_of_file(adapter))
+        registry.count_test_opening(run_dir.run_id, test, sha256_of_file(weights))

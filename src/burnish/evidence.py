@@ -1,18 +1,21 @@
 """What helps to read a run's scores, besides the answers to the test rows: likelihoods, confidence, more data."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from burnish.answering import answer_validation
+from burnish.classify import read_classifier_card
 from burnish.conversation import Task
 from burnish.data import can_judge_labels
-from burnish.evaluate.analysis import Evidence
-from burnish.evaluate.arms import Arm
+from burnish.evaluate.analysis import Evidence, Rows
+from burnish.evaluate.arms import CLASSIFIERS, Arm
 from burnish.evaluate.more_data import find_weak_spots, forecast_gain, measure_curve, score_embeddings
 from burnish.examination import read_schema
 from burnish.model.adapter import adapter_off
-from burnish.preparation import Prepared
+from burnish.preparation import Divided, Prepared
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
 from burnish.solution import encoder_if_there
@@ -25,10 +28,10 @@ SHARES_OF_MORE = (0.25, 1.0, 3.0)
 def gather_evidence(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> Evidence:
     """How sure the specialist is on validation rows, and how likely base and specialist find the reference answers."""
     task, split = prepared.recipe.task, prepared.split
-    validation = {}
+    validation = held_out_answers(run_dir)
     if task is Task.CLASSIFICATION:
         screen.say("Answering the validation rows, for the thresholds of confidence ...")
-        validation = {Arm.SPECIALIST.value: answer_validation(model, prepared, run_dir)}
+        validation[Arm.SPECIALIST.value] = answer_validation(model, prepared, run_dir)
     specialist_nats, base_nats = list[float](), list[float]()
     rows, limit = prepared.rendered["test"], int(prepared.recipe.train.micro_batch_tokens)
     if task in (Task.CHAT, Task.COMPLETION) and len(rows) == len(split.test):
@@ -36,19 +39,34 @@ def gather_evidence(model: Any, prepared: Prepared, run_dir: RunDir, screen: Scr
         specialist_nats = example_losses(model, rows, micro_batch_tokens=limit).tolist()
         with adapter_off(model):
             base_nats = example_losses(model, rows, micro_batch_tokens=limit).tolist()
+    evidence = evidence_of_rows(prepared, validation=validation)
+    return replace(evidence, specialist_nats=specialist_nats, base_nats=base_nats)
+
+
+def evidence_of_rows(prepared: Divided, *, validation: Mapping[str, Rows]) -> Evidence:
+    """What no language model is needed for; `validation` has the answers to rows that thresholds are chosen on."""
     return Evidence(
-        task=task,
-        examples=split.test,
+        task=prepared.recipe.task,
+        examples=prepared.split.test,
         fields=prepared.form.fields,
         schema=read_schema(prepared.recipe),
         validation=validation,
-        train_targets=[example.target for example in split.train],
-        specialist_nats=specialist_nats,
-        base_nats=base_nats,
+        train_targets=[example.target for example in prepared.split.train],
     )
 
 
-def forecast_more_data(prepared: Prepared, screen: Screen) -> dict[str, Any] | None:
+def held_out_answers(run_dir: RunDir) -> dict[str, Rows]:
+    """By classifier, how sure it was of rows that were held out while it was fitted, and whether it was right."""
+    found = dict[str, Rows]()
+    for arm in CLASSIFIERS:
+        if run_dir.solution(arm.value).is_dir():
+            held = read_classifier_card(run_dir.solution(arm.value)).held_out
+            answers = zip(held.confidences, held.is_right, strict=True)
+            found[arm.value] = [{"confidence": sure, "prediction": right, "target": True} for sure, right in answers]
+    return found
+
+
+def forecast_more_data(prepared: Divided, screen: Screen) -> dict[str, Any] | None:
     """What more rows of the same kind would bring a classifier on embeddings, which stands in for all arms.
 
     None where there are no labels, too few rows to tell, or no encoder.

@@ -33,6 +33,7 @@ from burnish.data import (
 )
 from burnish.data.split import PARTS
 from burnish.errors import BaseModelError, DataError
+from burnish.model.base import is_encoder
 from burnish.recipe import LoadedRecipe, Recipe, RowFacts, resolve_rows
 from burnish.screen import Screen
 
@@ -158,6 +159,7 @@ def _settle_rows(loaded: LoadedRecipe, train: Table, form: TaskForm) -> tuple[Lo
         system=system_prompt_of(train, form.labels, form.fields),
         has_thoughts=has_thoughts(examples),
         median_target_words=words[len(words) // 2],
+        base_is_encoder=is_encoder(loaded.recipe.model.base),
     )
     settled = resolve_rows(loaded, facts)
     return settled, replace(form, system=str(settled.recipe.prompt.system))

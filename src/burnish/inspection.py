@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from burnish.data import Check, Finding, Severity, can_judge_labels, check_losses
 from burnish.errors import DataError
 from burnish.examination import Examination, examine
-from burnish.preparation import Prepared, details_of, divide, load_weights, render, settle
+from burnish.model.base import is_encoder
+from burnish.preparation import Divided, Prepared, divided_of, load_weights, render, settle
 from burnish.recipe import LoadedRecipe
 from burnish.screen import Screen, SilentScreen
 
@@ -22,18 +23,22 @@ CANNOT_DIVIDE = Check(
 
 @dataclass(frozen=True)
 class Inspection:
-    """What the checks say about a recipe's data. `prepared` is None where an error in the data would stop a run."""
+    """What the checks say about a recipe's data.
+
+    `divided` is None where an error in the data would stop a run, `prepared` also where the base is an encoder.
+    """
 
     examined: Examination
     findings: list[Finding]
-    prepared: Prepared | None
+    divided: Divided | None = None
+    prepared: Prepared | None = None
 
     @property
     def num_rows(self) -> dict[str, int]:
         """The rows of each part of the split; without one, those of each file that can be used."""
-        if self.prepared is None:
+        if self.divided is None:
             return {part: len(examples) for part, examples in self.examined.examples.items()}
-        return self.prepared.num_rows
+        return self.divided.num_rows
 
 
 def inspect_data(loaded: LoadedRecipe, screen: Screen | None = None, *, deep: bool = False) -> Inspection:
@@ -45,18 +50,20 @@ def inspect_data(loaded: LoadedRecipe, screen: Screen | None = None, *, deep: bo
     screen = screen or SilentScreen()
     examined = examine(loaded, screen, deep=deep)
     if not examined.examples:
-        return Inspection(examined, examined.findings, None)
+        return Inspection(examined, examined.findings)
     try:
-        split = divide(examined)
+        divided = divided_of(examined)
     except DataError as error:
-        return Inspection(examined, [*examined.findings, CANNOT_DIVIDE.found(str(error))], None)
-    rendered = render(examined.loaded, split, examined.findings, screen)
+        return Inspection(examined, [*examined.findings, CANNOT_DIVIDE.found(str(error))])
+    if is_encoder(examined.loaded.recipe.model.base):
+        return Inspection(examined, examined.findings, None if examined.has_errors else divided)
+    rendered = render(examined.loaded, divided.split, examined.findings, screen)
     if any(finding.severity is Severity.ERROR for finding in rendered.findings):
-        return Inspection(examined, rendered.findings, None)
-    prepared = settle(rendered, examined.form, details_of(examined), num_ranks=1)
+        return Inspection(examined, rendered.findings)
+    prepared = settle(rendered, examined.form, divided.details, num_ranks=1)
     needs_losses = deep and not can_judge_labels(prepared.split.train)  # labels are judged by their neighbours
     strange = find_strange_answers(prepared, screen) if needs_losses else []
-    return Inspection(examined, [*rendered.findings, *strange], prepared)
+    return Inspection(examined, [*rendered.findings, *strange], prepared, prepared)
 
 
 def find_strange_answers(prepared: Prepared, screen: Screen) -> list[Finding]:

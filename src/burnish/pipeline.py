@@ -5,30 +5,41 @@ that was stopped at any moment goes on from where it was.
 """
 
 import json
-import platform
-import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burnish.data import Example, Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
-from burnish.data.split import PARTS
-from burnish.errors import RunError
-from burnish.files import new_folder, read_json, sha256_of_file, write_json, write_text
-from burnish.preparation import Prepared, attach, load_weights, predict, prepare, prepare_again
-from burnish.recipe import LoadedRecipe, Recipe, dump_recipe
-from burnish.registry import open_registry
-from burnish.run_dir import RunDir, create_run_dir
+from burnish.data import RenderedExample
+from burnish.errors import RecipeError, RunError
+from burnish.files import new_folder, read_json, sha256_of_file
+from burnish.journal import (
+    begin,
+    conclude,
+    count_openings,
+    groups_of,
+    peak_memory_bytes,
+    registered,
+    report,
+    tell_data,
+    tell_sensitivity,
+    write_environment,
+)
+from burnish.model.base import is_encoder
+from burnish.preparation import (
+    Prepared,
+    attach,
+    load_weights,
+    predict,
+    prepare,
+    prepare_again,
+    prepare_rows,
+    prepare_rows_again,
+)
+from burnish.recipe import LoadedRecipe, Metric, load_recipe
+from burnish.run_dir import RunDir
 from burnish.screen import Screen, SilentScreen
 
 if TYPE_CHECKING:
-    import torch
-
     from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import ArmRun
     from burnish.train.fit import FitResult
@@ -70,15 +81,15 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
 
     screen = screen or SilentScreen()
     with join_ranks() as ranks:
+        if is_encoder(loaded.recipe.model.base):
+            return _run_encoder(loaded, screen, ranks)
         if not ranks.is_first:
             return _help(ranks.agree(RunDir(Path())), screen, ranks)
         prepared = prepare(loaded, screen, num_ranks=ranks.count)
-        run_dir = create_run_dir(Path(prepared.recipe.output.folder))
-        freeze_split(prepared.split, run_dir.data, prepared.details)
-        write_json(run_dir.data / "check.json", [asdict(finding) for finding in prepared.findings])
-        write_json(run_dir.data / "card.json", _card(prepared))
-        write_text(run_dir.recipe, dump_recipe(prepared.recipe))
-        screen.say(f"Run {run_dir.run_id} in {run_dir.path}")
+        prediction = predict(prepared, may_measure=False)
+        run_dir = begin(
+            prepared, screen, rendered=prepared.rendered, estimate=asdict(prediction) if prediction else None
+        )
         ranks.agree(run_dir)
         return _go_on(prepared, run_dir, screen, ranks)
 
@@ -89,13 +100,16 @@ def resume(run_dir: RunDir, screen: Screen | None = None) -> Run:
     Raises:
         RunError: the folder is damaged, or base model or split are not what they were.
     """
+    from burnish.encoding import prove_encoder
     from burnish.train.ranks import join_ranks
 
     screen = screen or SilentScreen()
     if run_dir.evaluation.is_file():
         if not run_dir.report.is_file():
-            _report(run_dir)
+            report(run_dir)
         return open_run(run_dir)
+    if is_encoder(load_recipe(run_dir.recipe).recipe.model.base):
+        return Run(run_dir, prove_encoder(prepare_rows_again(run_dir), run_dir, screen))
     with join_ranks() as ranks:
         if not ranks.is_first:
             return _help(run_dir, screen, ranks)
@@ -111,6 +125,16 @@ def open_run(run_dir: RunDir) -> Run:
     if not run_dir.evaluation.is_file():
         raise RunError(f"{run_dir.path}: this run is not finished. Go on with `burnish run --resume {run_dir.run_id}`.")
     return Run(run_dir, read_json(run_dir.evaluation))
+
+
+def _run_encoder(loaded: LoadedRecipe, screen: Screen, ranks: "Ranks") -> Run:
+    from burnish.encoding import prove_encoder
+
+    if ranks.count > 1:
+        raise RecipeError(f"model.base: {loaded.recipe.model.base} is an encoder, for which one process is enough.")
+    prepared = prepare_rows(loaded, screen)
+    run_dir = begin(prepared, screen)
+    return Run(run_dir, prove_encoder(prepared, run_dir, screen))
 
 
 def _help(run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
@@ -154,18 +178,16 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     from burnish.train.shard import lead
     from burnish.training import train_adapter
 
-    recipe, split = prepared.recipe, prepared.split
+    recipe, test = prepared.recipe, prepared.split.test
     ranks = ranks.sharing_base(bool(recipe.train.shard_base))
     device = choose_device()
-    _write_environment(prepared, run_dir, device)
-    for line in summarize(_told(prepared)):
-        screen.say(line)
-    rows = ", ".join(f"{count} {part}" for part, count in prepared.num_rows.items())
+    base = prepared.base
+    write_environment(prepared, run_dir, device, base_name=base.name, base_fingerprint=base.fingerprint)
     place = f"{device.type}, divided among {ranks.count} ranks" if ranks.shards_base else device.type
-    screen.say(f"{prepared.details['train_file']}: {rows} rows; base {prepared.base.name} on {place}")
+    tell_data(prepared, f"{base.name} on {place}", screen)
     if prepared.plan:
         screen.say(str(prepared.plan))
-    with _registered(run_dir):
+    with registered(run_dir):
         model = _load_base(prepared, ranks)
         if not can_pack(model):
             screen.say(
@@ -175,15 +197,14 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
         with lead(model, ranks):
             answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
             baselines = run_baselines(model, prepared, run_dir, screen)
-        groups, num_openings = _groups(split.test), _count_openings(run_dir) + 1
         sensitivity = expected_sensitivity(
-            _metric(recipe),
+            Metric(recipe.evaluate.metric),
             baselines,
             confidence=recipe.evaluate.confidence,
-            groups=groups,
-            num_openings=num_openings,
+            groups=groups_of(test),
+            num_openings=count_openings(run_dir) + 1,
         )
-        screen.say(_describe_sensitivity(sensitivity, len(split.test)))
+        tell_sensitivity(sensitivity, len(test), screen)
         model = attach(model, recipe)
         fitted = train_adapter(model, prepared, run_dir, screen, ranks)
         _save_adapter(model, prepared, run_dir)
@@ -266,47 +287,21 @@ def _conclude(
     budget = None if recipe.retention.budget == "off" else float(recipe.retention.budget)
     measured = evaluate(
         arms,
-        metric=_metric(recipe),
+        metric=Metric(recipe.evaluate.metric),
         precision=precision,
         retention=retention,
         budget=budget,
         sensitivity=sensitivity,
-        groups=_groups(prepared.split.test),
-        num_openings=_count_openings(run_dir),
+        groups=groups_of(prepared.split.test),
+        num_openings=count_openings(run_dir),
         evidence=gather_evidence(model, prepared, run_dir, screen),
     )
-    evaluation = {
-        "schema_version": 1,
-        "run_id": run_dir.run_id,
-        "task": recipe.task.value,
-        "base_model": prepared.base.name,
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    parts = {
         **measured,
         "more_data": forecast_more_data(prepared, screen),
         "training": _training(prepared, run_dir, fitted),
-        "data": _data(prepared, run_dir),
     }
-    write_json(run_dir.evaluation, evaluation)
-    _report(run_dir)
-    return Run(run_dir, evaluation)
-
-
-def _groups(test: Sequence[Example]) -> list[str | None] | None:
-    """The group of each test row; None where no row has one."""
-    groups = [example.group for example in test]
-    return groups if any(groups) else None
-
-
-def _count_openings(run_dir: RunDir) -> int:
-    """How many adapters these test rows have judged."""
-    with open_registry(run_dir.registry) as registry:
-        return registry.count_adapters(sha256_of_file(run_dir.data / "test.jsonl"))
-
-
-def _report(run_dir: RunDir) -> None:
-    from burnish.report.page import write_report  # with matplotlib, which takes a second to import
-
-    write_report(run_dir)
+    return Run(run_dir, conclude(prepared, run_dir, prepared.base.name, parts))
 
 
 def _training(prepared: Prepared, run_dir: RunDir, fitted: "FitResult") -> dict[str, Any]:
@@ -322,96 +317,5 @@ def _training(prepared: Prepared, run_dir: RunDir, fitted: "FitResult") -> dict[
         "validation": [
             {"step": each.step, "loss_per_token": each.loss, "score": each.score} for each in fitted.validations
         ],
-        "peak_memory_bytes": _peak_memory_bytes(),
+        "peak_memory_bytes": peak_memory_bytes(),
     }
-
-
-def _card(prepared: Prepared) -> dict[str, Any]:
-    """What is known of the data, and of what training on them will take."""
-    everything = [example for part in PARTS for example in getattr(prepared.split, part)]
-    prediction = predict(prepared, may_measure=False)
-    return build_card(
-        prepared.split,
-        prepared.rendered,
-        prepared.findings,
-        task=prepared.recipe.task,
-        sha256=prepared.details["file_sha256"],
-        languages=Counter(name for name in languages([example.asked for example in everything]) if name),
-        estimate=asdict(prediction) if prediction else None,
-    )
-
-
-def _told(prepared: Prepared) -> list[Finding]:
-    """What a run tells on its way; `burnish check` tells the rest."""
-    return [finding for finding in prepared.findings if finding.severity is not Severity.NOTE]
-
-
-def _data(prepared: Prepared, run_dir: RunDir) -> dict[str, Any]:
-    return {
-        "train": prepared.details["train_file"],
-        "num_rows": prepared.details["num_rows"],
-        "split": prepared.num_rows,
-        "test_sha256": sha256_of_file(run_dir.data / "test.jsonl"),
-        "num_duplicates": prepared.details["num_duplicates"],
-        "warnings": summarize(_told(prepared)),
-    }
-
-
-def _write_environment(prepared: Prepared, run_dir: RunDir, device: "torch.device") -> None:
-    """Versions, device, seed and hashes; a resumed run keeps the first."""
-    from burnish.model.device import describe_device
-
-    if run_dir.environment.is_file():
-        return
-    names = ("torch", "transformers", "peft", "safetensors", "numpy", "scipy", "tokenizers")
-    write_json(
-        run_dir.environment,
-        {
-            "burnish": version("burnish"),
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "device": describe_device(device),
-            "packages": {name: version(name) for name in names},
-            "seed": prepared.recipe.train.seed,
-            "base_model": prepared.base.name,
-            "base_fingerprint": prepared.base.fingerprint,
-            "data_sha256": prepared.details["file_sha256"],
-            "command": ["burnish", *sys.argv[1:]],
-            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-    )
-
-
-@contextmanager
-def _registered(run_dir: RunDir) -> Iterator[None]:
-    """Note the run in the index when it begins and when it ends, however it ends."""
-
-    def record() -> None:
-        with open_registry(run_dir.registry) as registry:
-            registry.record(run_dir)
-
-    record()
-    try:
-        yield
-    finally:
-        record()
-
-
-def _describe_sensitivity(sensitivity: tuple[float | None, str], num_rows: int) -> str:
-    value, condition = sensitivity
-    if value is None:
-        return f"{num_rows} test rows: the smallest gain that they can show is not known ({condition})."
-    return f"{num_rows} test rows can show a true gain of {100 * value:.1f} points in 4 of 5 cases ({condition})."
-
-
-def _metric(recipe: Recipe) -> Any:
-    return recipe.evaluate.metric
-
-
-def _peak_memory_bytes() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

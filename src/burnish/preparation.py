@@ -50,21 +50,15 @@ if TYPE_CHECKING:
     from burnish.train.savings import Savings
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Everything that is settled before the weights are loaded."""
+@dataclass(frozen=True, kw_only=True)
+class Divided:
+    """The rows, examined and divided: all that an encoder needs."""
 
     loaded: LoadedRecipe
-    base: "BaseFiles"
-    renderer: Renderer
     split: Split
     form: TaskForm
     findings: list[Finding]
     details: dict[str, Any]
-    rendered: dict[str, list[RenderedExample]] = field(repr=False)
-    rehearsal: "Rehearsal | None" = field(repr=False)
-    plan: "Plan | None"
-    """Both are None if the base is of a kind that cannot be rehearsed."""
 
     @property
     def recipe(self) -> Recipe:
@@ -82,6 +76,18 @@ class Prepared:
 
         is_binary = self.recipe.evaluate.metric in (Metric.ACCURACY, Metric.EXACT_MATCH)
         return describe_power(len(self.split.test), is_binary=is_binary)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared(Divided):
+    """Everything that is settled before the weights of a language model are loaded."""
+
+    base: "BaseFiles"
+    renderer: Renderer
+    rendered: dict[str, list[RenderedExample]] = field(repr=False)
+    rehearsal: "Rehearsal | None" = field(repr=False)
+    plan: "Plan | None"
+    """Both are None if the base is of a kind that cannot be rehearsed."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +131,45 @@ def prepare(
         DataError: lists the rows that cannot be used.
     """
     screen = screen or SilentScreen()
-    examined = examine(loaded, screen, judges_labels=judges_labels)
-    refuse_errors(examined.findings)
-    rendered = render(examined.loaded, divide(examined), examined.findings, screen)
+    divided = prepare_rows(loaded, screen, judges_labels=judges_labels)
+    rendered = render(divided.loaded, divided.split, divided.findings, screen)
     refuse_errors(rendered.findings)
-    return settle(rendered, examined.form, details_of(examined), num_ranks=num_ranks)
+    return settle(rendered, divided.form, divided.details, num_ranks=num_ranks)
+
+
+def prepare_rows(loaded: LoadedRecipe, screen: Screen | None = None, *, judges_labels: bool = True) -> Divided:
+    """The first half of it, which needs no base model: read, check and divide the data.
+
+    Raises:
+        DataError: lists the rows that cannot be used.
+    """
+    examined = examine(loaded, screen or SilentScreen(), judges_labels=judges_labels)
+    refuse_errors(examined.findings)
+    return divided_of(examined)
 
 
 def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Prepared:
-    """The same from the frozen split and the resolved recipe of a run."""
+    """The same from the frozen split and the resolved recipe of a run.
+
+    Raises:
+        RunError: the base model is another one by now.
+    """
+    divided = prepare_rows_again(run_dir)
+    rendered = render(divided.loaded, divided.split, divided.findings, screen)
+    refuse_errors(rendered.findings)
+    prepared = settle(rendered, divided.form, divided.details, num_ranks=num_ranks)
+    check_base(run_dir, prepared.base.name, prepared.base.fingerprint)
+    return prepared
+
+
+def check_base(run_dir: RunDir, name: str, fingerprint: str) -> None:
+    """Refuse to go on with a base that has changed since the run began."""
+    if run_dir.environment.is_file() and read_json(run_dir.environment)["base_fingerprint"] != fingerprint:
+        raise RunError(f"{run_dir.path}: the base model {name} is not the one that this run began with.")
+
+
+def prepare_rows_again(run_dir: RunDir) -> Divided:
+    """The rows as they were frozen in a run."""
     loaded = load_recipe(run_dir.recipe)
     split, manifest = thaw_split(run_dir.data)
     recipe = loaded.recipe
@@ -143,16 +179,7 @@ def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Pre
         for row in read_json(run_dir.data / "check.json")
     ]
     details = {key: manifest[key] for key in ("train_file", "num_rows", "num_duplicates", "file_sha256")}
-    rendered = render(loaded, split, findings, screen)
-    refuse_errors(rendered.findings)
-    prepared = settle(rendered, form, details, num_ranks=num_ranks)
-    if run_dir.environment.is_file():
-        before = read_json(run_dir.environment)["base_fingerprint"]
-        if before != prepared.base.fingerprint:
-            raise RunError(
-                f"{run_dir.path}: the base model {prepared.base.name} is not the one that this run began with."
-            )
-    return prepared
+    return Divided(loaded=loaded, split=split, form=form, findings=findings, details=details)
 
 
 def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | None:
@@ -183,7 +210,22 @@ def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | Non
     return Prediction(len(steps), work / rate if rate else None, process + plan.bytes_needed)
 
 
-def divide(examined: Examination) -> Split:
+def divided_of(examined: Examination) -> Divided:
+    """The rows of an examination, divided as the recipe says.
+
+    Raises:
+        DataError: they are too few, or one part would be empty.
+    """
+    return Divided(
+        loaded=examined.loaded,
+        split=_divide(examined),
+        form=examined.form,
+        findings=examined.findings,
+        details=_details(examined),
+    )
+
+
+def _divide(examined: Examination) -> Split:
     recipe, examples = examined.loaded.recipe, examined.examples
     return split_examples(
         examples["train"],
@@ -197,7 +239,7 @@ def divide(examined: Examination) -> Split:
     )
 
 
-def details_of(examined: Examination) -> dict[str, Any]:
+def _details(examined: Examination) -> dict[str, Any]:
     """What the manifest of the split tells of where its rows come from."""
     train = examined.examples["train"]
     return {
@@ -252,7 +294,16 @@ def settle(rendered: RenderedSplit, form: TaskForm, details: dict[str, Any], *, 
         reason=plan.reason if plan else "what it needs is not known",
     )
     return Prepared(
-        settled, base, rendered.renderer, rendered.split, form, rendered.findings, details, parts, rehearsal, plan
+        loaded=settled,
+        split=rendered.split,
+        form=form,
+        findings=rendered.findings,
+        details=details,
+        base=base,
+        renderer=rendered.renderer,
+        rendered=parts,
+        rehearsal=rehearsal,
+        plan=plan,
     )
 
 

@@ -165,11 +165,20 @@ def load_solution(folder: Path, adapter: Path) -> Solution:
     """
     card = _read_card(folder)
     if card.arm in CLASSIFIERS:
-        return ClassifierSolution(load_classifier(folder), card)
+        return load_classifier_solution(folder)
     model, renderer, limit = _load_model(card, adapter if card.arm in ADAPTED else None)
     shots = tuple(example_from_dict(row) for row in read_jsonl(folder / SHOTS_NAME))
     retriever = Retriever(shots, encoder_if_there()) if card.num_retrieved else None
     return PromptSolution(model, renderer, card, shots, retriever, limit)
+
+
+def load_classifier_solution(folder: Path) -> ClassifierSolution:
+    """The classifier in `folder`.
+
+    Raises:
+        RunError, ClassifierError: the folder is damaged.
+    """
+    return ClassifierSolution(load_classifier(folder), _read_card(folder))
 
 
 def solution_of(card: AdapterCard, adapter: Path) -> Solution:

@@ -88,7 +88,7 @@ def load_arm(run_dir: RunDir, arm: str | None = None) -> Specialist:
     """
     if arm is None:
         evaluation = read_json(run_dir.evaluation) if run_dir.evaluation.is_file() else {}
-        arm = evaluation.get("verdict", {}).get("recommended_arm")
+        arm = evaluation.get("verdict", {}).get("recommended_arm") or evaluation.get("candidate")
     if arm is None or (arm == Arm.SPECIALIST and not run_dir.solution(arm).is_dir()):
         return load_specialist(run_dir.adapter)
     if not run_dir.solution(arm).is_dir():

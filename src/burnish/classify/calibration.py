@@ -27,6 +27,9 @@ class HeldOut:
     log_loss: float
     raw_calibration_error: float
     calibration_error: float
+    confidences: tuple[float, ...]
+    """Of the label that each of these rows was given."""
+    is_right: tuple[bool, ...]
 
 
 def pool_opinions(log_probabilities_KNL: FloatArray, scales_K: FloatArray) -> FloatArray:
@@ -63,12 +66,15 @@ def measure_held_out(log_probabilities_KNL: FloatArray, labels_N: IntArray, scal
     raw_NL = pool_opinions(log_probabilities_KNL, np.full(num_experts, 1 / num_experts))
     probabilities_NL = pool_opinions(log_probabilities_KNL, scales_K)
     own_N = probabilities_NL[np.arange(num_rows), labels_N]
+    is_right_N = probabilities_NL.argmax(axis=1) == labels_N
     return HeldOut(
         num_rows=num_rows,
-        accuracy=float((probabilities_NL.argmax(axis=1) == labels_N).mean()),
+        accuracy=float(is_right_N.mean()),
         log_loss=float(-np.log(np.maximum(own_N, np.finfo(float).tiny)).mean()),
         raw_calibration_error=expected_calibration_error(raw_NL, labels_N),
         calibration_error=expected_calibration_error(probabilities_NL, labels_N),
+        confidences=tuple(probabilities_NL.max(axis=1).round(4).tolist()),
+        is_right=tuple(is_right_N.tolist()),
     )
 
 

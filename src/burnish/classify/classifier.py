@@ -116,10 +116,27 @@ def read_classifier(folder: Path) -> tuple[ClassifierCard, Tensors]:
     from safetensors.numpy import load_file
 
     try:
+        return read_classifier_card(folder), load_file(folder / TENSORS_NAME)
+    except (OSError, SafetensorError):
+        raise _damaged(folder) from None
+
+
+def read_classifier_card(folder: Path) -> ClassifierCard:
+    """The card alone.
+
+    Raises:
+        ClassifierError: it is missing or damaged.
+    """
+    try:
         values = read_json(folder / CARD_NAME)
         values["kind"] = ClassifierKind(values["kind"])
         values["labels"], values["scales"] = tuple(values["labels"]), tuple(values["scales"])
-        card = ClassifierCard(**{**values, "held_out": HeldOut(**values["held_out"])})
-        return card, load_file(folder / TENSORS_NAME)
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError):
-        raise ClassifierError(f"{folder}: no classifier made by burnish, or a damaged one. Fit it again.") from None
+        held = values["held_out"]
+        lists = {name: tuple(held[name]) for name in ("confidences", "is_right")}
+        return ClassifierCard(**{**values, "held_out": HeldOut(**{**held, **lists})})
+    except (OSError, ValueError, TypeError, KeyError):
+        raise _damaged(folder) from None
+
+
+def _damaged(folder: Path) -> ClassifierError:
+    return ClassifierError(f"{folder}: no classifier made by burnish, or a damaged one. Fit it again.")

@@ -99,8 +99,9 @@ def _print(found: Inspection, options: CheckOptions, copies: dict[Path, list[Cha
     console = Console(highlight=False)
     rows = ", ".join(f"{count:,} {part}" for part, count in found.num_rows.items())
     console.print(f"{rows} rows to use", markup=False)
+    if found.divided:
+        console.print(found.divided.power, markup=False, soft_wrap=True)
     if found.prepared:
-        console.print(found.prepared.power, markup=False, soft_wrap=True)
         rendered = found.prepared.rendered["train"]
         for number in options.shown:
             if number >= len(rendered):
@@ -120,7 +121,8 @@ def _print_as_json(found: Inspection, counts: dict[str, int], copies: dict[Path,
 def _write_page(path: Path, found: Inspection) -> None:
     console = Console(stderr=True, highlight=False)
     if found.prepared is None:
-        console.print("No page was written: the data cannot be rendered with these errors.")
+        why = "an encoder reads no prompts" if found.divided else "the data cannot be rendered with these errors"
+        console.print(f"No page was written: {why}.")
         return
     write_preview_html(path, found.prepared.renderer, found.prepared.rendered["train"][:PREVIEWS_ON_PAGE])
     console.print(f"Wrote {path}.", markup=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from burnish.cli.output import print_json, print_next
-from burnish.errors import BurnishError, Interrupted, RecipeError, StorageError
+from burnish.errors import BurnishError, Interrupted, RecipeError, RunError, StorageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -147,12 +147,18 @@ def explain(
     if recipe is None:
         raise typer.BadParameter("name a recipe, or use --keys or --schema")
     from burnish.cli.tables import print_origins
-    from burnish.preparation import predict, prepare
+    from burnish.model.base import is_encoder
+    from burnish.preparation import predict, prepare, prepare_rows
 
-    prepared = prepare(load_recipe(recipe, overrides or []), judges_labels=False)
-    with _console(stderr=True).status("Timing a step of this base on this machine (once) ..."):
-        prediction = predict(prepared)
-    rows = origins_of_all(prepared.loaded)
+    loaded, prediction = load_recipe(recipe, overrides or []), None
+    if is_encoder(loaded.recipe.model.base):
+        settled = prepare_rows(loaded, judges_labels=False).loaded
+    else:
+        prepared = prepare(loaded, judges_labels=False)
+        settled = prepared.loaded
+        with _console(stderr=True).status("Timing a step of this base on this machine (once) ..."):
+            prediction = predict(prepared)
+    rows = origins_of_all(settled)
     if as_json:
         values = {key: {"value": value, "from": o.kind.value, "why": o.detail} for key, value, o in rows}
         print_json({"recipe": values, "training": asdict(prediction) if prediction else None})
@@ -250,6 +256,8 @@ def chat(
     from burnish.specialist import load_specialist
 
     adapter = find_run_dir(run, runs).adapter
+    if not adapter.is_dir() and (adapter.parent / "evaluation.json").is_file():
+        raise RunError(f"{adapter.parent}: a run on an encoder, which writes no text. Use burnish.load(run).classify.")
     with _console(stderr=True).status("Loading ..."):
         specialist = load_specialist(adapter)
     chat_loop(specialist, _console(), message=message, as_json=as_json)

@@ -36,7 +36,7 @@ def print_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
             fmt.format_count(arm["prompt_tokens"]["mean"]),
             fmt.format_latency(latency["p50"]),
             fmt.format_latency(latency["p95"]),
-            style="bold" if arm["name"] == "specialist" else None,
+            style="bold" if arm["name"] == evaluation.get("candidate", "specialist") else None,
         )
     console.print(table)
     _print_verdict(console, evaluation["verdict"])

@@ -11,7 +11,7 @@ from burnish.run_dir import RunDir
 
 
 def compare_runs(first: RunDir, second: RunDir) -> dict[str, Any]:
-    """The specialists' scores and their paired difference, second minus first.
+    """The scores of what the runs are about and their paired difference, second minus first.
 
     Raises:
         RunError: a run is not finished, or they have no test row or metric in common.
@@ -20,7 +20,10 @@ def compare_runs(first: RunDir, second: RunDir) -> dict[str, Any]:
     names = [evaluation["metric"]["name"] for evaluation in evaluations]
     if names[0] != names[1]:
         raise RunError(f"the runs are scored differently ({names[0]} and {names[1]}) and can't be compared.")
-    rows = [_rows_by_question(run) for run in (first, second)]
+    rows = [
+        _rows_by_question(run, evaluation.get("candidate", Arm.SPECIALIST.value))
+        for run, evaluation in zip((first, second), evaluations, strict=True)
+    ]
     common = [question for question in rows[0] if question in rows[1]]
     if not common:
         raise RunError(f"{first.run_id} and {second.run_id} have no test row in common. Give both the same data.test.")
@@ -40,7 +43,7 @@ def _evaluation(run: RunDir) -> dict[str, Any]:
     return value
 
 
-def _rows_by_question(run: RunDir) -> dict[tuple[str, str, str], dict[str, Any]]:
+def _rows_by_question(run: RunDir, arm: str) -> dict[tuple[str, str, str], dict[str, Any]]:
     """Prediction rows by id, question and target: the same id may mean different rows in different files."""
-    rows = read_jsonl(run.predictions(Arm.SPECIALIST.value))
+    rows = read_jsonl(run.predictions(arm))
     return {(row["id"], row["prompt"][-1]["content"], row["target"]): row for row in rows}

@@ -110,20 +110,21 @@ def evaluate(
     num_openings: int = 1,
     data_errors: Sequence[str] = (),
     evidence: Evidence | None = None,
+    candidate: Arm = Arm.SPECIALIST,
 ) -> dict[str, Any]:
     """The parts of evaluation.json that come from measurements.
 
     `groups` has one name a test row, None for a row of its own; rows of a group are not taken to be independent.
     `num_openings` counts how often these test rows were used to judge an adapter, this time included. `data_errors`
-    are sentences about faults of the data that leave the verdict open.
+    are sentences about faults of the data that leave the verdict open. `candidate` is the arm that is judged.
     """
     scores = {arm: collect_scores(run.rows) for arm, run in arms.items()}
     num_rows = len(next(iter(scores.values())))
     test = _Test(scores, _number_groups(groups, num_rows), precision, num_openings, evidence)
     described = {arm: _describe(arm, run, metric, test) for arm, run in arms.items()}
     facts = {arm: _facts(arm, described[arm]) for arm in arms}
-    contest = _contest(Arm.SPECIALIST, [arm for arm in arms if arm is not Arm.SPECIALIST], facts, test)
-    leader = _leader(facts, test)
+    contest = _contest(candidate, [arm for arm in arms if arm is not candidate], facts, test)
+    leader = _leader(candidate, facts, test)
     text = retention.general_text_nll_change if retention else None
     verdict = judge(
         contest,
@@ -141,13 +142,14 @@ def evaluate(
         "num_test_openings": num_openings,
         "minimum_detectable_difference": sensitivity[0],
         "minimum_detectable_difference_if": sensitivity[1],
+        "candidate": candidate.value,
         "noninferiority_margin": test.standard.margin,
         "arms": list(described.values()),
         "comparisons": _rows(contest),
         "leader_comparisons": _rows(leader) if leader else [],
         "retention": _retention(retention, budget) if retention else None,
         "verdict": asdict(verdict),
-        **(_analyse(arms, evidence, precision) if evidence else {}),
+        **(_analyse(candidate, arms, evidence, precision) if evidence else {}),
     }
 
 
@@ -201,10 +203,11 @@ def _analyse_arm(arm: Arm, run: ArmRun, evidence: Evidence, precision: Precision
     )
 
 
-def _analyse(arms: Mapping[Arm, ArmRun], evidence: Evidence, precision: Precision) -> dict[str, Any]:
-    base = Arm.ZERO_SHOT.value if Arm.ZERO_SHOT in arms else None
+def _analyse(candidate: Arm, arms: Mapping[Arm, ArmRun], evidence: Evidence, precision: Precision) -> dict[str, Any]:
+    untrained = Arm.EMBEDDING if candidate is Arm.ENCODER else Arm.ZERO_SHOT
+    base = untrained.value if untrained in arms else None
     rows = {arm.value: run.rows for arm, run in arms.items()}
-    return analyse_arms(rows, evidence, candidate=Arm.SPECIALIST.value, base=base, confidence=precision.confidence)
+    return analyse_arms(rows, evidence, candidate=candidate.value, base=base, confidence=precision.confidence)
 
 
 def _facts(arm: Arm, described: Mapping[str, Any]) -> ArmFacts:
@@ -256,11 +259,11 @@ def _contest(
     )
 
 
-def _leader(facts: Mapping[Arm, ArmFacts], test: _Test) -> Contest | None:
-    """The arm with the best score against all that are cheaper, where it is not the specialist."""
+def _leader(candidate: Arm, facts: Mapping[Arm, ArmFacts], test: _Test) -> Contest | None:
+    """The arm with the best score against all that are cheaper, where it is not the candidate."""
     scored = [arm for arm in facts if not math.isnan(facts[arm].score)]
-    best = max(scored, key=lambda arm: facts[arm].score, default=Arm.SPECIALIST)
-    if best is Arm.SPECIALIST or facts[best].score == facts[Arm.SPECIALIST].score:
+    best = max(scored, key=lambda arm: facts[arm].score, default=candidate)
+    if best is candidate or facts[best].score == facts[candidate].score:
         return None
     cheaper = [arm for arm in facts if facts[arm].cost_rank < facts[best].cost_rank]
     return _contest(best, cheaper, facts, test, num_chosen=len(facts))

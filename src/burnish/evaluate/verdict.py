@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from burnish.evaluate.advice import ArmFacts, advise, spell_cost
+from burnish.evaluate.advice import ArmFacts, Way, advise, spell_cost
 from burnish.evaluate.statistics import PairedComparison
 
 
@@ -197,6 +197,8 @@ def _best_form(contest: Contest, alpha: float) -> ArmFacts:
 
 def _unless_it_forgot(arm: ArmFacts, forgetting: Forgetting) -> tuple[Recommendation, ArmFacts | None, list[str]]:
     why = f"The {arm} is shown to be better than every simpler way; {spell_cost(arm)}."
+    if arm.way is Way.CLASSIFIER:
+        return Recommendation.SHIP, arm, [f"{why} It writes no text, so there is nothing to forget."]
     if forgetting.budget is None:
         return Recommendation.SHIP, arm, [f"{why} What it forgot does not count: retention.budget is off."]
     budget = f"the budget of {forgetting.budget:g} nats per token"

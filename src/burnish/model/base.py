@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Keys of config.json that change with the library or the place, not with the model.
 VOLATILE_CONFIG = ("transformers_version", "_name_or_path", "dtype", "torch_dtype")
+SENTENCE_FILES = ("modules.json", "sentence_bert_config.json")
+"""One of them lies beside every sentence encoder."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,21 @@ class BaseFiles:
     template_sha256: str
 
 
+def is_encoder(name: str) -> bool:
+    """Whether a base model makes vectors instead of text: a sentence encoder of the catalog, of a folder or the hub."""
+    if name in CATALOG:
+        return CATALOG[name].kind is BaseKind.ENCODER
+    folder = Path(name).expanduser()
+    return name.startswith("sentence-transformers/") or any((folder / file).is_file() for file in SENTENCE_FILES)
+
+
 def find_base(name: str, say: Say = lambda _: None) -> BaseFiles:
     """Locate (and, if need be, fetch) a base model that can generate.
 
     Raises:
         BaseModelError: it cannot be had, or is an encoder.
     """
-    if name in CATALOG and CATALOG[name].kind is BaseKind.ENCODER:
+    if is_encoder(name):
         chat = ", ".join(entry.name for entry in CATALOG.values() if entry.kind is BaseKind.CHAT)
         raise BaseModelError(f"{name}: this is an encoder; it cannot write answers. Set model.base to e.g. {chat}.")
     folder = find_base_folder(name, say)

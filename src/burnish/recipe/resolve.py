@@ -21,6 +21,7 @@ class RowFacts:
     system: str = ""
     has_thoughts: bool = False
     median_target_words: float = 0.0
+    base_is_encoder: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,18 @@ class TokenFacts:
     bf16_speedup: float
 
 
+ENCODER_KEYS = {"adapter": (), "train": ("seed",), "retention": ()}
+"""What is heard of these sections where the base is an encoder."""
+
+
 def resolve_rows(loaded: LoadedRecipe, facts: RowFacts) -> LoadedRecipe:
     """Settle what depends on the rows alone: the split, the prompt and the metric."""
     recipe, n = loaded.recipe, facts.num_rows
     test_rows = min(1000, max(50, round(0.2 * n)))
     validation_rows = min(200, max(20, round(0.1 * n)))
     _refuse_classifiers(recipe)
+    if facts.base_is_encoder:
+        _refuse_text(recipe)
     metric, why_metric = _choose_metric(recipe.task, facts)
     return _settle(
         loaded,
@@ -58,7 +65,7 @@ def resolve_rows(loaded: LoadedRecipe, facts: RowFacts) -> LoadedRecipe:
                 "answers hold thoughts" if facts.has_thoughts else "no answer holds a thought",
             ),
             "evaluate.metric": (metric, why_metric),
-            "evaluate.arms": _choose_arms(recipe.task),
+            "evaluate.arms": _choose_arms(recipe.task, facts.base_is_encoder),
         },
     )
 
@@ -145,8 +152,10 @@ def _choose_metric(task: Task, facts: RowFacts) -> tuple[Metric, str]:
     return Metric.CHRF, f"answers are free text: half of them have {words:.0f} words or more"
 
 
-def _choose_arms(task: Task) -> tuple[tuple[Baseline, ...], str]:
+def _choose_arms(task: Task, base_is_encoder: bool) -> tuple[tuple[Baseline, ...], str]:
     """The quick ones first: they have their answers before the time for baselines is over."""
+    if base_is_encoder:
+        return (Baseline.EMBEDDING,), "the same encoder without fine-tuning: it writes no text"
     of_base = (Baseline.ZERO_SHOT, Baseline.FEW_SHOT, Baseline.RETRIEVED)
     if task is not Task.CLASSIFICATION:
         return of_base, "prompts, and examples that are looked up"
@@ -158,6 +167,22 @@ def _refuse_classifiers(recipe: Recipe) -> None:
     if found and recipe.task is not Task.CLASSIFICATION and recipe.evaluate.arms != AUTO:
         name = Baseline(found[0]).value
         raise RecipeError(f"evaluate.arms: {name} is for classification, not for {recipe.task.value}.")
+
+
+def _refuse_text(recipe: Recipe) -> None:
+    """With an encoder as the base: refuse whatever takes a language model, rather than leave it unheard."""
+    base = f"model.base: {recipe.model.base} is an encoder"
+    if recipe.task is not Task.CLASSIFICATION:
+        raise RecipeError(f"{base}, which writes no answers: it is for classification, not for {recipe.task.value}.")
+    defaults = Recipe(task=recipe.task, data=recipe.data)
+    for section, heard in ENCODER_KEYS.items():
+        own, usual = getattr(recipe, section), getattr(defaults, section)
+        for key in type(own).model_fields:
+            if key not in heard and getattr(own, key) != getattr(usual, key):
+                raise RecipeError(f"{base}, which is fine-tuned in its own way. Leave out {section}.{key}.")
+    arms = [] if recipe.evaluate.arms == AUTO else list(recipe.evaluate.arms)
+    if unfit := [arm.value for arm in map(Baseline, arms) if arm is not Baseline.EMBEDDING]:
+        raise RecipeError(f"{base}, with which only embedding can be compared. Leave out of evaluate.arms: {unfit[0]}.")
 
 
 def _settle(loaded: LoadedRecipe, choices: Mapping[str, tuple[Any, str]]) -> LoadedRecipe:
