@@ -134,7 +134,11 @@ class PromptSection(Section):
 class ModelSection(Section):
     """The general model to start from."""
 
-    base: str = Field("smollm2-135m-instruct", description="catalog name, folder, or hub id", min_length=1)
+    base: str = Field(
+        "smollm2-135m-instruct",
+        description="catalog name, folder, or hub id; for classification also an encoder",
+        min_length=1,
+    )
 
 
 class AdapterSection(Section):
