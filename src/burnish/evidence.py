@@ -12,7 +12,7 @@ from burnish.conversation import Task
 from burnish.data import can_judge_labels
 from burnish.evaluate.analysis import Evidence, Rows
 from burnish.evaluate.arms import CLASSIFIERS, Arm
-from burnish.evaluate.more_data import find_weak_spots, forecast_gain, measure_curve, score_embeddings
+from burnish.evaluate.more_data import Curve, find_weak_spots, forecast_gain, measure_curve, score_embeddings
 from burnish.examination import read_schema
 from burnish.model.adapter import adapter_off
 from burnish.preparation import Divided, Prepared
@@ -81,13 +81,18 @@ def forecast_more_data(prepared: Divided, screen: Screen) -> dict[str, Any] | No
     groups = [row.group or row.duplicate_key for row in rows]
     scorer = score_embeddings(encoder.embed([row.asked for row in rows]), labels_N)
     curve = measure_curve(scorer, labels, groups=groups, seed=prepared.recipe.train.seed)
-    forecasts = [
-        forecast_gain(curve, num_rows=len(rows), num_more=round(share * len(rows))) for share in SHARES_OF_MORE
-    ]
     spots = find_weak_spots(labels, curve.points[-1].scores) if curve.points else []
+    forecast = describe_curve(curve, len(rows), stands_for="logistic regression on embeddings")
+    return {**forecast, "weak_spots": [spot.to_dict() for spot in spots]}
+
+
+def describe_curve(curve: Curve, num_rows: int, *, stands_for: str) -> dict[str, Any]:
+    """A learning curve, and what it says of more rows than the `num_rows` that there are."""
+    more = [round(share * num_rows) for share in SHARES_OF_MORE]
+    forecasts = [forecast_gain(curve, num_rows=num_rows, num_more=count) for count in more]
     return {
-        "stands_for": "logistic regression on embeddings",
+        "stands_for": stands_for,
         "curve": curve.to_dict(),
         "forecasts": [forecast.to_dict() for forecast in forecasts],
-        "weak_spots": [spot.to_dict() for spot in spots],
+        "weak_spots": [],
     }

@@ -210,7 +210,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
         _save_adapter(model, prepared, run_dir)
         with lead(model, ranks):
             arms = {**baselines, **run_adapted(model, prepared, run_dir, screen)}
-            done = _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen)
+            done = _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen, ranks)
     ranks.agree(None)  # lets the other ranks go
     return done
 
@@ -264,12 +264,13 @@ def _conclude(
     fitted: "FitResult",
     sensitivity: tuple[float | None, str],
     screen: Screen,
+    ranks: "Ranks",
 ) -> Run:
     """Measure retention, judge, and write evaluation.json and the report."""
     from burnish.evaluate.evaluation import Precision as EvaluationPrecision
     from burnish.evaluate.evaluation import evaluate
     from burnish.evaluate.retention import general_text, measure_retention, text_examples
-    from burnish.evidence import forecast_more_data, gather_evidence
+    from burnish.evidence import gather_evidence
 
     recipe = prepared.recipe
     precision = EvaluationPrecision(recipe.evaluate.confidence, recipe.evaluate.num_resamples)
@@ -298,10 +299,28 @@ def _conclude(
     )
     parts = {
         **measured,
-        "more_data": forecast_more_data(prepared, screen),
+        **_more_runs(model, prepared, run_dir, screen, ranks),
         "training": _training(prepared, run_dir, fitted),
     }
     return Run(run_dir, conclude(prepared, run_dir, prepared.base.name, parts))
+
+
+def _more_runs(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> dict[str, Any]:
+    """What more rows would bring, and how much of the score is luck of the seed, as far as the recipe asks."""
+    from burnish.evidence import describe_curve, forecast_more_data
+    from burnish.side_runs import measure_learning_curve, score_seeds
+
+    recipe = prepared.recipe
+    wants_curve, wants_seeds = recipe.evaluate.learning_curve, recipe.train.seeds > 1
+    if ranks.count > 1 and (wants_curve or wants_seeds):
+        screen.say("note: train.seeds and evaluate.learning_curve are left out where several ranks train.")
+        wants_curve = wants_seeds = False
+    seeds = score_seeds(model, prepared, run_dir, screen) if wants_seeds else None
+    if not wants_curve:
+        return {"seeds": seeds, "more_data": forecast_more_data(prepared, screen)}
+    curve = measure_learning_curve(model, prepared, run_dir, screen)
+    forecast = describe_curve(curve, len(prepared.split.train), stands_for="the specialist, on validation rows")
+    return {"seeds": seeds, "more_data": forecast}
 
 
 def _training(prepared: Prepared, run_dir: RunDir, fitted: "FitResult") -> dict[str, Any]:

@@ -44,6 +44,11 @@ class RunDir:
         return self.path / "trials.json"
 
     @property
+    def side_runs(self) -> Path:
+        """What was trained beside the run, to know more about it."""
+        return self.path / "side_runs"
+
+    @property
     def registry(self) -> Path:
         """The index of all runs of its folder."""
         return self.path.parent / "registry.sqlite"

@@ -16,7 +16,7 @@ from burnish.solution import PromptSolution
 from burnish.train.checkpoint import RowScore, Validation
 from burnish.train.fit import Choice, FitEvents, FitOptions, FitResult, fit
 from burnish.train.loop import TrainOptions, count_steps, loss_per_token
-from burnish.train.ranks import Ranks
+from burnish.train.ranks import ALONE, Ranks
 from burnish.train.shard import follow, lead
 from burnish.train.step import StepMetrics
 from burnish.train.trial import best_rate, rates_around, trial_steps, try_rates
@@ -33,7 +33,7 @@ def train_adapter(model: Any, prepared: Prepared, run_dir: RunDir, screen: Scree
     """
     recipe = prepared.recipe.train
     options = train_options(prepared)
-    choice = _choice(model, prepared, ranks)
+    choice = choice_of(model, prepared, ranks)
     options = replace(options, learning_rate=_learning_rate(model, prepared, options, choice, run_dir, screen, ranks))
     total = count_steps(len(prepared.rendered["train"]), options)
     title = f"Training: {total} steps of {options.batch_size} examples"
@@ -82,7 +82,15 @@ def train_options(prepared: Prepared) -> TrainOptions:
     )
 
 
-def _choice(model: Any, prepared: Prepared, ranks: Ranks) -> Choice:
+def settled_options(prepared: Prepared, run_dir: RunDir) -> TrainOptions:
+    """`train_options` with the learning rate that trials have chosen, if there were any."""
+    options = train_options(prepared)
+    if not run_dir.trials.is_file():
+        return options
+    return replace(options, learning_rate=float(read_json(run_dir.trials)["chosen"]))
+
+
+def choice_of(model: Any, prepared: Prepared, ranks: Ranks = ALONE) -> Choice:
     """By the answers to some validation rows, or by the loss alone, as the recipe says."""
     recipe = prepared.recipe.train
     has_a_choice = int(recipe.epochs) * recipe.validations_per_epoch > 1

@@ -26,8 +26,8 @@ BATCH_TOKENS = 4096
 LEARNING_RATE = 1e-4
 PROTOTYPE_LEARNING_RATE = 1e-3
 MIN_STEPS = 20
-STEPS_PER_ROOT = 3.5
-"""Steps grow with the root of the number of rows: 4 epochs of 770 rows, 1.1 of 10,000."""
+STEPS_PER_ROOT = 7.0
+"""Steps grow with the root of the number of rows: 8 epochs of 770 rows, 2.2 of 10,000."""
 WEIGHT_DECAY = 0.01
 WARMUP_SHARE = 0.1
 MAX_GRAD_NORM = 1.0

@@ -16,6 +16,8 @@ from burnish.model.device import seeded
 from burnish.model.lora import add_in_place
 
 CARD_NAME = "burnish.json"
+SECOND = "second"
+"""The name of an adapter that is there for a moment only."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,18 @@ def attach_adapter(
     if in_place:
         add_in_place(wrapped)
     return wrapped
+
+
+def restart_adapter(model: Any, seed: int) -> None:
+    """Give the adapter the start that `attach_adapter` gives it with this seed."""
+    with seeded(seed, model.device):
+        model.add_adapter(SECOND, model.peft_config["default"])
+    tensors = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            if f".{SECOND}." in name:
+                tensors[name.replace(f".{SECOND}.", ".default.")].copy_(tensor)
+    model.delete_adapter(SECOND)
 
 
 def base_of(model: Any) -> Any:

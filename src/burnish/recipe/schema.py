@@ -156,6 +156,9 @@ class TrainSection(Section):
     """The optimization."""
 
     seed: Seed = Field(0, description="seed of the adapter's start and of the order of the examples")
+    seeds: Count = Field(
+        1, description="runs with this and the next seeds, to tell how much of the score is luck; the first is kept"
+    )
     epochs: Count | Auto = Field(AUTO, description="passes over the training rows, at most")
     batch_size: Count | Auto = Field(AUTO, description="examples in one optimizer step")
     learning_rate: Positive | Auto = Field(AUTO, description="peak learning rate of AdamW")
@@ -211,6 +214,11 @@ class EvaluateSection(Section):
         30.0, description="time that the baselines may take together, minutes; one that would take longer is left out"
     )
     metric: Metric | Auto = Field(AUTO, description="the score that decides")
+    learning_curve: bool = Field(
+        False,
+        description="train on an eighth, a quarter and half of the rows, too, to forecast what more rows would bring; "
+        "classification forecasts it in seconds without",
+    )
     num_shots: Count | Auto = Field(AUTO, description="examples in the few-shot prompt")
     max_new_tokens: Count | Auto = Field(AUTO, description="longest answer, in tokens")
     batch_size: Count = Field(16, description="prompts answered at a time")

@@ -1,0 +1,133 @@
+"""Runs beside the run, for what one cannot tell: how much is luck of the seed, and what more rows would bring.
+
+Nothing is chosen by them. Each is written down when it is done, so that a resumed run does not do it again; the adapter
+is left as it was.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+import numpy as np
+import torch
+
+from burnish.answering import ask, card_of, spread
+from burnish.data import Example, RenderedExample
+from burnish.evaluate.arms import Arm
+from burnish.evaluate.metrics import collect_scores
+from burnish.evaluate.more_data import Curve, CurvePoint, nested_subsets
+from burnish.evaluate.statistics import RowScores
+from burnish.files import read_json, write_json
+from burnish.model.adapter import adapter_parameters, restart_adapter
+from burnish.preparation import Prepared
+from burnish.run_dir import RunDir
+from burnish.screen import Screen
+from burnish.solution import PromptSolution
+from burnish.train.fit import FitEvents, FitOptions, fit
+from burnish.train.loop import count_steps, start_training, train
+from burnish.training import choice_of, settled_options
+
+MAX_CURVE_ROWS = 200
+"""Validation rows that the points of the learning curve are scored on, at most."""
+
+
+def score_seeds(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> list[dict[str, Any]]:
+    """The run again with the next seeds of `train.seeds`: of each, its score on the test rows."""
+    recipe = prepared.recipe.train
+    path = run_dir.side_runs / "seeds.json"
+    done: list[dict[str, Any]] = read_json(path) if path.is_file() else []
+    for seed in range(recipe.seed + 1 + len(done), recipe.seed + recipe.seeds):
+        with _adapter_kept(model):
+            restart_adapter(model, seed)
+            _fit_with(seed, model, prepared, run_dir, screen)
+            screen.say(f"Seed {seed}: answering {len(prepared.split.test)} test rows ...")
+            score = _scores(model, prepared, prepared.split.test).value
+        done.append({"seed": seed, "score": score})
+        write_json(path, done)
+        rmtree(_folder(run_dir, seed) / "checkpoints")
+    return done
+
+
+def measure_learning_curve(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> Curve:
+    """The score on validation rows after training on an eighth, a quarter, half and all of the training rows."""
+    path = run_dir.side_runs / "learning_curve.json"
+    done: list[dict[str, Any]] = read_json(path) if path.is_file() else []
+    examples = prepared.split.train
+    groups = [example.group or example.duplicate_key for example in examples]
+    subsets = nested_subsets([0] * len(examples), groups=groups, seed=prepared.recipe.train.seed)
+    held = spread(prepared.split.validation, MAX_CURVE_ROWS)
+    for subset in subsets[len(done) :]:
+        with _adapter_kept(model):
+            if len(subset) < len(examples):  # else it is what the model holds
+                _train_on(subset.tolist(), model, prepared, run_dir, screen)
+            scores = _scores(model, prepared, held)
+        done.append(
+            {
+                "num_rows": len(subset),
+                "numerators": scores.numerators.tolist(),
+                "denominators": scores.denominators.tolist(),
+            }
+        )
+        write_json(path, done)
+    points = [
+        CurvePoint(point["num_rows"], RowScores(np.array(point["numerators"]), np.array(point["denominators"])))
+        for point in done
+    ]
+    return Curve(tuple(points))
+
+
+def _fit_with(seed: int, model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> None:
+    """As the run itself was trained, but for the seed."""
+    recipe, examples = prepared.recipe.train, prepared.rendered["train"]
+    options = replace(settled_options(prepared, run_dir), seed=seed)
+    folder = _folder(run_dir, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    with screen.bar(f"Training with seed {seed}", count_steps(len(examples), options)) as advance:
+        fit(
+            model,
+            examples,
+            prepared.rendered["validation"],
+            options=options,
+            fit_options=FitOptions(recipe.validations_per_epoch, recipe.patience, recipe.checkpoint_minutes * 60),
+            checkpoints=folder / "checkpoints",
+            metrics_path=folder / "metrics.jsonl",
+            events=FitEvents(on_step=lambda metrics, num_steps: advance(1, "")),
+            choice=choice_of(model, prepared),
+        )
+
+
+def _folder(run_dir: RunDir, seed: int) -> Path:
+    return run_dir.side_runs / f"seed-{seed}"
+
+
+def _train_on(rows: Sequence[int], model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> None:
+    """From the run's own start, as many passes over these training rows as the run may make over all."""
+    options = settled_options(prepared, run_dir)
+    examples: list[RenderedExample] = [prepared.rendered["train"][row] for row in rows]
+    restart_adapter(model, options.seed)
+    torch.manual_seed(options.seed)
+    with screen.bar(f"Training on {len(examples)} rows", count_steps(len(examples), options)) as advance:
+        for _ in train(start_training(model, options), examples, options):
+            advance(1, "")
+
+
+def _scores(model: Any, prepared: Prepared, examples: Sequence[Example]) -> RowScores:
+    solution = PromptSolution(model, prepared.renderer, card_of(Arm.SPECIALIST, prepared))
+    return collect_scores(ask(solution, prepared, examples))
+
+
+@contextmanager
+def _adapter_kept(model: Any) -> Iterator[None]:
+    """The adapter and the random state are put back as they were."""
+    before = {name: tensor.detach().clone() for name, tensor in adapter_parameters(model).items()}
+    random_state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, tensor in adapter_parameters(model).items():
+                tensor.copy_(before[name])
+        torch.set_rng_state(random_state)
