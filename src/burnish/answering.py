@@ -21,12 +21,12 @@ from burnish.evaluate.arms import (
 )
 from burnish.evaluate.evaluation import ArmRun
 from burnish.evaluate.kept import Budget, answer_rows
+from burnish.evaluate.metrics import CustomMetric
 from burnish.evaluate.retrieval import Retriever
 from burnish.files import sha256_of_file, sha256_of_json
 from burnish.model.base import context_length
 from burnish.model.encoder import load_encoder
 from burnish.preparation import Prepared
-from burnish.recipe import Metric
 from burnish.registry import open_registry
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
@@ -128,7 +128,7 @@ def run_arm(
         "adapter": sha256_of_file(adapter) if arm in ADAPTED else None,
         "test": sha256_of_json([example.to_dict() for example in test]),
         "template": prepared.base.template_sha256,
-        "metric": str(prepared.recipe.evaluate.metric),
+        "metric": prepared.metric.key if isinstance(prepared.metric, CustomMetric) else prepared.metric.value,
     }
     with ExitStack() as stack:
         title = f"{ARM_TITLES[arm]}: answering {len(test)} test rows"
@@ -159,7 +159,7 @@ def ask(
         batch_size=recipe.evaluate.batch_size,
         on_done=on_done,
     )
-    return judge_answers(answers, shown, examples, Metric(recipe.evaluate.metric))
+    return judge_answers(answers, shown, examples, prepared.metric)
 
 
 def _build_classifier(arm: Arm, prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget) -> Solution:

@@ -42,6 +42,7 @@ def gather_evidence(model: Any, prepared: Prepared, run_dir: RunDir, screen: Scr
         fields=prepared.form.fields,
         schema=read_schema(prepared.recipe),
         validation=validation,
+        custom=[prepared.custom[name] for name in prepared.recipe.evaluate.metrics],
         train_targets=[example.target for example in split.train],
         specialist_nats=specialist_nats,
         base_nats=base_nats,

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from burnish.data import Example, Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
 from burnish.data.split import PARTS
 from burnish.errors import RunError
-from burnish.files import new_folder, read_json, sha256_of_file, write_json, write_text
+from burnish.files import copy_file, new_folder, read_json, sha256_of_file, write_json, write_text
 from burnish.preparation import Prepared, attach, load_weights, predict, prepare, prepare_again
-from burnish.recipe import LoadedRecipe, Recipe, dump_recipe
+from burnish.recipe import LoadedRecipe, dump_recipe
 from burnish.registry import open_registry
 from burnish.run_dir import RunDir, create_run_dir
 from burnish.screen import Screen, SilentScreen
@@ -77,6 +77,8 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
         freeze_split(prepared.split, run_dir.data, prepared.details)
         write_json(run_dir.data / "check.json", [asdict(finding) for finding in prepared.findings])
         write_json(run_dir.data / "card.json", _card(prepared))
+        for metric in prepared.custom.values():
+            copy_file(metric.path, run_dir.path)  # beside the recipe
         write_text(run_dir.recipe, dump_recipe(prepared.recipe))
         screen.say(f"Run {run_dir.run_id} in {run_dir.path}")
         ranks.agree(run_dir)
@@ -177,7 +179,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
             baselines = run_baselines(model, prepared, run_dir, screen)
         groups, num_openings = _groups(split.test), _count_openings(run_dir) + 1
         sensitivity = expected_sensitivity(
-            _metric(recipe),
+            prepared.metric,
             baselines,
             confidence=recipe.evaluate.confidence,
             groups=groups,
@@ -266,7 +268,7 @@ def _conclude(
     budget = None if recipe.retention.budget == "off" else float(recipe.retention.budget)
     measured = evaluate(
         arms,
-        metric=_metric(recipe),
+        metric=prepared.metric,
         precision=precision,
         retention=retention,
         budget=budget,
@@ -375,6 +377,7 @@ def _write_environment(prepared: Prepared, run_dir: RunDir, device: "torch.devic
             "seed": prepared.recipe.train.seed,
             "base_model": prepared.base.name,
             "base_fingerprint": prepared.base.fingerprint,
+            "metric_sha256": {metric.name: metric.sha256 for metric in prepared.custom.values()},
             "data_sha256": prepared.details["file_sha256"],
             "command": ["burnish", *sys.argv[1:]],
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -402,10 +405,6 @@ def _describe_sensitivity(sensitivity: tuple[float | None, str], num_rows: int) 
     if value is None:
         return f"{num_rows} test rows: the smallest gain that they can show is not known ({condition})."
     return f"{num_rows} test rows can show a true gain of {100 * value:.1f} points in 4 of 5 cases ({condition})."
-
-
-def _metric(recipe: Recipe) -> Any:
-    return recipe.evaluate.metric
 
 
 def _peak_memory_bytes() -> int | None:

@@ -1,6 +1,6 @@
 """What comes before the weights: the data read, checked, divided and rendered, and every `auto` value settled."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from burnish.data import (
 )
 from burnish.data.split import PARTS
 from burnish.errors import RunError
-from burnish.examination import Examination, examine, given
+from burnish.examination import Examination, examine, given, load_metrics
 from burnish.files import cache_dir, read_json
 from burnish.recipe import (
     LoadedRecipe,
@@ -44,6 +44,7 @@ from burnish.screen import Screen, SilentScreen
 if TYPE_CHECKING:
     import torch
 
+    from burnish.evaluate.metrics import AnyMetric, CustomMetric
     from burnish.model.base import BaseFiles
     from burnish.train.forecast import Rehearsal
     from burnish.train.plan import Plan
@@ -65,10 +66,18 @@ class Prepared:
     rehearsal: "Rehearsal | None" = field(repr=False)
     plan: "Plan | None"
     """Both are None if the base is of a kind that cannot be rehearsed."""
+    custom: "Mapping[str, CustomMetric]"
+    """The team's own metrics by name."""
 
     @property
     def recipe(self) -> Recipe:
         return self.loaded.recipe
+
+    @property
+    def metric(self) -> "AnyMetric":
+        """The score that decides."""
+        name = self.recipe.evaluate.metric
+        return self.custom[name] if name in self.custom else Metric(name)
 
     @property
     def num_rows(self) -> dict[str, int]:
@@ -80,7 +89,7 @@ class Prepared:
         """What the test can show, in words."""
         from burnish.evaluate.power import describe_power
 
-        is_binary = self.recipe.evaluate.metric in (Metric.ACCURACY, Metric.EXACT_MATCH)
+        is_binary = self.metric in (Metric.ACCURACY, Metric.EXACT_MATCH)
         return describe_power(len(self.split.test), is_binary=is_binary)
 
 
@@ -129,7 +138,7 @@ def prepare(
     refuse_errors(examined.findings)
     rendered = render(examined.loaded, divide(examined), examined.findings, screen)
     refuse_errors(rendered.findings)
-    return settle(rendered, examined.form, details_of(examined), num_ranks=num_ranks)
+    return settle(rendered, examined.form, details_of(examined), examined.custom, num_ranks=num_ranks)
 
 
 def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Prepared:
@@ -145,7 +154,7 @@ def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Pre
     details = {key: manifest[key] for key in ("train_file", "num_rows", "num_duplicates", "file_sha256")}
     rendered = render(loaded, split, findings, screen)
     refuse_errors(rendered.findings)
-    prepared = settle(rendered, form, details, num_ranks=num_ranks)
+    prepared = settle(rendered, form, details, load_metrics(loaded), num_ranks=num_ranks)
     if run_dir.environment.is_file():
         before = read_json(run_dir.environment)["base_fingerprint"]
         if before != prepared.base.fingerprint:
@@ -227,7 +236,14 @@ def render(loaded: LoadedRecipe, split: Split, findings: Sequence[Finding], scre
     )
 
 
-def settle(rendered: RenderedSplit, form: TaskForm, details: dict[str, Any], *, num_ranks: int) -> Prepared:
+def settle(
+    rendered: RenderedSplit,
+    form: TaskForm,
+    details: dict[str, Any],
+    custom: "Mapping[str, CustomMetric]",
+    *,
+    num_ranks: int,
+) -> Prepared:
     """Settle what depends on tokens and device."""
     from burnish.model.base import width
     from burnish.model.device import choose_device, measure_bf16_speedup
@@ -252,7 +268,17 @@ def settle(rendered: RenderedSplit, form: TaskForm, details: dict[str, Any], *, 
         reason=plan.reason if plan else "what it needs is not known",
     )
     return Prepared(
-        settled, base, rendered.renderer, rendered.split, form, rendered.findings, details, parts, rehearsal, plan
+        loaded=settled,
+        base=base,
+        renderer=rendered.renderer,
+        split=rendered.split,
+        form=form,
+        findings=rendered.findings,
+        details=details,
+        rendered=parts,
+        rehearsal=rehearsal,
+        plan=plan,
+        custom=custom,
     )
 
 

@@ -88,6 +88,8 @@ Seed = Annotated[int, Field(ge=0), BeforeValidator(_refuse_bool)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0), BeforeValidator(_refuse_bool)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
 PositiveOrInf = Annotated[float, Field(gt=0.0), BeforeValidator(_refuse_bool)]
+FunctionName = Annotated[str, Field(pattern=r"^[^\W\d]\w*:[^\W\d]\w*$", examples=["scores:tone"])]
+"""A function of the team's own, in a file beside the recipe: scores.py."""
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
 
 
@@ -206,7 +208,11 @@ class EvaluateSection(Section):
     time_budget: PositiveOrInf = Field(
         30.0, description="time that the baselines may take together, minutes; one that would take longer is left out"
     )
-    metric: Metric | Auto = Field(AUTO, description="the score that decides")
+    metric: Metric | Auto | FunctionName = Field(
+        AUTO,
+        description='the score that decides; or "module:function", of your own module.py beside the recipe',
+    )
+    metrics: tuple[FunctionName, ...] = Field((), description="functions of your own whose scores are told as well")
     num_shots: Count | Auto = Field(AUTO, description="examples in the few-shot prompt")
     max_new_tokens: Count | Auto = Field(AUTO, description="longest answer, in tokens")
     batch_size: Count = Field(16, description="prompts answered at a time")
