@@ -66,6 +66,7 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
         BurnishError: the recipe, the data or the base model is at fault; nothing has been trained.
         Interrupted: the user stopped it; `resume` goes on.
     """
+    from burnish.answering import keep_previous
     from burnish.train.ranks import join_ranks
 
     screen = screen or SilentScreen()
@@ -79,6 +80,7 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
         write_json(run_dir.data / "card.json", _card(prepared))
         for metric in prepared.custom.values():
             copy_file(metric.path, run_dir.path)  # beside the recipe
+        keep_previous(prepared, run_dir, screen)
         write_text(run_dir.recipe, dump_recipe(prepared.recipe))
         screen.say(f"Run {run_dir.run_id} in {run_dir.path}")
         ranks.agree(run_dir)
@@ -149,8 +151,9 @@ def _load_base(prepared: Prepared, ranks: "Ranks") -> Any:
 
 def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Everything that needs the weights."""
-    from burnish.answering import run_adapted, run_baselines
+    from burnish.answering import run_adapted, run_baselines, run_previous
     from burnish.evaluate.evaluation import expected_sensitivity
+    from burnish.evaluate.kept import Budget
     from burnish.model.attention import can_pack
     from burnish.model.device import choose_device
     from burnish.train.shard import lead
@@ -168,6 +171,8 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     if prepared.plan:
         screen.say(str(prepared.plan))
     with _registered(run_dir):
+        budget = Budget(60 * recipe.evaluate.time_budget)
+        previous = run_previous(prepared, run_dir, screen, budget, is_divided=ranks.shards_base)
         model = _load_base(prepared, ranks)
         if not can_pack(model):
             screen.say(
@@ -176,7 +181,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
             )
         with lead(model, ranks):
             answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
-            baselines = run_baselines(model, prepared, run_dir, screen)
+            baselines = run_baselines(model, prepared, run_dir, screen, budget) | previous  # the cheapest first
         groups, num_openings = _groups(split.test), _count_openings(run_dir) + 1
         sensitivity = expected_sensitivity(
             prepared.metric,

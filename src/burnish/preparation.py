@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnish.conversation import Task
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from burnish.evaluate.metrics import AnyMetric, CustomMetric
     from burnish.model.base import BaseFiles
+    from burnish.previous import Previous
     from burnish.train.forecast import Rehearsal
     from burnish.train.plan import Plan
     from burnish.train.savings import Savings
@@ -68,6 +70,8 @@ class Prepared:
     """Both are None if the base is of a kind that cannot be rehearsed."""
     custom: "Mapping[str, CustomMetric]"
     """The team's own metrics by name."""
+    previous: "Previous | None" = None
+    """Known while the run begins; later what the run keeps of it counts."""
 
     @property
     def recipe(self) -> Recipe:
@@ -132,13 +136,33 @@ def prepare(
 
     Raises:
         DataError: lists the rows that cannot be used.
+        RecipeError: a metric of the team's own, or the earlier adapter, cannot be used.
     """
     screen = screen or SilentScreen()
+    previous = _find_previous(loaded.recipe, screen)
     examined = examine(loaded, screen, judges_labels=judges_labels)
     refuse_errors(examined.findings)
     rendered = render(examined.loaded, divide(examined), examined.findings, screen)
     refuse_errors(rendered.findings)
-    return settle(rendered, examined.form, details_of(examined), examined.custom, num_ranks=num_ranks)
+    prepared = settle(rendered, examined.form, details_of(examined), examined.custom, num_ranks=num_ranks)
+    if previous is None:
+        return prepared
+    loaded = _name_previous(prepared.loaded, str(previous.adapter))
+    return replace(prepared, loaded=loaded, previous=previous)
+
+
+def _find_previous(recipe: Recipe, screen: Screen) -> "Previous | None":
+    from burnish.previous import find_previous
+
+    if (name := recipe.evaluate.previous) is None:
+        return None
+    return find_previous(name, Path(recipe.output.folder), recipe.task, screen.say)
+
+
+def _name_previous(loaded: LoadedRecipe, adapter: str) -> LoadedRecipe:
+    """By its folder: what `latest` means changes."""
+    evaluate = loaded.recipe.evaluate.model_copy(update={"previous": adapter})
+    return replace(loaded, recipe=loaded.recipe.model_copy(update={"evaluate": evaluate}))
 
 
 def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Prepared:
@@ -319,7 +343,7 @@ def _rehearse(base: "BaseFiles", recipe: Recipe) -> "Rehearsal | None":
     from burnish.train.forecast import Rehearsal
 
     try:
-        return Rehearsal(load_config(base), lambda model: attach(model, recipe), _dtype(recipe))
+        return Rehearsal(load_config(base), lambda model: attach(model, recipe), dtype_of(recipe))
     except (AdapterError, AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError):
         return None
 
@@ -389,10 +413,11 @@ def load_weights(prepared: Prepared, device: "torch.device") -> Any:
     """The base model in the recipe's precision."""
     from burnish.model.base import load_model
 
-    return load_model(prepared.base, dtype=_dtype(prepared.recipe), device=device)
+    return load_model(prepared.base, dtype=dtype_of(prepared.recipe), device=device)
 
 
-def _dtype(recipe: Recipe) -> "torch.dtype":
+def dtype_of(recipe: Recipe) -> "torch.dtype":
+    """The recipe's precision."""
     import torch
 
     return torch.bfloat16 if recipe.train.precision is Precision.BF16 else torch.float32

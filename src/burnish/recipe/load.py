@@ -14,7 +14,7 @@ from burnish.errors import RecipeError
 from burnish.recipe.origin import Origin, OriginKind
 from burnish.recipe.schema import Recipe
 
-PATH_KEYS = ("data.train", "data.validation", "data.test", "data.json_schema", "model.base")
+PATH_KEYS = ("data.train", "data.validation", "data.test", "data.json_schema", "model.base", "evaluate.previous")
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
             if text.startswith("hf://"):
                 continue
             path = (folder / os.path.expanduser(text)).resolve()  # unlike Path's, leaves an unknown ~name as it is
-            if section == "data" or path.is_dir():  # a base may also be a name
+            if section == "data" or path.is_dir():  # a base or a run may also be a name
                 table[key] = str(path)
     return anchored
 

@@ -205,6 +205,9 @@ class EvaluateSection(Section):
     arms: tuple[Baseline, ...] | Auto = Field(
         AUTO, description="baselines that the specialist must beat; embedding and encoder are for classification"
     )
+    previous: str | None = Field(
+        None, description="an earlier run of burnish, or its adapter folder: one more arm that the specialist must beat"
+    )
     time_budget: PositiveOrInf = Field(
         30.0, description="time that the baselines may take together, minutes; one that would take longer is left out"
     )
