@@ -231,6 +231,72 @@ def test_an_arm_is_answered_once(base: Path, tmp_path: Path) -> None:
     assert scores[0] == scores[1]
 
 
+OWN_METRICS = """
+def shortness(prediction, target, row):
+    return 1 / (1 + len(prediction))
+
+def is_equal(prediction, target, row):
+    return prediction == target
+
+def fails(prediction, target, row):
+    return len(target) / len(prediction)
+"""
+DECIDED_BY_OWN = ["evaluate.metric='own:shortness'", "evaluate.metrics=['own:is_equal']", "evaluate.arms=['zero_shot']"]
+
+
+def test_a_metric_of_the_teams_own_decides_and_the_run_folder_keeps_it(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "own.py"
+    own.write_text(OWN_METRICS)
+    done = run_task("chat", base, tmp_path, *DECIDED_BY_OWN)
+    assert done.evaluation["metric"]["label"] == "own:shortness"
+    assert done.evaluation["metric"]["sha256"] == sha256_of_file(own)
+    for arm in done.evaluation["arms"]:
+        predictions = read_jsonl(done.dir.predictions(arm["name"]))
+        shortness = [1 / (1 + len(row["prediction"])) for row in predictions]
+        assert [row["score"] for row in predictions] == pytest.approx(shortness)
+        assert arm["score"]["value"] == pytest.approx(sum(shortness) / len(shortness))
+        equal = [row["prediction"] == row["target"] for row in predictions]
+        assert arm["custom"]["own:is_equal"]["value"] == sum(equal) / len(equal)
+        assert list(arm["custom"]) == ["own:is_equal"]
+
+    own.unlink()
+    again = run(load_recipe(done.dir.recipe))
+    assert [arm["score"] for arm in again.evaluation["arms"]] == [arm["score"] for arm in done.evaluation["arms"]]
+
+    done.dir.evaluation.unlink()
+    copy = done.dir.path / "own.py"
+    copy.write_text(OWN_METRICS.replace("1 / (1 +", "1 / (2 +"))
+    changed = resume(done.dir)
+    assert changed.evaluation["metric"]["sha256"] == sha256_of_file(copy) != again.evaluation["metric"]["sha256"]
+    for arm in changed.evaluation["arms"]:
+        longer = [1 / (2 + len(row["prediction"])) for row in read_jsonl(done.dir.predictions(arm["name"]))]
+        assert arm["score"]["value"] == pytest.approx(sum(longer) / len(longer))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("evaluate.metric='own:nothing'", r"own\.py has no function 'nothing'\. Define it"),
+        ("evaluate.metrics=['other:is_equal']", r"there is no .*other\.py\. Put the file beside the recipe"),
+        (
+            "evaluate.metrics=['own:fails']",
+            r"row chat\.jsonl:1, prediction '': ZeroDivisionError.* Mend the function in",
+        ),
+    ],
+)
+def test_a_metric_that_cannot_be_had_or_fails_is_refused_before_there_is_a_run(
+    override: str, message: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(OWN_METRICS)
+    with pytest.raises(burnish.BurnishError, match=message):
+        run_task("chat", base, tmp_path, override)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_the_scores_are_ratios_of_sums() -> None:
     assert RowScores([2.0, 0.0], [2.0, 4.0]).value == pytest.approx(1 / 3)  # type: ignore[arg-type]
 

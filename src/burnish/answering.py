@@ -14,7 +14,7 @@ from burnish.classify import (
     fit_embedding_classifier,
     fit_encoder_classifier,
 )
-from burnish.conversation import Task
+from burnish.conversation import Conversation, Role, Task, build_conversation
 from burnish.data import Example, infer_schema
 from burnish.errors import BaseModelError
 from burnish.evaluate.arms import (
@@ -29,12 +29,15 @@ from burnish.evaluate.arms import (
 )
 from burnish.evaluate.evaluation import ArmRun
 from burnish.evaluate.kept import Budget, answer_rows
+from burnish.evaluate.metrics import CustomMetric
 from burnish.evaluate.retrieval import Retriever
 from burnish.files import sha256_of_file, sha256_of_json
 from burnish.model.base import context_length, is_encoder
+from burnish.model.device import free_unused
 from burnish.model.encoder import DEFAULT_ENCODER, load_encoder
-from burnish.preparation import Divided, Prepared
-from burnish.recipe import Metric, Recipe
+from burnish.preparation import Divided, Prepared, dtype_of
+from burnish.previous import count_seen
+from burnish.recipe import Recipe
 from burnish.registry import open_registry
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
@@ -45,6 +48,8 @@ from burnish.solution import (
     SolutionCard,
     encoder_if_there,
     load_classifier_solution,
+    load_solution,
+    save_previous,
 )
 
 NUM_DRAWS = 4
@@ -60,22 +65,68 @@ def candidate_of(recipe: Recipe) -> Arm:
     return Arm.ENCODER if is_encoder(recipe.model.base) else Arm.SPECIALIST
 
 
-def run_baselines(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> dict[Arm, ArmRun]:
+def keep_previous(prepared: Prepared, run_dir: RunDir, screen: Screen) -> None:
+    """Copy the earlier adapter into the run folder, if the recipe names one, unless it knows test rows."""
+    if prepared.previous is None:
+        return
+    title, num_seen = ARM_TITLES[Arm.PREVIOUS], count_seen(prepared.previous, prepared.split.test)
+    if num_seen:
+        screen.say(
+            f"{title}: left out. {num_seen} of {len(prepared.split.test)} test rows are among those that it was "
+            "trained or chosen on, so it would look too good. Name a data.test file that neither run has learned from."
+        )
+        return
+    if num_seen is None:
+        screen.say(f"{title}: what it was trained on is not beside it, so test rows may be among that.")
+    save_previous(run_dir.solution(Arm.PREVIOUS.value), prepared.previous.adapter)
+
+
+def run_previous(
+    prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget, *, is_divided: bool
+) -> dict[Arm, ArmRun]:
+    """The earlier adapter's answers, from its own base, which is out of memory again afterwards.
+
+    `is_divided`: the run's base is held in parts by several ranks; then there is no room for another.
+    """
+    folder = run_dir.solution(Arm.PREVIOUS.value)
+    if not folder.is_dir():
+        return {}
+    if is_divided:
+        screen.say(f"{ARM_TITLES[Arm.PREVIOUS]}: left out, as the base is divided among the ranks (train.shard_base).")
+        return {}
+    load = cache(lambda: load_solution(folder, run_dir.adapter, dtype=dtype_of(prepared.recipe)))
+    answered = _run_in_time(Arm.PREVIOUS, load, prepared, run_dir, screen, budget)
+    load.cache_clear()
+    free_unused()
+    return answered
+
+
+def run_baselines(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget) -> dict[Arm, ArmRun]:
     """The baselines that can be answered in the time that the recipe gives them; the others are told."""
-    minutes = prepared.recipe.evaluate.time_budget
-    budget, answered = Budget(60 * minutes), dict[Arm, ArmRun]()
+    answered = dict[Arm, ArmRun]()
     for arm in map(Arm, prepared.recipe.evaluate.arms):
         try:
             solution = build_baseline(arm, model, prepared, run_dir, screen, budget)
         except BaseModelError as error:  # no way to the encoder
             screen.say(f"{ARM_TITLES[arm]}: left out. {error}")
             continue
-        if rows := run_arm(solution, prepared, run_dir, screen, budget):
-            answered[arm] = rows
-        else:
-            remedy = f"Raise evaluate.time_budget, which is {minutes:g} minutes for all baselines."
-            screen.say(f"{ARM_TITLES[arm]}: left out, as it would not be done in time. {remedy}")
+        answered |= _run_in_time(arm, _ready(solution), prepared, run_dir, screen, budget)
     return {arm: answered[arm] for arm in Arm if arm in answered}  # the cheapest first
+
+
+def _ready(solution: Solution) -> Callable[[], Solution]:
+    return lambda: solution
+
+
+def _run_in_time(
+    arm: Arm, load: Callable[[], Solution], prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget
+) -> dict[Arm, ArmRun]:
+    """The arm's answers; nothing, and a word, where the budget does not reach."""
+    if rows := run_arm(arm, load, prepared, run_dir, screen, budget=budget):
+        return {arm: rows}
+    remedy = f"Raise evaluate.time_budget, which is {prepared.recipe.evaluate.time_budget:g} minutes for all baselines."
+    screen.say(f"{ARM_TITLES[arm]}: left out, as it would not be done in time. {remedy}")
+    return {}
 
 
 def run_adapted(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> dict[Arm, ArmRun]:
@@ -84,9 +135,10 @@ def run_adapted(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen)
     answered = {}
     for is_constrained in forms:
         solution = build_specialist(model, prepared, run_dir, is_constrained=is_constrained)
-        rows = run_arm(solution, prepared, run_dir, screen)
+        arm = solution.card.arm
+        rows = run_arm(arm, _ready(solution), prepared, run_dir, screen)
         assert rows is not None, "no budget was given"
-        answered[solution.card.arm] = rows
+        answered[arm] = rows
     return answered
 
 
@@ -135,19 +187,26 @@ def build_specialist(model: Any, prepared: Prepared, run_dir: RunDir, *, is_cons
 
 
 def run_arm(
-    solution: Solution, prepared: Divided, run_dir: RunDir, screen: Screen, budget: Budget | None = None
+    arm: Arm,
+    load: Callable[[], Solution],
+    prepared: Divided,
+    run_dir: RunDir,
+    screen: Screen,
+    *,
+    budget: Budget | None = None,
 ) -> ArmRun | None:
-    """The solution's answers to the test rows, read from predictions/ARM.jsonl as far as they are there.
+    """The arm's answers to the test rows, read from predictions/ARM.jsonl as far as they are there.
 
-    None if the budget does not reach for all of them.
+    `load` gives its solution, which is saved in the run folder, if it is needed. None if the budget does not reach for
+    all rows.
     """
-    test, arm = prepared.split.test, solution.card.arm
+    test = prepared.split.test
     judged = _judged_weights(arm, prepared, run_dir)
     key = {
         "solution": _digest(run_dir, arm),
         "adapter": sha256_of_file(judged) if judged else None,
         "test": sha256_of_json([example.to_dict() for example in test]),
-        "metric": str(prepared.recipe.evaluate.metric),
+        "metric": prepared.metric.key if isinstance(prepared.metric, CustomMetric) else prepared.metric.value,
     }
     with ExitStack() as stack:
         title = f"{ARM_TITLES[arm]}: answering {len(test)} test rows"
@@ -157,9 +216,9 @@ def run_arm(
             if judged:
                 _count_opening(run_dir, judged)
             advance, some = bar(), test[rows.start : rows.stop]
-            return ask(solution, prepared, some, on_done=lambda count: advance(count, ""))
+            return ask(load(), prepared, some, on_done=lambda count: advance(count, ""))
 
-        return answer_rows(run_dir.predictions(arm.value), key, len(test), answer, budget=budget)
+        return answer_rows(run_dir.predictions(arm.value), key, len(test), answer, begin=load, budget=budget)
 
 
 def ask(
@@ -171,14 +230,23 @@ def ask(
 ) -> list[dict[str, Any]]:
     """The prediction row of each example: the answer to its prompt, with its score."""
     recipe = prepared.recipe
-    shown = solution.shown([example.prompt for example in examples])
+    given, own = prepared.form.system, solution.card.system
+    shown = solution.shown([_with_system(example.prompt, given, own) for example in examples])
     answers = solution.answer(
         shown,
         tools=[example.tools for example in examples],
         batch_size=recipe.evaluate.batch_size,
         on_done=on_done,
     )
-    return judge_answers(answers, shown, examples, Metric(recipe.evaluate.metric))
+    return judge_answers(answers, shown, examples, prepared.metric)
+
+
+def _with_system(prompt: Conversation, given: str, own: str) -> Conversation:
+    """The prompt with a solution's own instruction where the recipe's stands; one that the row brings stays."""
+    has_system = bool(prompt) and prompt[0].role is Role.SYSTEM
+    if own == given or not prompt or (has_system and prompt[0].content != given):
+        return prompt
+    return (*build_conversation(own), *prompt[has_system:])
 
 
 def build_classifier(
@@ -261,8 +329,9 @@ def card_of(
 
 def _digest(run_dir: RunDir, arm: Arm) -> str:
     """Of all files that the solution is made of."""
-    files = sorted(path for path in run_dir.solution(arm.value).iterdir() if path.is_file())
-    return sha256_of_json({path.name: sha256_of_file(path) for path in files})
+    folder = run_dir.solution(arm.value)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return sha256_of_json({path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files})
 
 
 def _judged_weights(arm: Arm, prepared: Divided, run_dir: RunDir) -> Path | None:

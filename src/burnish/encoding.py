@@ -19,7 +19,6 @@ from burnish.journal import (
 )
 from burnish.model.encoder import load_encoder
 from burnish.preparation import Divided, check_base
-from burnish.recipe import Metric
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
 
@@ -40,7 +39,7 @@ def prove_encoder(prepared: Divided, run_dir: RunDir, screen: Screen) -> dict[st
     with registered(run_dir):
         arms = {Arm(arm): _answer(Arm(arm), prepared, run_dir, screen) for arm in recipe.evaluate.arms}
         sensitivity = expected_sensitivity(
-            Metric(recipe.evaluate.metric),
+            prepared.metric,
             arms,
             confidence=confidence,
             groups=groups,
@@ -51,7 +50,7 @@ def prove_encoder(prepared: Divided, run_dir: RunDir, screen: Screen) -> dict[st
         measured = evaluate(
             arms,
             candidate=candidate,
-            metric=Metric(recipe.evaluate.metric),
+            metric=prepared.metric,
             precision=Precision(confidence, recipe.evaluate.num_resamples),
             retention=None,
             budget=None,
@@ -76,6 +75,6 @@ def prove_encoder(prepared: Divided, run_dir: RunDir, screen: Screen) -> dict[st
 def _answer(arm: Arm, prepared: Divided, run_dir: RunDir, screen: Screen) -> ArmRun:
     """The test rows, answered by a classifier on the recipe's encoder."""
     solution = build_classifier(arm, prepared, run_dir, screen, encoder_name=prepared.recipe.model.base)
-    rows = run_arm(solution, prepared, run_dir, screen)
+    rows = run_arm(arm, lambda: solution, prepared, run_dir, screen)
     assert rows is not None, "no budget was given"
     return rows

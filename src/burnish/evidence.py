@@ -51,6 +51,7 @@ def evidence_of_rows(prepared: Divided, *, validation: Mapping[str, Rows]) -> Ev
         fields=prepared.form.fields,
         schema=read_schema(prepared.recipe),
         validation=validation,
+        custom=[prepared.custom[name] for name in prepared.recipe.evaluate.metrics],
         train_targets=[example.target for example in prepared.split.train],
     )
 

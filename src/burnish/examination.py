@@ -1,12 +1,12 @@
 """The data of a recipe, examined: read, made into examples, looked through by every check that needs no base model."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from burnish.conversation import Task
+from burnish.conversation import Task, to_dicts
 from burnish.data import (
     Check,
     Example,
@@ -37,6 +37,9 @@ from burnish.model.base import is_encoder
 from burnish.recipe import LoadedRecipe, Recipe, RowFacts, resolve_rows
 from burnish.screen import Screen
 
+if TYPE_CHECKING:
+    from burnish.evaluate.metrics import CustomMetric
+
 ENCODER_MISSING = Check(
     "encoder_missing",
     Severity.NOTE,
@@ -57,6 +60,8 @@ class Examination:
     examples: dict[str, list[Example]] = field(repr=False)
     """Those without an error; there may be none."""
     findings: list[Finding]
+    custom: "Mapping[str, CustomMetric]"
+    """The team's own metrics by name."""
 
     @property
     def has_errors(self) -> bool:
@@ -71,8 +76,9 @@ def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True,
 
     Raises:
         DataError: a file cannot be read, or has not the columns that the task needs.
+        RecipeError: a metric of the team's own is missing or fails.
     """
-    recipe = loaded.recipe
+    recipe, custom = loaded.recipe, load_metrics(loaded)
     tables = {part: _read(recipe, part) for part in PARTS if getattr(recipe.data, part)}
     form = _form_of(recipe, tables["train"])
     findings = [finding for table in tables.values() for finding in table.findings]
@@ -82,14 +88,38 @@ def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True,
     refused = {finding.row for finding in findings if finding.severity is Severity.ERROR}
     sound = {part: replace(t, rows=[row for row in t.rows if row.id not in refused]) for part, t in tables.items()}
     if not sound["train"].rows:
-        return Examination(loaded, form, tables, {}, findings)
+        return Examination(loaded, form, tables, {}, findings, custom)
     loaded, form = _settle_rows(loaded, sound["train"], form)
     examples = {part: build_examples(table, form) for part, table in sound.items()}
+    _try_metrics(custom.values(), examples["train"][0])
     findings += _check_files(examples, recipe.task)
     has_labels = judges_labels and can_judge_labels(examples["train"])
     if has_labels or deep:
         findings += _judge_meaning(examples["train"], screen, has_labels=has_labels, deep=deep)
-    return Examination(loaded, form, tables, examples, _once(findings))
+    return Examination(loaded, form, tables, examples, _once(findings), custom)
+
+
+def load_metrics(loaded: LoadedRecipe) -> "dict[str, CustomMetric]":
+    """The team's own metrics by name, from the files beside the recipe.
+
+    Raises:
+        RecipeError: one cannot be had.
+    """
+    options = loaded.recipe.evaluate
+    names = [name for name in (options.metric, *options.metrics) if ":" in name]
+    if not names:
+        return {}
+    from burnish.evaluate.metrics import load_metric  # takes a moment to import
+
+    return {name: load_metric(name, loaded.folder) for name in names}
+
+
+def _try_metrics(metrics: "Iterable[CustomMetric]", example: Example) -> None:
+    """On a right answer and on none: better now than after the training."""
+    for metric in metrics:
+        for prediction in (example.target, ""):
+            row = {"id": example.id, "prompt": to_dicts(example.prompt), "target": example.target}
+            metric.score({**row, "prediction": prediction})
 
 
 def _once(findings: Sequence[Finding]) -> list[Finding]:

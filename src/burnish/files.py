@@ -33,6 +33,12 @@ def write_text(path: Path, text: str) -> None:
             raise
 
 
+def copy_file(path: Path, folder: Path) -> None:
+    """Copy the file at `path` into an existing folder, under its name."""
+    with storage_errors(folder / path.name):
+        shutil.copyfile(path, folder / path.name)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON; NaN is refused, since it is not JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -60,7 +60,7 @@ def inspect_data(loaded: LoadedRecipe, screen: Screen | None = None, *, deep: bo
     rendered = render(examined.loaded, divided.split, examined.findings, screen)
     if any(finding.severity is Severity.ERROR for finding in rendered.findings):
         return Inspection(examined, rendered.findings)
-    prepared = settle(rendered, examined.form, divided.details, num_ranks=1)
+    prepared = settle(rendered, examined.form, divided.details, divided.custom, num_ranks=1)
     needs_losses = deep and not can_judge_labels(prepared.split.train)  # labels are judged by their neighbours
     strange = find_strange_answers(prepared, screen) if needs_losses else []
     return Inspection(examined, [*rendered.findings, *strange], prepared, prepared)

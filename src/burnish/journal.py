@@ -3,7 +3,7 @@
 import platform
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from burnish.data import Example, Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
 from burnish.data.split import PARTS
-from burnish.files import sha256_of_file, write_json, write_text
+from burnish.files import copy_file, sha256_of_file, write_json, write_text
 from burnish.preparation import Divided
 from burnish.recipe import dump_recipe
 from burnish.registry import open_registry
@@ -30,10 +30,11 @@ def begin(
     *,
     rendered: Mapping[str, Sequence[RenderedExample]] | None = None,
     estimate: Mapping[str, Any] | None = None,
+    keep: Callable[[RunDir], None] = lambda run_dir: None,
 ) -> RunDir:
     """Make the run folder and freeze in it what the run begins with; from here on it can be resumed.
 
-    `estimate`: what training on the data will take.
+    `estimate`: what training on the data will take. `keep` puts in what else it needs.
     """
     run_dir = create_run_dir(Path(prepared.recipe.output.folder))
     freeze_split(prepared.split, run_dir.data, prepared.details)
@@ -49,6 +50,9 @@ def begin(
         estimate=estimate,
     )
     write_json(run_dir.data / "card.json", card)
+    for metric in prepared.custom.values():
+        copy_file(metric.path, run_dir.path)  # beside the recipe
+    keep(run_dir)
     write_text(run_dir.recipe, dump_recipe(prepared.recipe))
     screen.say(f"Run {run_dir.run_id} in {run_dir.path}")
     return run_dir
@@ -91,6 +95,7 @@ def write_environment(
             "seed": prepared.recipe.train.seed,
             "base_model": base_name,
             "base_fingerprint": base_fingerprint,
+            "metric_sha256": {metric.name: metric.sha256 for metric in prepared.custom.values()},
             "data_sha256": prepared.details["file_sha256"],
             "command": ["burnish", *sys.argv[1:]],
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),

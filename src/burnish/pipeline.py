@@ -35,7 +35,7 @@ from burnish.preparation import (
     prepare_rows,
     prepare_rows_again,
 )
-from burnish.recipe import LoadedRecipe, Metric, load_recipe
+from burnish.recipe import LoadedRecipe, load_recipe
 from burnish.run_dir import RunDir
 from burnish.screen import Screen, SilentScreen
 
@@ -77,6 +77,7 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
         BurnishError: the recipe, the data or the base model is at fault; nothing has been trained.
         Interrupted: the user stopped it; `resume` goes on.
     """
+    from burnish.answering import keep_previous
     from burnish.train.ranks import join_ranks
 
     screen = screen or SilentScreen()
@@ -88,7 +89,11 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
         prepared = prepare(loaded, screen, num_ranks=ranks.count)
         prediction = predict(prepared, may_measure=False)
         run_dir = begin(
-            prepared, screen, rendered=prepared.rendered, estimate=asdict(prediction) if prediction else None
+            prepared,
+            screen,
+            rendered=prepared.rendered,
+            estimate=asdict(prediction) if prediction else None,
+            keep=lambda run_dir: keep_previous(prepared, run_dir, screen),
         )
         ranks.agree(run_dir)
         return _go_on(prepared, run_dir, screen, ranks)
@@ -171,8 +176,9 @@ def _load_base(prepared: Prepared, ranks: "Ranks") -> Any:
 
 def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Everything that needs the weights."""
-    from burnish.answering import run_adapted, run_baselines
+    from burnish.answering import run_adapted, run_baselines, run_previous
     from burnish.evaluate.evaluation import expected_sensitivity
+    from burnish.evaluate.kept import Budget
     from burnish.model.attention import can_pack
     from burnish.model.device import choose_device
     from burnish.train.shard import lead
@@ -188,6 +194,8 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     if prepared.plan:
         screen.say(str(prepared.plan))
     with registered(run_dir):
+        budget = Budget(60 * recipe.evaluate.time_budget)
+        previous = run_previous(prepared, run_dir, screen, budget, is_divided=ranks.shards_base)
         model = _load_base(prepared, ranks)
         if not can_pack(model):
             screen.say(
@@ -196,9 +204,9 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
             )
         with lead(model, ranks):
             answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
-            baselines = run_baselines(model, prepared, run_dir, screen)
+            baselines = run_baselines(model, prepared, run_dir, screen, budget) | previous  # the cheapest first
         sensitivity = expected_sensitivity(
-            Metric(recipe.evaluate.metric),
+            prepared.metric,
             baselines,
             confidence=recipe.evaluate.confidence,
             groups=groups_of(test),
@@ -288,7 +296,7 @@ def _conclude(
     budget = None if recipe.retention.budget == "off" else float(recipe.retention.budget)
     measured = evaluate(
         arms,
-        metric=Metric(recipe.evaluate.metric),
+        metric=prepared.metric,
         precision=precision,
         retention=retention,
         budget=budget,

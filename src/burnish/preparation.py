@@ -1,7 +1,8 @@
 """What comes before the weights: the data read, checked, divided and rendered, and every `auto` value settled."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnish.conversation import Task
@@ -25,7 +26,7 @@ from burnish.data import (
 )
 from burnish.data.split import PARTS
 from burnish.errors import RunError
-from burnish.examination import Examination, examine, given
+from burnish.examination import Examination, examine, given, load_metrics
 from burnish.files import cache_dir, read_json
 from burnish.recipe import (
     LoadedRecipe,
@@ -44,7 +45,9 @@ from burnish.screen import Screen, SilentScreen
 if TYPE_CHECKING:
     import torch
 
+    from burnish.evaluate.metrics import AnyMetric, CustomMetric
     from burnish.model.base import BaseFiles
+    from burnish.previous import Previous
     from burnish.train.forecast import Rehearsal
     from burnish.train.plan import Plan
     from burnish.train.savings import Savings
@@ -59,10 +62,18 @@ class Divided:
     form: TaskForm
     findings: list[Finding]
     details: dict[str, Any]
+    custom: "Mapping[str, CustomMetric]"
+    """The team's own metrics by name."""
 
     @property
     def recipe(self) -> Recipe:
         return self.loaded.recipe
+
+    @property
+    def metric(self) -> "AnyMetric":
+        """The score that decides."""
+        name = self.recipe.evaluate.metric
+        return self.custom[name] if name in self.custom else Metric(name)
 
     @property
     def num_rows(self) -> dict[str, int]:
@@ -74,7 +85,7 @@ class Divided:
         """What the test can show, in words."""
         from burnish.evaluate.power import describe_power
 
-        is_binary = self.recipe.evaluate.metric in (Metric.ACCURACY, Metric.EXACT_MATCH)
+        is_binary = self.metric in (Metric.ACCURACY, Metric.EXACT_MATCH)
         return describe_power(len(self.split.test), is_binary=is_binary)
 
 
@@ -88,6 +99,8 @@ class Prepared(Divided):
     rehearsal: "Rehearsal | None" = field(repr=False)
     plan: "Plan | None"
     """Both are None if the base is of a kind that cannot be rehearsed."""
+    previous: "Previous | None" = None
+    """Known while the run begins; later what the run keeps of it counts."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +142,18 @@ def prepare(
 
     Raises:
         DataError: lists the rows that cannot be used.
+        RecipeError: a metric of the team's own, or the earlier adapter, cannot be used.
     """
     screen = screen or SilentScreen()
+    previous = _find_previous(loaded.recipe, screen)
     divided = prepare_rows(loaded, screen, judges_labels=judges_labels)
     rendered = render(divided.loaded, divided.split, divided.findings, screen)
     refuse_errors(rendered.findings)
-    return settle(rendered, divided.form, divided.details, num_ranks=num_ranks)
+    prepared = settle(rendered, divided.form, divided.details, divided.custom, num_ranks=num_ranks)
+    if previous is None:
+        return prepared
+    loaded = _name_previous(prepared.loaded, str(previous.adapter))
+    return replace(prepared, loaded=loaded, previous=previous)
 
 
 def prepare_rows(loaded: LoadedRecipe, screen: Screen | None = None, *, judges_labels: bool = True) -> Divided:
@@ -142,10 +161,25 @@ def prepare_rows(loaded: LoadedRecipe, screen: Screen | None = None, *, judges_l
 
     Raises:
         DataError: lists the rows that cannot be used.
+        RecipeError: a metric of the team's own cannot be used.
     """
     examined = examine(loaded, screen or SilentScreen(), judges_labels=judges_labels)
     refuse_errors(examined.findings)
     return divided_of(examined)
+
+
+def _find_previous(recipe: Recipe, screen: Screen) -> "Previous | None":
+    from burnish.previous import find_previous
+
+    if (name := recipe.evaluate.previous) is None:
+        return None
+    return find_previous(name, Path(recipe.output.folder), recipe.task, screen.say)
+
+
+def _name_previous(loaded: LoadedRecipe, adapter: str) -> LoadedRecipe:
+    """By its folder: what `latest` means changes."""
+    evaluate = loaded.recipe.evaluate.model_copy(update={"previous": adapter})
+    return replace(loaded, recipe=loaded.recipe.model_copy(update={"evaluate": evaluate}))
 
 
 def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Prepared:
@@ -157,7 +191,7 @@ def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Pre
     divided = prepare_rows_again(run_dir)
     rendered = render(divided.loaded, divided.split, divided.findings, screen)
     refuse_errors(rendered.findings)
-    prepared = settle(rendered, divided.form, divided.details, num_ranks=num_ranks)
+    prepared = settle(rendered, divided.form, divided.details, divided.custom, num_ranks=num_ranks)
     check_base(run_dir, prepared.base.name, prepared.base.fingerprint)
     return prepared
 
@@ -179,7 +213,14 @@ def prepare_rows_again(run_dir: RunDir) -> Divided:
         for row in read_json(run_dir.data / "check.json")
     ]
     details = {key: manifest[key] for key in ("train_file", "num_rows", "num_duplicates", "file_sha256")}
-    return Divided(loaded=loaded, split=split, form=form, findings=findings, details=details)
+    return Divided(
+        loaded=loaded,
+        split=split,
+        form=form,
+        findings=findings,
+        details=details,
+        custom=load_metrics(loaded),
+    )
 
 
 def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | None:
@@ -222,6 +263,7 @@ def divided_of(examined: Examination) -> Divided:
         form=examined.form,
         findings=examined.findings,
         details=_details(examined),
+        custom=examined.custom,
     )
 
 
@@ -269,7 +311,14 @@ def render(loaded: LoadedRecipe, split: Split, findings: Sequence[Finding], scre
     )
 
 
-def settle(rendered: RenderedSplit, form: TaskForm, details: dict[str, Any], *, num_ranks: int) -> Prepared:
+def settle(
+    rendered: RenderedSplit,
+    form: TaskForm,
+    details: dict[str, Any],
+    custom: "Mapping[str, CustomMetric]",
+    *,
+    num_ranks: int,
+) -> Prepared:
     """Settle what depends on tokens and device."""
     from burnish.model.base import width
     from burnish.model.device import choose_device, measure_bf16_speedup
@@ -299,6 +348,7 @@ def settle(rendered: RenderedSplit, form: TaskForm, details: dict[str, Any], *, 
         form=form,
         findings=rendered.findings,
         details=details,
+        custom=custom,
         base=base,
         renderer=rendered.renderer,
         rendered=parts,
@@ -344,7 +394,7 @@ def _rehearse(base: "BaseFiles", recipe: Recipe) -> "Rehearsal | None":
     from burnish.train.forecast import Rehearsal
 
     try:
-        return Rehearsal(load_config(base), lambda model: attach(model, recipe), _dtype(recipe))
+        return Rehearsal(load_config(base), lambda model: attach(model, recipe), dtype_of(recipe))
     except (AdapterError, AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError):
         return None
 
@@ -414,10 +464,11 @@ def load_weights(prepared: Prepared, device: "torch.device") -> Any:
     """The base model in the recipe's precision."""
     from burnish.model.base import load_model
 
-    return load_model(prepared.base, dtype=_dtype(prepared.recipe), device=device)
+    return load_model(prepared.base, dtype=dtype_of(prepared.recipe), device=device)
 
 
-def _dtype(recipe: Recipe) -> "torch.dtype":
+def dtype_of(recipe: Recipe) -> "torch.dtype":
+    """The recipe's precision."""
     import torch
 
     return torch.bfloat16 if recipe.train.precision is Precision.BF16 else torch.float32

@@ -1,10 +1,11 @@
 """Solutions: the arms, ready to answer; the same for the test, for `burnish.load` and for what is served."""
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from burnish.classify import TextClassifier, load_classifier
 from burnish.conversation import Conversation, Message, Role, Task
@@ -14,11 +15,15 @@ from burnish.evaluate.arms import ADAPTED, CLASSIFIERS, Arm, with_shots
 from burnish.evaluate.retrieval import Retriever
 from burnish.files import new_folder, read_json, read_jsonl, write_json, write_jsonl
 from burnish.generate.answer import Answer, answer_prompts
-from burnish.model.adapter import AdapterCard
+from burnish.model.adapter import CARD_NAME as ADAPTER_CARD_NAME
+from burnish.model.adapter import CONFIG_NAME, WEIGHTS_NAME, AdapterCard, read_card
 from burnish.model.encoder import Encoder
 from burnish.model.fetch import Say
 
-CARD_NAME, SHOTS_NAME = "solution.json", "shots.jsonl"
+if TYPE_CHECKING:
+    import torch
+
+CARD_NAME, SHOTS_NAME, ADAPTER_NAME = "solution.json", "shots.jsonl", "adapter"
 OnDone = Callable[[int], None]
 
 
@@ -62,7 +67,7 @@ class Solution(Protocol):
         """One answer, in order, to each prompt that `shown` gave."""
 
     def save(self, folder: Path) -> None:
-        """Write the folder that `load_solution` reads; adapters lie in a folder of their own."""
+        """Write the folder that `load_solution` reads; the run's adapter lies in a folder of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,8 +162,18 @@ class ClassifierSolution:
         _write_card(folder, self.card)
 
 
-def load_solution(folder: Path, adapter: Path) -> Solution:
-    """The solution in `folder`, on its own base model; `adapter` is that of its run.
+def save_previous(folder: Path, adapter: Path) -> None:
+    """Write the folder of an adapter that was made before, with a copy of it."""
+    with new_folder(folder) as draft:
+        _write_card(draft, _card_of(read_card(adapter), Arm.PREVIOUS))
+        write_jsonl(draft / SHOTS_NAME, [])
+        (draft / ADAPTER_NAME).mkdir()
+        for name in (ADAPTER_CARD_NAME, CONFIG_NAME, WEIGHTS_NAME):
+            shutil.copyfile(adapter / name, draft / ADAPTER_NAME / name)
+
+
+def load_solution(folder: Path, adapter: Path, *, dtype: "torch.dtype | None" = None) -> Solution:
+    """The solution in `folder`, on its own base model, in fp32 unless `dtype` is given; `adapter` is that of its run.
 
     Raises:
         RunError: the folder is damaged, or the base model is another one by now.
@@ -166,7 +181,8 @@ def load_solution(folder: Path, adapter: Path) -> Solution:
     card = _read_card(folder)
     if card.arm in CLASSIFIERS:
         return load_classifier_solution(folder)
-    model, renderer, limit = _load_model(card, adapter if card.arm in ADAPTED else None)
+    own = folder / ADAPTER_NAME if card.arm is Arm.PREVIOUS else adapter if card.arm in ADAPTED else None
+    model, renderer, limit = _load_model(card, own, dtype)
     shots = tuple(example_from_dict(row) for row in read_jsonl(folder / SHOTS_NAME))
     retriever = Retriever(shots, encoder_if_there()) if card.num_retrieved else None
     return PromptSolution(model, renderer, card, shots, retriever, limit)
@@ -187,8 +203,14 @@ def solution_of(card: AdapterCard, adapter: Path) -> Solution:
     Raises:
         AdapterError: its base has changed.
     """
-    known = SolutionCard(
-        arm=Arm.SPECIALIST,
+    known = _card_of(card, Arm.SPECIALIST)
+    model, renderer, limit = _load_model(known, adapter)
+    return PromptSolution(model, renderer, known, max_prompt_tokens=limit)
+
+
+def _card_of(card: AdapterCard, arm: Arm) -> SolutionCard:
+    return SolutionCard(
+        arm=arm,
         task=Task(card.task),
         base_model=card.base_model,
         base_fingerprint=card.base_fingerprint,
@@ -198,12 +220,12 @@ def solution_of(card: AdapterCard, adapter: Path) -> Solution:
         max_new_tokens=card.max_new_tokens,
         thinking=card.thinking,
     )
-    model, renderer, limit = _load_model(known, adapter)
-    return PromptSolution(model, renderer, known, max_prompt_tokens=limit)
 
 
-def _load_model(card: SolutionCard, adapter: Path | None) -> tuple[Any, Renderer, int]:
-    """The base in fp32 with the adapter, if there is one; its renderer; the longest prompt."""
+def _load_model(
+    card: SolutionCard, adapter: Path | None, dtype: "torch.dtype | None" = None
+) -> tuple[Any, Renderer, int]:
+    """The base with the adapter, if there is one; its renderer; the longest prompt."""
     import torch
 
     from burnish.model.adapter import load_adapter
@@ -214,7 +236,7 @@ def _load_model(card: SolutionCard, adapter: Path | None) -> tuple[Any, Renderer
     if adapter is None and base.fingerprint != card.base_fingerprint:
         raise RunError(f"{card.base_model}: not the base model that this solution was measured with. Run it again.")
     renderer = Renderer(*load_tokenizer(base), thinking=card.thinking)
-    model = load_model(base, dtype=torch.float32, device=choose_device())
+    model = load_model(base, dtype=dtype or torch.float32, device=choose_device())
     limit = context_length(base) - card.max_new_tokens
     return (load_adapter(model, adapter, base) if adapter else model), renderer, limit
 

@@ -6,10 +6,10 @@ from typing import Any
 from burnish.answering import ask, card_of, spread
 from burnish.evaluate.arms import Arm
 from burnish.evaluate.choice import prefers
-from burnish.evaluate.metrics import METRICS
+from burnish.evaluate.metrics import describe_metric
 from burnish.files import read_json, write_json
 from burnish.preparation import Prepared, savings_of
-from burnish.recipe import ChooseBy, Metric
+from burnish.recipe import ChooseBy
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
 from burnish.solution import PromptSolution
@@ -160,5 +160,5 @@ def _describe(validation: Validation, prepared: Prepared) -> str:
     loss = f"step {validation.step}: validation loss {validation.loss:.4f} nats per token"
     if validation.score is None:
         return loss
-    metric = METRICS[Metric(prepared.recipe.evaluate.metric)].label
+    metric = describe_metric(prepared.metric).label
     return f"{loss}, {metric} {100 * validation.score:.1f} on {len(validation.scores)} rows"

@@ -16,11 +16,13 @@ def row(name: str, numerator: float, asked: str | None = None, target: str = "x"
     return {"id": name, "prompt": prompt, "target": target, "numerator": numerator, "denominator": 1.0}
 
 
-def make_run(tmp_path: Path, name: str, rows: list[dict[str, Any]], metric: str = "accuracy") -> RunDir:
+def make_run(
+    tmp_path: Path, name: str, rows: list[dict[str, Any]], metric: str = "accuracy", sha256: str | None = None
+) -> RunDir:
     run = RunDir(tmp_path / name)
     run.predictions("specialist").parent.mkdir(parents=True)
     run.predictions("specialist").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    run.evaluation.write_text(json.dumps({"metric": {"name": metric, "label": metric.title()}}))
+    run.evaluation.write_text(json.dumps({"metric": {"name": metric, "label": metric.title(), "sha256": sha256}}))
     return run
 
 
@@ -56,6 +58,15 @@ def test_other_metrics(tmp_path: Path) -> None:
     first, second = make_run(tmp_path, "one", [row("a", 1.0)]), make_run(tmp_path, "two", [row("a", 1.0)], "chrf")
     with pytest.raises(RunError, match=r"scored differently \(accuracy and chrf\) and can't be compared"):
         compare_runs(first, second)
+
+
+def test_other_versions_of_a_teams_own_metric(tmp_path: Path) -> None:
+    one, two, same = (
+        make_run(tmp_path, name, [row("a", 1.0)], "own:f", sha) for name, sha in zip("xyz", "abb", strict=True)
+    )
+    with pytest.raises(RunError, match=r"different versions of own:f .* Run one again with the other's file"):
+        compare_runs(one, two)
+    assert compare_runs(two, same)["num_rows"] == 1
 
 
 def test_an_unfinished_run(tmp_path: Path) -> None:

@@ -92,6 +92,15 @@ class TestFaults:
         loaded = load_recipe(tmp_path / "recipe.toml", ["train.max_grad_norm=inf"])
         assert loaded.recipe.train.max_grad_norm == float("inf")
 
+    @pytest.mark.parametrize(
+        "name", ["scores", "scores.py:tone", "a.b:tone", ":tone", "scores:", "scores:to-ne", "7:f"]
+    )
+    def test_what_names_no_function(self, tmp_path: Path, name: str) -> None:
+        message = refusal(tmp_path, MINIMAL, f'evaluate.metric="{name}"')
+        expected = '"exact_match", "chrf" or "auto" or text like "scores:tone". The score that decides'
+        assert f"`evaluate.metric` = {name!r} is not accepted" in message and expected in message
+        assert "is not accepted" in refusal(tmp_path, MINIMAL, f'evaluate.metrics=["{name}"]')
+
     def test_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(RecipeError, match=r"none\.toml: no such recipe\. Make one with `burnish init DATA`\."):
             load_recipe(tmp_path / "none.toml")

@@ -21,6 +21,7 @@ class Arm(StrEnum):
     FEW_SHOT = "few_shot"
     RETRIEVED = "retrieved"
     ENCODER = "encoder"
+    PREVIOUS = "previous"
     SPECIALIST = "specialist"
     CONSTRAINED = "constrained"
 
@@ -31,6 +32,7 @@ ARM_TITLES = {
     Arm.FEW_SHOT: "Few-shot prompt",
     Arm.RETRIEVED: "Retrieved examples",
     Arm.ENCODER: "Fine-tuned encoder",
+    Arm.PREVIOUS: "Earlier adapter",
     Arm.SPECIALIST: "Specialist",
     Arm.CONSTRAINED: "Specialist, held to a schema",
 }

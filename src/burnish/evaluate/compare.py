@@ -17,9 +17,14 @@ def compare_runs(first: RunDir, second: RunDir) -> dict[str, Any]:
         RunError: a run is not finished, or they have no test row or metric in common.
     """
     evaluations = [_evaluation(run) for run in (first, second)]
-    names = [evaluation["metric"]["name"] for evaluation in evaluations]
+    names, files = ([evaluation["metric"].get(key) for evaluation in evaluations] for key in ("name", "sha256"))
     if names[0] != names[1]:
         raise RunError(f"the runs are scored differently ({names[0]} and {names[1]}) and can't be compared.")
+    if files[0] != files[1]:
+        raise RunError(
+            f"the runs are scored by different versions of {names[0]} and can't be compared. "
+            "Run one again with the other's file beside its recipe."
+        )
     rows = [
         _rows_by_question(run, evaluation.get("candidate", Arm.SPECIALIST.value))
         for run, evaluation in zip((first, second), evaluations, strict=True)

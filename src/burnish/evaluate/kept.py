@@ -28,14 +28,18 @@ def answer_rows(
     num_rows: int,
     answer: Callable[[range], list[dict[str, Any]]],
     *,
+    begin: Callable[[], object] = lambda: None,
     budget: Budget | None = None,
 ) -> ArmRun | None:
     """All rows of an arm, those in `path` if they were made with the same `key`; None where the budget does not reach.
 
     That is told from the rows that have been answered: an arm that would not be done in time is not begun in earnest.
+    `begin` is called before the first row that is not there yet; its time does not count.
     """
     card = path.with_suffix(".meta.json")
     rows, elapsed = _read(path, card, key)
+    if len(rows) < num_rows:
+        begin()
     while len(rows) < num_rows:
         start = time.perf_counter()
         rows += answer(range(len(rows), min(len(rows) + ROWS_AT_ONCE, num_rows)))

@@ -18,6 +18,7 @@ from burnish.model.lora import add_in_place
 CARD_NAME = "burnish.json"
 SECOND = "second"
 """The name of an adapter that is there for a moment only."""
+CONFIG_NAME, WEIGHTS_NAME = "adapter_config.json", "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,19 @@ def read_card(folder: Path) -> AdapterCard:
         raise AdapterError(f"{folder}: no adapter made by burnish ({CARD_NAME} is missing or damaged).") from None
 
 
+def check_base(card: AdapterCard, folder: Path, base: BaseFiles) -> None:
+    """Refuse a base that is not the one of the adapter in `folder`.
+
+    Raises:
+        AdapterError: it is another one.
+    """
+    if card.base_fingerprint != base.fingerprint:
+        raise AdapterError(
+            f"{folder}: this adapter was trained on {card.base_model} (fingerprint {card.base_fingerprint[:12]}), "
+            f"not on {base.name} (fingerprint {base.fingerprint[:12]}). Load it on its own base, or train a new one."
+        )
+
+
 def load_adapter(model: Any, folder: Path, base: BaseFiles) -> Any:
     """Wrap `model` with the saved adapter.
 
@@ -142,12 +156,7 @@ def load_adapter(model: Any, folder: Path, base: BaseFiles) -> Any:
     from peft import PeftModel
     from safetensors import SafetensorError
 
-    card = read_card(folder)
-    if card.base_fingerprint != base.fingerprint:
-        raise AdapterError(
-            f"{folder}: this adapter was trained on {card.base_model} (fingerprint {card.base_fingerprint[:12]}), "
-            f"not on {base.name} (fingerprint {base.fingerprint[:12]}). Load it on its own base, or train a new one."
-        )
+    check_base(read_card(folder), folder, base)
     try:
         wrapped: Any = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
@@ -162,7 +171,7 @@ def _check_all_loaded(model: Any, folder: Path) -> None:
     from peft import get_peft_model_state_dict
     from safetensors.torch import load_file
 
-    saved = load_file(folder / "adapter_model.safetensors")
+    saved = load_file(folder / WEIGHTS_NAME)
     loaded = get_peft_model_state_dict(model, save_embedding_layers=False)
     if saved.keys() != loaded.keys():
         strange = sorted(saved.keys() ^ loaded.keys())[0]

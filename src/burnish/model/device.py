@@ -1,5 +1,6 @@
 """The device, the number format that is fast on it, and its random numbers."""
 
+import gc
 import os
 import time
 from collections.abc import Iterator
@@ -50,6 +51,13 @@ def free_bytes(device: torch.device) -> int:
     except (OSError, ValueError):  # no such group, or no limit ("max")
         return free
     return min(free, limit - used)
+
+
+def free_unused() -> None:
+    """Give back the memory of models that nobody holds any longer."""
+    gc.collect()  # their modules refer to one another
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @contextmanager

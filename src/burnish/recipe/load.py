@@ -14,7 +14,7 @@ from burnish.errors import RecipeError
 from burnish.recipe.origin import Origin, OriginKind
 from burnish.recipe.schema import Recipe
 
-PATH_KEYS = ("data.train", "data.validation", "data.test", "data.json_schema", "model.base")
+PATH_KEYS = ("data.train", "data.validation", "data.test", "data.json_schema", "model.base", "evaluate.previous")
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class LoadedRecipe:
 
     recipe: Recipe
     origins: dict[str, Origin]
+    folder: Path
+    """Beside which the team's own metrics lie: that of the file, or the current one."""
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
@@ -38,7 +40,8 @@ def build_recipe(
     values: Mapping[str, Any], *, overrides: Sequence[str] = (), base_folder: Path | None = None, name: str = "recipe"
 ) -> LoadedRecipe:
     """Validate nested `values` with `overrides` ("train.epochs=2") laid over them."""
-    merged = _anchor_paths(dict(values), base_folder or Path.cwd())
+    folder = (base_folder or Path.cwd()).resolve()
+    merged = _anchor_paths(dict(values), folder)
     origins = {key: Origin(OriginKind.FILE, name) for key, _ in _walk(merged)}
     for key, value in map(_parse_override, overrides):
         _set(merged, key, value)
@@ -48,7 +51,7 @@ def build_recipe(
         recipe = Recipe.model_validate(merged)
     except ValidationError as error:
         raise RecipeError(_explain_all(error, name, origins)) from None
-    return LoadedRecipe(recipe, origins)
+    return LoadedRecipe(recipe, origins, folder)
 
 
 def all_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
@@ -86,7 +89,7 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
             if text.startswith("hf://"):
                 continue
             path = (folder / os.path.expanduser(text)).resolve()  # unlike Path's, leaves an unknown ~name as it is
-            if section == "data" or path.is_dir():  # a base may also be a name
+            if section == "data" or path.is_dir():  # a base or a run may also be a name
                 table[key] = str(path)
     return anchored
 
@@ -201,5 +204,7 @@ def _words(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
     }  # fmt: skip
     words = names.get(str(schema.get("type")), "a value")
     limits = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    if "examples" in schema:
+        words += f' like "{schema["examples"][0]}"'
     bounds = [f"{text} {schema[limit]:g}" for limit, text in limits.items() if limit in schema]
     return " ".join([words, " and ".join(bounds)]).strip()

@@ -1,7 +1,7 @@
 """Recipe with `auto` values + facts about data and base -> Recipe without, and the reason for each choice."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from burnish.conversation import Task
@@ -193,7 +193,7 @@ def _settle(loaded: LoadedRecipe, choices: Mapping[str, tuple[Any, str]]) -> Loa
         if values[section][name] == AUTO:
             values[section][name] = value
             origins[key] = Origin(OriginKind.AUTO, reason)
-    return LoadedRecipe(Recipe.model_validate(values), origins)
+    return replace(loaded, recipe=Recipe.model_validate(values), origins=origins)
 
 
 def _get(values: Mapping[str, Any], key: str) -> Any:

@@ -88,6 +88,8 @@ Seed = Annotated[int, Field(ge=0), BeforeValidator(_refuse_bool)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0), BeforeValidator(_refuse_bool)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
 PositiveOrInf = Annotated[float, Field(gt=0.0), BeforeValidator(_refuse_bool)]
+FunctionName = Annotated[str, Field(pattern=r"^[^\W\d]\w*:[^\W\d]\w*$", examples=["scores:tone"])]
+"""A function of the team's own, in a file beside the recipe: scores.py."""
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
 
 
@@ -210,10 +212,17 @@ class EvaluateSection(Section):
     arms: tuple[Baseline, ...] | Auto = Field(
         AUTO, description="baselines that the specialist must beat; embedding and encoder are for classification"
     )
+    previous: str | None = Field(
+        None, description="an earlier run of burnish, or its adapter folder: one more arm that the specialist must beat"
+    )
     time_budget: PositiveOrInf = Field(
         30.0, description="time that the baselines may take together, minutes; one that would take longer is left out"
     )
-    metric: Metric | Auto = Field(AUTO, description="the score that decides")
+    metric: Metric | Auto | FunctionName = Field(
+        AUTO,
+        description='the score that decides; or "module:function", of your own module.py beside the recipe',
+    )
+    metrics: tuple[FunctionName, ...] = Field((), description="functions of your own whose scores are told as well")
     learning_curve: bool = Field(
         False,
         description="train on an eighth, a quarter and half of the rows, too, to forecast what more rows would bring; "

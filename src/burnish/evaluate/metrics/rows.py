@@ -22,6 +22,8 @@ class MetricInfo:
     name: str
     label: str
     explanation: str
+    sha256: str | None = None
+    """Of the file of a metric of the team's own."""
 
 
 METRICS: dict[Metric, MetricInfo] = {
@@ -46,7 +48,8 @@ AnyMetric = Metric | CustomMetric
 def describe_metric(metric: AnyMetric) -> MetricInfo:
     """What the scores by `metric` are called and mean."""
     if isinstance(metric, CustomMetric):
-        return MetricInfo(metric.name, metric.name, f"The mean over answers of the team's own {metric.name}.")
+        explanation = f"The mean over answers of the team's own {metric.name}."
+        return MetricInfo(metric.name, metric.name, explanation, metric.sha256)
     return METRICS[metric]
 
 
