@@ -10,13 +10,13 @@ from burnish.files import read_json, read_jsonl
 from burnish.run_dir import RunDir
 
 
-def compare_runs(first: RunDir, second: RunDir) -> dict[str, Any]:
-    """The specialists' scores and their paired difference, second minus first.
+def compare_runs(first: RunDir, second: RunDir, *, arm: str = Arm.SPECIALIST.value) -> dict[str, Any]:
+    """The scores of `arm` in both runs and their paired difference, second minus first.
 
     Raises:
-        RunError: a run is not finished, or they have no test row or metric in common.
+        RunError: a run is not finished or has no such arm, or they have no test row or metric in common.
     """
-    evaluations = [_evaluation(run) for run in (first, second)]
+    evaluations = [_evaluation(run, arm) for run in (first, second)]
     names, files = ([evaluation["metric"].get(key) for evaluation in evaluations] for key in ("name", "sha256"))
     if names[0] != names[1]:
         raise RunError(f"the runs are scored differently ({names[0]} and {names[1]}) and can't be compared.")
@@ -25,7 +25,7 @@ def compare_runs(first: RunDir, second: RunDir) -> dict[str, Any]:
             f"the runs are scored by different versions of {names[0]} and can't be compared. "
             "Run one again with the other's file beside its recipe."
         )
-    rows = [_rows_by_question(run) for run in (first, second)]
+    rows = [_rows_by_question(run, arm) for run in (first, second)]
     common = [question for question in rows[0] if question in rows[1]]
     if not common:
         raise RunError(f"{first.run_id} and {second.run_id} have no test row in common. Give both the same data.test.")
@@ -35,17 +35,21 @@ def compare_runs(first: RunDir, second: RunDir) -> dict[str, Any]:
         side: {"run_id": run.run_id, "score": score_interval(score).to_dict()}
         for side, run, score in zip(("first", "second"), (first, second), scores, strict=True)
     }
-    return {"metric": evaluations[0]["metric"]["label"], "num_rows": len(common), **sides, **comparison.to_dict()}
+    metric = evaluations[0]["metric"]["label"]
+    return {"arm": arm, "metric": metric, "num_rows": len(common), **sides, **comparison.to_dict()}
 
 
-def _evaluation(run: RunDir) -> dict[str, Any]:
+def _evaluation(run: RunDir, arm: str) -> dict[str, Any]:
     if not run.evaluation.is_file():
         raise RunError(f"{run.path}: this run is not finished. Go on with `burnish run --resume {run.run_id}`.")
     value: dict[str, Any] = read_json(run.evaluation)
+    names = [each["name"] for each in value["arms"]]
+    if arm not in names:
+        raise RunError(f"{run.path}: no arm {arm!r}. There are: {', '.join(names)}.")
     return value
 
 
-def _rows_by_question(run: RunDir) -> dict[tuple[str, str, str], dict[str, Any]]:
+def _rows_by_question(run: RunDir, arm: str) -> dict[tuple[str, str, str], dict[str, Any]]:
     """Prediction rows by id, question and target: the same id may mean different rows in different files."""
-    rows = read_jsonl(run.predictions(Arm.SPECIALIST.value))
+    rows = read_jsonl(run.predictions(arm))
     return {(row["id"], row["prompt"][-1]["content"], row["target"]): row for row in rows}
