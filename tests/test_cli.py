@@ -304,3 +304,16 @@ def test_what_to_type_next_is_found_by_the_shell(folder: Path, is_on_path: bool)
         check=True,
     )
     assert "Check the data" in told.stdout
+
+
+def test_a_bar_that_has_nothing_to_tell_yet_is_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from burnish.cli import screen
+
+    monkeypatch.setattr(screen, "PLAIN_INTERVAL_S", 0.0)
+    with screen.TerminalScreen().bar("Learning", 4) as advance:
+        for units in (0, 2, 0, 2):
+            advance(units, "")
+    told = capsys.readouterr().err
+    assert told.startswith("Learning ...\n  2/4") and "0/4" not in told and "4 done" in told

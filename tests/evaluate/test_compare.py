@@ -19,10 +19,15 @@ def row(name: str, numerator: float, asked: str | None = None, target: str = "x"
 def make_run(
     tmp_path: Path, name: str, rows: list[dict[str, Any]], metric: str = "accuracy", sha256: str | None = None
 ) -> RunDir:
+    """All rows are the specialist's; the zero-shot arm's are the same, answered wrongly."""
     run = RunDir(tmp_path / name)
     run.predictions("specialist").parent.mkdir(parents=True)
-    run.predictions("specialist").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    run.evaluation.write_text(json.dumps({"metric": {"name": metric, "label": metric.title(), "sha256": sha256}}))
+    for arm, factor in (("zero_shot", 0), ("specialist", 1)):
+        answered = [r | {"numerator": factor * r["numerator"]} for r in rows]
+        run.predictions(arm).write_text("".join(json.dumps(r) + "\n" for r in answered))
+    arms = [{"name": "zero_shot"}, {"name": "specialist"}]
+    described = {"name": metric, "label": metric.title(), "sha256": sha256}
+    run.evaluation.write_text(json.dumps({"metric": described, "arms": arms}))
     return run
 
 
@@ -40,6 +45,19 @@ def test_second_minus_first_on_the_common_rows_in_any_order(tmp_path: Path) -> N
     assert json.loads(json.dumps(found)) == found
     back = compare_runs(second, first)
     assert (back["difference"]["value"], back["num_losses"]) == (pytest.approx(-0.5), 20)
+
+
+def test_another_arm_of_both(tmp_path: Path) -> None:
+    first, second = make_run(tmp_path, "one", [row("a", 1.0)]), make_run(tmp_path, "two", [row("a", 1.0)])
+    found = compare_runs(first, second, arm="zero_shot")
+    assert (found["first"]["arm"], found["first"]["score"]["value"], found["second"]["score"]["value"]) == (
+        "zero_shot",
+        0,
+        0,
+    )
+    second.predictions("few_shot").write_text("")  # left out for want of time
+    with pytest.raises(RunError, match=r"one: no arm 'few_shot'\. There are: zero_shot, specialist\."):
+        compare_runs(first, second, arm="few_shot")
 
 
 def test_the_same_id_in_another_file_is_another_question(tmp_path: Path) -> None:

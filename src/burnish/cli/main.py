@@ -234,12 +234,18 @@ def report(run: RunArgument, runs: Folder = RUNS, as_json: Json = False) -> None
 
 
 @app.command()
-def compare(first: RunArgument, second: RunArgument, runs: Folder = RUNS, as_json: Json = False) -> None:
-    """Compare the specialists of two runs, paired, on the test rows that both have answered."""
+def compare(
+    first: RunArgument,
+    second: RunArgument,
+    arm: Annotated[str | None, typer.Option("--arm", help="Compare this arm of both.")] = None,
+    runs: Folder = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Compare the specialists of two runs, or another arm, paired, on the test rows that both have answered."""
     from burnish.cli.tables import print_comparison
     from burnish.evaluate.compare import compare_runs
 
-    comparison = compare_runs(_open(first, runs).dir, _open(second, runs).dir)
+    comparison = compare_runs(_open(first, runs).dir, _open(second, runs).dir, arm=arm)
     print_json(comparison) if as_json else print_comparison(_console(), comparison)
 
 

@@ -72,7 +72,7 @@ class TerminalScreen:
             nonlocal done, told
             done += units
             now = time.monotonic()
-            if now - told >= PLAIN_INTERVAL_S and done < total:
+            if now - told >= PLAIN_INTERVAL_S and 0 < done < total:
                 left = (now - start) / done * (total - done)
                 self.say(f"  {done}/{total}  {left:.0f} s left  {note}".rstrip())
                 told = now

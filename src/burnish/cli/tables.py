@@ -74,7 +74,9 @@ def print_origins(console: Console, rows: Sequence[tuple[str, Any, Any]]) -> Non
 
 def print_comparison(console: Console, comparison: dict[str, Any]) -> None:
     """Two runs on the rows that both have answered."""
-    table = Table(title=f"{comparison['metric']} on {comparison['num_rows']} common test rows", title_justify="left")
+    arms = " and ".join(dict.fromkeys(comparison[side]["arm"] for side in ("first", "second")))
+    title = f"{arms}: {comparison['metric']} on {comparison['num_rows']} common test rows"
+    table = Table(title=title, title_justify="left")
     for name in ("run", "score", "interval"):
         table.add_column(name, justify="left" if name == "run" else "right")
     for side in ("first", "second"):
