@@ -10,12 +10,13 @@ import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Colours to draw with: each stands for a CSS variable of report.css, so that a plot follows light and dark.
 INK, MUTED, GRID, SURFACE = "#a1b201", "#a1b202", "#a1b203", "#a1b204"
 GOOD, BAD = "#a1b205", "#a1b206"
-ARM_COLOURS = ("#a1b210", "#a1b211", "#a1b212", "#a1b213", "#a1b214")  # the specialist, then the others
-ARM_MARKERS = ("o", "s", "D", "^", "v")
+ARM_COLOURS = tuple(f"#a1b21{i}" for i in range(8))  # the specialist, then the others
+ARM_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p")
 VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface", GOOD: "good", BAD: "bad"} | {
     colour: f"arm-{i}" for i, colour in enumerate(ARM_COLOURS)
 }
@@ -48,8 +49,10 @@ def _draw_svg(draw: Draw, size: tuple[float, float], is_wide: bool) -> str:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a user's matplotlibrc must not change the page
         matplotlib.rcParams.update(_look())
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, dpi=72)  # of SVG; the layout is made before it is saved
         draw(figure.subplots(), is_wide)
+        # Once, and not as the figure's own engine, for which savefig would draw everything a second time.
+        ConstrainedLayoutEngine().execute(figure)
         stream = io.StringIO()
         no_metadata = dict.fromkeys(["Creator", "Date", "Format", "Type"])
         figure.savefig(stream, format="svg", transparent=True, metadata=no_metadata)
