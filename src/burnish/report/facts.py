@@ -53,11 +53,11 @@ def data_facts(record: RunRecord) -> Facts:
 def test_facts(evaluation: Any) -> Facts:
     """What the test rows can show."""
     smallest = dig(evaluation, "minimum_detectable_difference")
-    condition = dig(evaluation, "minimum_detectable_difference_if")
+    known = smallest is not None and dig(evaluation, "minimum_detectable_difference_if")
+    condition = f", {known}" if known else ""
     facts = [
         ("Test rows", format_count(dig(evaluation, "num_test_rows"))),
-        ("Smallest gain that they show", spell_points(smallest, has_share_metric(evaluation))),
-        ("That holds", str(condition or NOT_MEASURED)),
+        (f"Smallest gain that they show{condition}", spell_points(smallest, has_share_metric(evaluation))),
         ("Rows needed to show the one seen", format_count(dig(evaluation, "verdict", "rows_needed"))),
         ("Groups of rows", format_count(dig(evaluation, "num_test_groups"))),
         ("Adapters judged by these rows", format_count(dig(evaluation, "num_test_openings"))),

@@ -15,13 +15,14 @@ from burnish.report.arms import (
 from burnish.report.format import (
     NOT_MEASURED,
     format_count,
+    format_difference,
     format_latency,
     format_percent,
     format_plural,
+    format_score,
 )
 from burnish.report.record import Json, RunRecord, dig, items
 from burnish.report.tables.data import spell_check
-from burnish.report.tables.more_data import forecast_lines
 from burnish.report.tables.table import spell_interval, spell_score
 from burnish.report.verdict import BETTER, NOT_SHOWN, WORSE, adjusted_p, spell_chance, use_instead
 
@@ -68,9 +69,20 @@ def _is_the_data_fit(record: RunRecord) -> Question:
     grounds = (
         used if None not in sizes else "",
         f"Found: {'; '.join(found[:2])}{'; …' if len(found) > 2 else '.'}" if found else "",
-        next(iter(forecast_lines(dig(evaluation, "more_data"))), ""),
+        _spell_forecast(items(evaluation, "more_data", "forecasts")),
     )
     return Question("Is my data fit to train on?", tone, answer, _join(grounds), "data" if record.card else "training")
+
+
+def _spell_forecast(forecasts: Sequence[Json]) -> str:
+    """What the smallest number of more rows would bring; empty where nobody can tell."""
+    outlook, more = (dig(next(iter(forecasts), None), key) for key in ("outlook", "num_more"))
+    if outlook == "no_evidence":
+        return f"There is no evidence that {format_count(more)} more rows would help."
+    low, high = (dig(next(iter(forecasts), None), "gain", end) for end in ("low", "high"))
+    if outlook != "helps" or None in (more, low, high):
+        return ""
+    return f"{format_count(more)} more rows would likely add {format_score(low)} to {format_score(high)} points."
 
 
 def _would_a_cheaper_way_do(evaluation: Json) -> Question:
@@ -112,7 +124,7 @@ def _is_cheaper_enough(evaluation: Json) -> tuple[str, str]:
 
 def _spell_missing(evaluation: Json) -> str:
     """The cheaper ways of which no arm was measured."""
-    ways = {"a prompt with solved examples": ("few_shot",), "look-up": ("retrieved",)}
+    ways: dict[str, tuple[str, ...]] = {"a prompt with solved examples": ("few_shot",), "look-up": ("retrieved",)}
     if dig(evaluation, "task") == "classification":
         ways["a simple classifier"] = ("embedding", "encoder")
     missing = [way for way, arms in ways.items() if not any(find_arm(evaluation, arm) for arm in arms)]
@@ -155,20 +167,22 @@ def _what_was_forgotten(retention: Json | None) -> Question:
         None: ("open", "Measured, but not held against a limit."),
     }[dig(retention, "is_within_budget")]
     change, budget = dig(retention, "general_text_nll_change"), dig(retention, "budget")
-    value, low, high = (_spell_harder(dig(change, key)) for key in ("value", "low", "high"))
-    likely = f" (likely {low} to {high})" if NOT_MEASURED not in (low, high) else ""
-    limit = "" if budget is None else f"; the limit is {_spell_harder(budget)}"
+    low, high = (_spell_rise(dig(change, end)) for end in ("low", "high"))
+    likely = "" if NOT_MEASURED in (low, high) else f" (likely {low} to {high})"
+    limit = "" if budget is None else f"; the limit is {_spell_rise(budget)}"
     agreement = dig(retention, "top1_agreement", "value")
     grounds = (
-        f"Text that has nothing to do with the task is {value} harder for it to predict than before{likely}{limit}.",
+        f"How hard it finds text of other kinds changed by {_spell_rise(dig(change, 'value'))}{likely}{limit}."
+        if dig(change, "value") is not None
+        else "",
         "" if agreement is None else f"Its next word is still the old one in {format_percent(agreement)} of cases.",
     )
     return Question(title, tone, answer, _join(grounds), "retention")
 
 
-def _spell_harder(nats: float | None) -> str:
-    """The rise of the perplexity, exp(nats) - 1, which a reader can picture better than nats per token."""
-    return NOT_MEASURED if nats is None else format_percent(math.expm1(nats))
+def _spell_rise(nats: float | None) -> str:
+    """The rise of the perplexity, exp(nats) - 1, which a reader can picture better than nats per token: "+4.2 %"."""
+    return NOT_MEASURED if nats is None else f"{format_difference(math.expm1(nats))} %"
 
 
 def _will_it_behave_the_same(record: RunRecord) -> Question:

@@ -2,8 +2,23 @@
 
 from dataclasses import dataclass
 
-from burnish.report.arms import best_other, has_share_metric, main_comparison, plain_name, score_heading, specialist_arm
-from burnish.report.format import NOT_MEASURED, RECOMMENDATIONS, format_count, format_difference
+from burnish.report.arms import (
+    best_other,
+    find_arm,
+    has_share_metric,
+    main_comparison,
+    plain_name,
+    score_heading,
+    specialist_arm,
+)
+from burnish.report.format import (
+    NOT_MEASURED,
+    RECOMMENDATIONS,
+    format_count,
+    format_difference,
+    format_latency,
+    format_score,
+)
 from burnish.report.record import SPECIALIST, Json, dig
 from burnish.report.tables.table import spell_interval, spell_score
 
@@ -43,23 +58,23 @@ def spell_finding(evaluation: Json) -> str:
     if call == DO_NOT_SHIP and instead:
         better = "does better" if dig(evaluation, "verdict", "outcome") == WORSE else "does as well"
         return f"{outcome}, and {instead} {better}." if outcome == OUTCOMES[WORSE] else f"{_upper(instead)} {better}."
-    if call == DO_NOT_SHIP and is_within is False:
-        return f"{outcome}, but the model forgot too much."
-    if call == SHIP and is_within:
-        return f"{outcome}, and little was forgotten."
-    return f"{outcome}."
+    if is_within is False:
+        joined = "but" if outcome == OUTCOMES[BETTER] else "and"
+        return f"{outcome}, {joined} the model forgot too much."
+    return f"{outcome}, and little was forgotten." if call == SHIP and is_within else f"{outcome}."
 
 
 def spell_use(evaluation: Json) -> str:
     """What to use now; empty where nothing says."""
     arm, call = dig(evaluation, "verdict", "recommended_arm"), dig(evaluation, "verdict", "recommendation")
     if arm is not None:
-        until = "" if call in (SHIP, DO_NOT_SHIP) else ", until more is known"
-        return f"Use {plain_name(evaluation, arm)}{until}."
+        until = "" if call in (SHIP, DO_NOT_SHIP) else "Until more is known: "
+        use = f"{until}Use {plain_name(evaluation, arm)}."
+        return f"{use} {_spell_worth(find_arm(evaluation, arm), has_share_metric(evaluation))}".rstrip()
     other = best_other(evaluation)
     if call == DO_NOT_SHIP and other is not None:
-        score = spell_score(other["score"], has_share_metric(evaluation))
-        return f"Until it forgets less, the best other way is {plain_name(evaluation, other['name'])}: {score}."
+        way = f"Until it forgets less, the best other way is {plain_name(evaluation, other['name'])}."
+        return f"{way} {_spell_worth(other, has_share_metric(evaluation))}"
     return ""
 
 
@@ -95,8 +110,8 @@ def build_figures(evaluation: Json) -> tuple[Figure, ...]:
     comparison = main_comparison(evaluation)
     if difference := dig(comparison, "difference"):
         value = format_difference(dig(difference, "value"), is_share=is_share)
-        found.append(Figure("Gain", value, spell_interval(difference, is_share, is_signed=True), "difference"))
-        found.append(Figure("By chance alone", spell_chance(adjusted_p(comparison)), "so large a gap", "chance"))
+        found.append(Figure("Difference", value, spell_interval(difference, is_share, is_signed=True), "difference"))
+        found.append(Figure("Such a gap by chance alone", spell_chance(adjusted_p(comparison)), "", "chance"))
     return tuple(found)
 
 
@@ -114,6 +129,15 @@ def spell_chance(p_value: float | None) -> str:
     if p_value < 0.001:
         return "under 1 in 1,000"
     return f"1 in {format_count(1 / p_value)}" if p_value < 2 / 3 else "nearly always"
+
+
+def _spell_worth(arm: Json | None, is_share: bool) -> str:
+    """What an arm scores and how long it takes."""
+    score, latency = dig(arm, "score", "value"), dig(arm, "latency_s", "p50")
+    if score is None:
+        return ""
+    took = "" if latency is None else f", and an answer takes {format_latency(latency)}"
+    return f"It scores {format_score(score, is_share=is_share)}{took}."
 
 
 def _upper(text: str) -> str:

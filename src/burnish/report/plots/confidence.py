@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 
 from burnish.report.arms import arm_indexes, arm_titles
-from burnish.report.plots.svg import ARM_COLOURS, ARM_MARKERS, INK, MUTED, SURFACE, Plot, build_plot
+from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot
 from burnish.report.record import SPECIALIST, Json, items
 
 
@@ -30,8 +30,7 @@ def plot_risk_coverage(evaluation: Json) -> Plot | None:
             coverages, accuracies = ([100 * point[key] for point in curve] for key in ("coverage", "accuracy"))
             width, order = (2.4, 3) if name == marked else (1.3, 2)
             axes.plot(coverages, accuracies, color=ARM_COLOURS[index], linewidth=width, zorder=order)
-            look = {"color": ARM_COLOURS[index], "markeredgecolor": SURFACE}
-            axes.plot(coverages[-1:], accuracies[-1:], ARM_MARKERS[index], markersize=8, label=titles[name], **look)
+            axes.plot(coverages[-1:], accuracies[-1:], label=titles[name], **arm_look(index, 8))
         for row, (share, wanted) in enumerate(_group_goals(goals)):
             axes.axvline(share, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
             axes.annotate(

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from burnish.report.arms import arm_indexes
 from burnish.report.format import format_nats, format_nats_interval, format_score
-from burnish.report.plots.svg import ARM_COLOURS, ARM_MARKERS, BAD, GRID, MUTED, SURFACE, Plot, build_plot
+from burnish.report.plots.svg import ARM_COLOURS, BAD, GRID, MUTED, Plot, arm_look, build_plot
 from burnish.report.record import Json, dig
 
 
@@ -89,7 +89,7 @@ def _draw_estimate(axes: Axes, row: int, estimate: Json, index: int, label: str,
     value = scale * estimate["value"]
     ends = [value if dig(estimate, end) is None else scale * estimate[end] for end in ("low", "high")]
     axes.plot(ends, [row, row], color=ARM_COLOURS[index], linewidth=5, alpha=0.35)
-    axes.plot([value], [row], ARM_MARKERS[index], color=ARM_COLOURS[index], markersize=10, markeredgecolor=SURFACE)
+    axes.plot([value], [row], **arm_look(index))
     axes.annotate(label, (value, row), (0, 11), textcoords="offset points", ha="center", weight="bold")
     return ends
 

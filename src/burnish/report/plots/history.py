@@ -30,7 +30,7 @@ def plot_lengths(card: Json) -> Plot | None:
         axes.set_xlabel("tokens")
         axes.set_ylabel("rows")
         axes.tick_params(axis="y", labelcolor=MUTED)
-        axes.legend(loc="upper right", labelcolor=INK)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderpad=0, labelcolor=INK)
 
     spoken = "; ".join(
         f"{kind}s have {card['tokens'][kind]['median']} tokens in the median and {card['tokens'][kind]['max']} at most"

@@ -2,7 +2,7 @@
 
 from matplotlib.axes import Axes
 
-from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, SURFACE, Plot, build_plot
+from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot
 from burnish.report.record import Json, dig, items
 
 
@@ -18,13 +18,13 @@ def plot_learning_curve(more_data: Json) -> Plot | None:
     ]
 
     def draw(axes: Axes, is_wide: bool) -> None:
-        _draw_points(axes, measured, 1, "D", "measured, with its interval")
+        _draw_points(axes, measured, 1, "measured, with its interval")
         if forecasts:
             ahead = [measured[-1], *forecasts]
             sizes, lows, highs = ([size for size, _ in ahead], *(_ends(ahead, end) for end in ("low", "high")))
             axes.plot(sizes, _ends(ahead, "value"), color=ARM_COLOURS[0], linewidth=1.6, linestyle=(0, (4, 3)))
             axes.fill_between(sizes, lows, highs, color=ARM_COLOURS[0], alpha=0.16, linewidth=0)
-            _draw_points(axes, forecasts, 0, "o", "forecast, with its interval")
+            _draw_points(axes, forecasts, 0, "forecast, with its interval")
         axes.set_xlim(left=0)
         axes.set_ylim(top=min(101.5, axes.get_ylim()[1]))
         axes.margins(x=0.04)
@@ -41,11 +41,10 @@ def plot_learning_curve(more_data: Json) -> Plot | None:
     return build_plot("learning", description, draw, height_in=3.2, narrow_height_in=3.0)
 
 
-def _draw_points(axes: Axes, points: list[tuple[int, Json]], index: int, marker: str, label: str) -> None:
+def _draw_points(axes: Axes, points: list[tuple[int, Json]], index: int, label: str) -> None:
     colour, sizes = ARM_COLOURS[index], [size for size, _ in points]
     axes.vlines(sizes, _ends(points, "low"), _ends(points, "high"), color=colour, linewidth=5, alpha=0.35)
-    look = {"color": colour, "markeredgecolor": SURFACE, "markersize": 8}
-    axes.plot(sizes, _ends(points, "value"), marker, label=label, **look)
+    axes.plot(sizes, _ends(points, "value"), label=label, **arm_look(index, 8))
 
 
 def _ends(points: list[tuple[int, Json]], end: str) -> list[float]:

@@ -20,6 +20,7 @@ ARM_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p")
 VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface", GOOD: "good", BAD: "bad"} | {
     colour: f"arm-{i}" for i, colour in enumerate(ARM_COLOURS)
 }
+THIN_MARKERS = ("P", "X")
 WIDE_IN, NARROW_IN = 9.6, 4.0
 
 Draw = Callable[[Axes, bool], None]
@@ -43,6 +44,13 @@ def build_plot(name: str, description: str, draw: Draw, *, height_in: float, nar
         return _adapt_to_page(svg, f"{name}-{'wide' if is_wide else 'narrow'}", description)
 
     return Plot(wide=render(True), narrow=render(False), description=description)
+
+
+def arm_look(index: int, size: float = 10) -> dict[str, Any]:
+    """Marker and colour of an arm, for `Axes.plot`."""
+    marker = ARM_MARKERS[index]
+    look = {"color": ARM_COLOURS[index], "marker": marker, "linestyle": "none", "markeredgecolor": SURFACE}
+    return {**look, "markersize": 1.25 * size if marker in THIN_MARKERS else size}
 
 
 def _draw_svg(draw: Draw, size: tuple[float, float], is_wide: bool) -> str:

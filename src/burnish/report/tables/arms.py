@@ -50,7 +50,7 @@ def build_comparisons_table(evaluation: Json) -> Table | None:
     has_margin = any(dig(c, "p_value_within_margin") is not None for c in comparisons)
     margin = 100 * (dig(evaluation, "noninferiority_margin") or 0)
     rows = tuple(_comparison_row(comparison, titles, evaluation, has_margin) for comparison in comparisons)
-    within = (f"Worse by less than {margin:g} points",) if has_margin else ()
+    within = (f"p, other within {margin:g} point{'s' if margin != 1 else ''}",) if has_margin else ()
     columns = ("Comparison", "Difference", "p", "Adjusted p", *within, "Wins / ties / losses")
     return Table(caption, columns, rows)
 

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from burnish.report.arms import arm_indexes, arm_titles, best_other, find_arm, specialist_arm
-from burnish.report.format import format_count, format_number, format_percent, format_score
+from burnish.report.arms import arm_indexes, arm_titles, best_other, specialist_arm
+from burnish.report.format import NOT_MEASURED, format_count, format_percent, format_score
 from burnish.report.record import Json, dig, items
 from burnish.report.tables.table import Cell, Table
+
+RISK = ("classification", "risk_coverage")
 
 
 @dataclass(frozen=True)
@@ -72,18 +74,21 @@ def build_pairs_table(evaluation: Json) -> Table | None:
 
 
 def build_goals_table(evaluation: Json) -> Table | None:
-    """A row per arm and goal: what to send to a person so that so many of the other answers are right."""
+    """A row per arm, a column per goal: what to send to a person so that so many of the other answers are right."""
     titles = arm_titles(evaluation)
     indexes = arm_indexes(list(titles))
-    rows = tuple(
-        _goal_row(Cell(titles[name], _spell_chosen(found), indexes[name]), goal)
-        for name in titles
-        if (found := dig(find_arm(evaluation, name), "classification", "risk_coverage"))
-        for goal in items(found, "goals")
-    )
-    columns = ("Arm", "Goal", "Send if below", "Sent to a person", "Right, of the others", "At least", "Shown")
-    caption = "What each goal would have done to the test rows; “shown”: the lower limit reaches the goal as well."
-    return Table(caption, columns, rows) if rows else None
+    arms = [arm for arm in items(evaluation, "arms") if items(arm, *RISK, "goals")]
+    if not arms:
+        return None
+    goals = list(dict.fromkeys(goal["goal"] for arm in arms for goal in items(arm, *RISK, "goals")))
+    rows = []
+    for arm in arms:
+        found = {goal["goal"]: goal for goal in items(arm, *RISK, "goals")}
+        head = Cell(titles[arm["name"]], _spell_chosen(dig(arm, *RISK)), indexes[arm["name"]])
+        rows.append((head, *(_goal_cell(found.get(goal)) for goal in goals)))
+    columns = ("Arm", *(f"For {100 * goal:g} % right" for goal in goals))
+    caption = "What to send to a person, and how the test rows that were kept came out; “not shown”: the lower limit"
+    return Table(f"{caption} does not reach the goal.", columns, tuple(rows))
 
 
 def build_calibration_table(evaluation: Json) -> Table | None:
@@ -166,17 +171,15 @@ def _confusion(title: str, confusion: Json) -> Confusion:
     return Confusion(title, tuple(map(str, confusion["labels"])), tuple(map(tuple, rows)))
 
 
-def _goal_row(arm: Cell, goal: Json) -> tuple[Cell, ...]:
-    threshold, is_shown = dig(goal, "threshold"), dig(goal, "is_shown")
-    return (
-        arm,
-        Cell(format_percent(dig(goal, "goal"))),
-        Cell("no limit does" if threshold is None else format_number(float(threshold))),
-        Cell(format_percent(dig(goal, "sent_share"))),
-        Cell("–" if dig(goal, "accuracy") is None else format_percent(goal["accuracy"])),
-        Cell("–" if dig(goal, "low") is None else format_percent(goal["low"])),
-        Cell("yes" if is_shown else "no"),
-    )
+def _goal_cell(goal: Json | None) -> Cell:
+    if goal is None or dig(goal, "sent_share") is None:
+        return Cell(NOT_MEASURED)
+    if dig(goal, "threshold") is None:
+        return Cell("cannot be met")
+    limit = f"below {goal['threshold']:.3g}" if goal["threshold"] else "nothing"
+    kept = f"{format_percent(dig(goal, 'accuracy'))} right, at least {format_percent(dig(goal, 'low'))}"
+    shown = "" if dig(goal, "is_shown") else "; not shown"
+    return Cell(f"send {format_percent(goal['sent_share'])}", f"{limit}; {kept}{shown}")
 
 
 def _spell_chosen(found: Json) -> str:
