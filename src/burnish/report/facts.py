@@ -9,6 +9,7 @@ from burnish.report.format import (
     format_bytes,
     format_count,
     format_duration,
+    format_nats,
     format_score,
     format_time,
 )
@@ -89,9 +90,13 @@ def training_facts(training: Any) -> Facts:
 
 
 def retention_counts(retention: Any) -> str:
-    """What retention was measured on."""
+    """What retention was measured on, and what is allowed."""
     prompts, tokens = (format_count(dig(retention, key)) for key in ("num_prompts", "num_tokens"))
-    return f"{prompts} general prompts, {tokens} tokens"
+    budget = dig(retention, "budget")
+    limit = (
+        "no budget is set" if budget is None else f"the budget is {format_nats(budget, is_signed=False)} nats a token"
+    )
+    return f"{prompts} general prompts, {tokens} tokens; {limit}"
 
 
 def environment_facts(record: RunRecord) -> Facts:

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 
 from burnish.report.arms import arm_indexes, arm_titles
-from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot
+from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot, fold
 from burnish.report.record import SPECIALIST, Json, items
 
 
@@ -28,14 +28,14 @@ def plot_risk_coverage(evaluation: Json) -> Plot | None:
         for name, curve in curves.items():
             index = indexes[name]
             coverages, accuracies = ([100 * point[key] for point in curve] for key in ("coverage", "accuracy"))
-            width, order = (2.4, 3) if name == marked else (1.3, 2)
+            width, order = (2.6, 3) if name == marked else (1.1, 2)
             axes.plot(coverages, accuracies, color=ARM_COLOURS[index], linewidth=width, zorder=order)
-            axes.plot(coverages[-1:], accuracies[-1:], label=titles[name], **arm_look(index, 8))
+            axes.plot(coverages[-1:], accuracies[-1:], label=fold(titles[name], 24), **arm_look(index, 8))
         for row, (share, wanted) in enumerate(_group_goals(goals)):
             axes.axvline(share, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
             axes.annotate(
                 wanted,
-                (share, 0.03 + 0.09 * row),
+                (share, 1.02 + 0.075 * row),
                 (-5 if share > 50 else 5, 0),
                 xycoords=("data", "axes fraction"),
                 textcoords="offset points",

@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from burnish.report.arms import arm_indexes, arm_titles, has_share_metric, score_heading
 from burnish.report.format import format_count, format_latency, format_score
-from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot
+from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot, fold
 from burnish.report.record import Json, dig, items
 
 COSTS = (
@@ -42,7 +42,7 @@ def _plot(evaluation: Json, arms: list[tuple[Json, float]], label: str, spell: A
             score, index = arm["score"], indexes[arm["name"]]
             ends = [scale * (score["value"] if dig(score, end) is None else score[end]) for end in ("low", "high")]
             axes.plot([cost, cost], ends, color=ARM_COLOURS[index], linewidth=5, alpha=0.35)
-            axes.plot([cost], [scale * score["value"]], label=titles[arm["name"]], **arm_look(index))
+            axes.plot([cost], [scale * score["value"]], label=fold(titles[arm["name"]], 24), **arm_look(index))
         if max(costs) > 8 * min(costs):
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if is_wide else (1,)))

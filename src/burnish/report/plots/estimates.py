@@ -1,13 +1,12 @@
 """Values with their intervals, one line each: the scores of the arms, and retention against its budget."""
 
 import math
-import textwrap
 
 from matplotlib.axes import Axes
 
 from burnish.report.arms import arm_indexes
 from burnish.report.format import format_nats, format_nats_interval, format_score
-from burnish.report.plots.svg import ARM_COLOURS, BAD, GRID, MUTED, Plot, arm_look, build_plot
+from burnish.report.plots.svg import ARM_COLOURS, BAD, GRID, MUTED, Plot, arm_look, build_plot, fold
 from burnish.report.record import Json, dig
 
 
@@ -24,12 +23,12 @@ def plot_arms(arms: list[Json], metric_label: str, *, is_share: bool) -> Plot | 
         for row, arm in enumerate(reversed(arms)):
             label = format_score(arm["score"]["value"], is_share=is_share)
             ends += _draw_estimate(axes, row, arm["score"], indexes[arm["name"]], label, scale)
-        titles = [_fold(arm.get("title") or arm["name"], 26 if is_wide else 16) for arm in reversed(arms)]
+        titles = [fold(arm.get("title") or arm["name"], 26 if is_wide else 16) for arm in reversed(arms)]
         axes.set_yticks(range(len(arms)), titles)
         axes.set_ylim(-0.55, len(arms) - 0.3)
         axes.set_xlim(*_axis_range(ends, is_share=is_share))
         axes.grid(axis="x")
-        axes.set_xlabel(_fold(f"{metric_label}, percent points" if is_share else metric_label, 40))
+        axes.set_xlabel(fold(f"{metric_label}, percent points" if is_share else metric_label, 40))
         axes.tick_params(axis="y", labelsize=11 if is_wide else 10)
 
     spoken = "; ".join(
@@ -92,11 +91,6 @@ def _draw_estimate(axes: Axes, row: int, estimate: Json, index: int, label: str,
     axes.plot([value], [row], **arm_look(index))
     axes.annotate(label, (value, row), (0, 11), textcoords="offset points", ha="center", weight="bold")
     return ends
-
-
-def _fold(text: str, width: int) -> str:
-    """At most two lines of `width` characters, so that a long name leaves room for the plot."""
-    return textwrap.fill(str(text), width, max_lines=2, placeholder="…")
 
 
 def _axis_range(ends: list[float], *, is_share: bool) -> tuple[float, float]:

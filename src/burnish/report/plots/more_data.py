@@ -1,6 +1,7 @@
 """The learning curve, and what more rows are expected to bring."""
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import StrMethodFormatter
 
 from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot
 from burnish.report.record import Json, dig, items
@@ -29,6 +30,7 @@ def plot_learning_curve(more_data: Json) -> Plot | None:
         axes.set_ylim(top=min(101.5, axes.get_ylim()[1]))
         axes.margins(x=0.04)
         axes.locator_params(axis="x", nbins=8 if is_wide else 4, integer=True)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.grid(axis="y")
         axes.set_xlabel("rows")
         axes.set_ylabel("score, percent points")

@@ -2,6 +2,7 @@
 
 import io
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,11 @@ def arm_look(index: int, size: float = 10) -> dict[str, Any]:
     marker = ARM_MARKERS[index]
     look = {"color": ARM_COLOURS[index], "marker": marker, "linestyle": "none", "markeredgecolor": SURFACE}
     return {**look, "markersize": 1.25 * size if marker in THIN_MARKERS else size}
+
+
+def fold(text: str, width: int) -> str:
+    """At most two lines of `width` characters, so that a long name leaves room for the plot."""
+    return textwrap.fill(str(text), width, max_lines=2, placeholder="…")
 
 
 def _draw_svg(draw: Draw, size: tuple[float, float], is_wide: bool) -> str:

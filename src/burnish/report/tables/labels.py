@@ -153,7 +153,7 @@ def _field_row(field: Json, others: dict[str, float | None], invented: dict[str,
         Cell(format_count(dig(field, "num_rows"))),
         *(_share_cell(dig(field, key)) for key in ("precision", "recall", "f1")),
         *((_share_cell(others.get(field["name"])),) if others else ()),
-        Cell(format_score(dig(made_up, "share")), "" if wanted is None else f"targets: {format_score(wanted)}"),
+        Cell(_share_cell(dig(made_up, "share")).text, "" if wanted is None else f"targets: {format_score(wanted)}"),
     )
 
 
@@ -176,10 +176,11 @@ def _goal_cell(goal: Json | None) -> Cell:
         return Cell(NOT_MEASURED)
     if dig(goal, "threshold") is None:
         return Cell("cannot be met")
-    limit = f"below {goal['threshold']:.3g}" if goal["threshold"] else "nothing"
     kept = f"{format_percent(dig(goal, 'accuracy'))} right, at least {format_percent(dig(goal, 'low'))}"
     shown = "" if dig(goal, "is_shown") else "; not shown"
-    return Cell(f"send {format_percent(goal['sent_share'])}", f"{limit}; {kept}{shown}")
+    if not goal["threshold"]:
+        return Cell("send nothing", f"{kept}{shown}")
+    return Cell(f"send {format_percent(goal['sent_share'])}", f"below {goal['threshold']:.3g}; {kept}{shown}")
 
 
 def _spell_chosen(found: Json) -> str:
