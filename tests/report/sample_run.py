@@ -3,11 +3,18 @@
 import json
 import math
 import random
+from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from burnish.conversation import Task
+from burnish.evaluate.analysis import Evidence, analyse_arm, analyse_arms
+from burnish.evaluate.more_data import Forecast, WeakSpot
+from burnish.evaluate.statistics import ConfidenceInterval
 from burnish.files import write_json, write_jsonl, write_text
 from burnish.run_dir import RunDir
+from tests.data.datasets import question
 
 from .sample_tickets import TICKETS
 
@@ -16,20 +23,42 @@ RUN_ID = "20261121-030800-a1b2c3"
 BASE_SHA256 = "sha256:" + "5f3c9a0e7d12b486" * 4
 TEST_SHA256 = "c2b1e98a4d7760f3" * 4
 ARMS = {"zero_shot": "Zero-shot prompt", "few_shot": "Few-shot prompt", "specialist": "Specialist"}
+ALL_ARMS = {
+    "zero_shot": "Zero-shot prompt",
+    "embedding": "Embedding classifier",
+    "few_shot": "Few-shot prompt",
+    "retrieved": "Retrieved examples",
+    "encoder": "Fine-tuned encoder",
+    "previous": "Previous specialist",
+    "specialist": "Specialist",
+    "constrained": "Specialist, held to a schema",
+}
 
 FIELDS = ("category", "urgency", "sentiment", "product", "order_id", "wants_refund")
 WRONG = {"category": "delivery/parts", "urgency": "urgent", "sentiment": "angry", "product": "appliance"}
 LABELS = ("delivery", "repair", "billing", "return")
-SKILL = {"zero_shot": 0.55, "few_shot": 0.72, "specialist": 0.94}
+SKILL = {
+    **{"zero_shot": 0.55, "few_shot": 0.72, "specialist": 0.94},
+    **{"embedding": 0.6, "retrieved": 0.71, "encoder": 0.66, "previous": 0.7, "constrained": 0.93},
+}
+NUM_RESAMPLES = 50
+LATENCIES = {
+    "few_shot": {"p50": 1.31, "p95": 2.04},
+    "retrieved": {"p50": 1.02, "p95": 1.61},
+    "embedding": {"p50": 0.021, "p95": 0.034},
+    "encoder": {"p50": 0.027, "p95": 0.041},
+}
 
 
-def build_sample_run(parent: Path, task: str = "extraction", num_rows: int = 48) -> RunDir:
+def build_sample_run(
+    parent: Path, task: str = "extraction", num_rows: int = 48, arms: Collection[str] = tuple(ARMS)
+) -> RunDir:
     """A finished run under `parent` of the given task, equal for equal arguments."""
     run = RunDir(parent / "runs" / RUN_ID)
-    rows = {arm: _predictions(arm, task, num_rows) for arm in ARMS}
+    rows = {arm: _predictions(arm, task, num_rows) for arm in arms}
     for arm, predictions in rows.items():
         write_jsonl(run.predictions(arm), predictions)
-    write_json(run.evaluation, _evaluation(task, rows))
+    write_json(run.evaluation, _evaluation(task, num_rows, tuple(arms)))
     write_jsonl(run.metrics, _metrics())
     write_json(run.environment, _environment())
     write_json(run.data / "card.json", _card(task))
@@ -67,8 +96,10 @@ def _prediction(arm: str, task: str, i: int, rng: random.Random) -> Json:
         "score": num_right / num_parts,
         "numerator": num_right,
         "denominator": num_parts,
+        "has_ended": True,
         "latency_s": 0.4 + 0.1 * rng.random(),
         "prompt_tokens": 180 + len(text) // 4,
+        "confidence": rng.betavariate(8 if num_right else 3, 2),
     }
 
 
@@ -76,7 +107,8 @@ def _answer(task: str, fields: Json, skill: float, rng: random.Random) -> tuple[
     """Prediction, target, numerator and denominator."""
     if task == "classification":
         is_right = rng.random() < skill
-        return (fields["category"] if is_right else "advise"), fields["category"], float(is_right), 1
+        wrong = [label for label in (*LABELS, "advise") if label != fields["category"]]
+        return fields["category"] if is_right else rng.choice(wrong), fields["category"], float(is_right), 1
     if task in ("chat", "completion"):
         target = f"Thank you for your message. We will look into the {fields['product'] or 'matter'} today."
         share = round(min(1.0, max(0.0, rng.gauss(skill - 0.2, 0.12))), 4)
@@ -89,12 +121,14 @@ def _answer(task: str, fields: Json, skill: float, rng: random.Random) -> tuple[
     return text, json.dumps(fields, ensure_ascii=False), num_right, 6
 
 
-def _evaluation(task: str, rows: dict[str, list[Json]]) -> Json:
+@cache
+def _evaluation(task: str, num_rows: int, arms: tuple[str, ...]) -> Json:
+    rows = {arm: _predictions(arm, task, num_rows) for arm in arms}
     metric = {"extraction": ("field_f1", "field F1"), "classification": ("accuracy", "accuracy")}.get(
         task, ("chrf", "chrF")
     )
     means = {arm: sum(row["score"] for row in r) / len(r) for arm, r in rows.items()}
-    num_rows = len(rows["specialist"])
+    evidence = _evidence(task, rows)
     prompt, gain = 100 * means["few_shot"], means["specialist"] - means["few_shot"]
     return {
         "schema_version": 1,
@@ -111,8 +145,15 @@ def _evaluation(task: str, rows: dict[str, list[Json]]) -> Json:
         },
         "num_test_rows": num_rows,
         "minimum_detectable_difference": 0.081,
-        "arms": [_arm(name, task, means[name], num_rows) for name in rows],
-        "comparisons": [_comparison(base, means, rows) for base in ("zero_shot", "few_shot")],
+        "arms": [
+            _arm(name, task, means[name], num_rows)
+            | analyse_arm(name, rows[name], evidence, confidence=0.95, num_resamples=NUM_RESAMPLES)
+            for name in rows
+        ],
+        "comparisons": [_comparison(base, means, rows) for base in rows if base not in ("specialist", "constrained")],
+        **analyse_arms(rows, evidence, candidate="specialist", base="zero_shot", confidence=0.95),
+        "style": _style() if task in ("chat", "completion") else None,
+        "more_data": _more_data() if task == "classification" else None,
         "retention": _retention(),
         "verdict": {
             "outcome": "better",
@@ -124,6 +165,9 @@ def _evaluation(task: str, rows: dict[str, list[Json]]) -> Json:
                 "On general text it stays inside the retention budget.",
             ],
             "rows_needed": None,
+            "recommendation": "ship",
+            "recommended_arm": "specialist",
+            "advice": "The way to take is fine-tuning: the specialist.",
         },
         "training": {
             "num_train_rows": 840,
@@ -153,6 +197,51 @@ def _evaluation(task: str, rows: dict[str, list[Json]]) -> Json:
     }
 
 
+def _evidence(task: str, rows: dict[str, list[Json]]) -> Evidence:
+    """What `analyse_arm` is told in a real run, of the invented rows."""
+    rng = random.Random(3)
+    asked = [row["prompt"][-1]["content"] for row in rows["specialist"]]
+    base_nats = [rng.uniform(40, 90) for _ in asked] if task in ("chat", "completion") else []
+    return Evidence(
+        task=Task(task),
+        examples=[question(text, row["target"]) for text, row in zip(asked, rows["specialist"], strict=True)],
+        fields=FIELDS,
+        validation={"specialist": _predictions("specialist", task, 2 * len(asked))},
+        base_nats=base_nats,
+        specialist_nats=[nats * rng.uniform(0.3, 1.05) for nats in base_nats],
+    )
+
+
+def _style() -> Json:
+    return {
+        **{"accuracy": 0.912, "auc": 0.967, "num_targets": 500, "num_base_answers": 48, "base_pass_rate": 0.083},
+        "pass_rate": {"specialist": _estimate(0.875, 0.07), "target": _estimate(0.938, 0.05)},
+    }
+
+
+def _more_data() -> Json:
+    scores = {96: 0.61, 192: 0.70, 384: 0.766, 768: 0.811}
+    gains = {240: (0.018, 0.004, 0.031), 960: (0.041, 0.012, 0.064), 2880: (0.062, 0.015, 0.098)}
+    return {
+        "stands_for": "logistic regression on embeddings",
+        "curve": [{"num_rows": n, "score": _estimate(score, 0.03)} for n, score in scores.items()],
+        "forecasts": [
+            Forecast(
+                num_rows=960, num_more=more, gain=_interval(*gain), score=_interval(*(0.82 + part for part in gain))
+            ).to_dict()
+            for more, gain in gains.items()
+        ],
+        "weak_spots": [
+            WeakSpot(name=name, num_rows=60, num_held_rows=60, score=0.5, share_of_errors=share).to_dict()
+            for name, share in {"return": 0.31, "billing": 0.22, "repair": 0.1}.items()
+        ],
+    }
+
+
+def _interval(value: float, low: float, high: float) -> ConfidenceInterval:
+    return ConfidenceInterval(value=value, low=low, high=high, confidence=0.9, method="power law, averaged")
+
+
 def _arm(name: str, task: str, mean: float, num_rows: int) -> Json:
     parts = {
         "extraction": FIELDS,
@@ -164,11 +253,11 @@ def _arm(name: str, task: str, mean: float, num_rows: int) -> Json:
     }
     return {
         "name": name,
-        "title": ARMS[name],
+        "title": ALL_ARMS[name],
         "score": _estimate(mean, 0.04),
         "num_rows": num_rows,
         "prompt_tokens": {"mean": 1184.3, "max": 1460} if name == "few_shot" else {"mean": 231.7, "max": 402},
-        "latency_s": {"p50": 1.31, "p95": 2.04} if name == "few_shot" else {"p50": 0.447, "p95": 0.712},
+        "latency_s": LATENCIES.get(name, {"p50": 0.447, "p95": 0.712}),
         "elapsed_s": 63.0,
         "details": details.get(task, {"mean_answer_tokens": 38.25}),
         "breakdown": [

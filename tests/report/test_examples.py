@@ -8,20 +8,21 @@ import pytest
 
 from burnish.files import read_json, read_jsonl, write_jsonl
 from burnish.report.answers import build_answer
+from burnish.report.arms import best_other
 from burnish.report.examples import Kind, choose_examples, count_kinds
-from burnish.report.questions import best_prompt
 from burnish.report.record import RunRecord, read_record
 from burnish.run_dir import RunDir
 
 from .sample_run import build_sample_run
 
+SPECIALIST = [(0, "Specialist")]
 TARGET = json.dumps({"category": "repair", "order_id": None, "wants_refund": True})
 
 
 def record_of(tmp_path: Path, before: Sequence[float], after: Sequence[float]) -> RunRecord:
     """A record in which the best prompt and the specialist have the given scores."""
     run = build_sample_run(tmp_path, num_rows=len(before))
-    best = best_prompt(read_json(run.evaluation))
+    best = best_other(read_json(run.evaluation))
     assert best is not None
     _set_scores(run, best["name"], before)
     _set_scores(run, "specialist", after)
@@ -78,9 +79,23 @@ def test_a_row_is_labelled_by_both_scores(tmp_path: Path, before: float, after: 
 
 def test_each_card_has_every_arm_and_the_target_last(tmp_path: Path) -> None:
     card = choose_examples(read_record(build_sample_run(tmp_path)))[0]
-    titles = [answer.title for answer in card.answers]
-    assert titles == ["Zero-shot prompt", "Few-shot prompt", "Specialist", "Target"]
+    titles = [title for answer in card.answers for _, title in answer.arms]
+    assert sorted(titles) == ["Few-shot prompt", "Specialist", "Zero-shot prompt"]
+    assert card.answers[-1].arms == () and all(answer.arms for answer in card.answers[:-1])
     assert card.question in [content for _, content in card.prompt]
+
+
+def test_arms_with_the_same_answer_share_it(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path, num_rows=1)
+    same = read_jsonl(run.predictions("specialist"))
+    write_jsonl(run.predictions("zero_shot"), same)
+    write_jsonl(run.predictions("few_shot"), [{**same[0], "prediction": "{}", "score": 0.0}])
+    (card,) = choose_examples(read_record(run))
+    assert [[title for _, title in answer.arms] for answer in card.answers] == [
+        ["Zero-shot prompt", "Specialist"],
+        ["Few-shot prompt"],
+        [],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -97,20 +112,20 @@ def test_each_card_has_every_arm_and_the_target_last(tmp_path: Path) -> None:
     ],
 )
 def test_fields_that_differ_from_the_target_are_marked(prediction: str, differing: list[str]) -> None:
-    answer = build_answer({"prediction": prediction, "target": TARGET, "score": 0.5}, "Specialist", 0)
+    answer = build_answer({"prediction": prediction, "target": TARGET, "score": 0.5}, SPECIALIST)
     assert [part.name for part in answer.parts if part.is_different] == differing
 
 
 @pytest.mark.parametrize(("score", "mark"), [(1.0, "right"), (0, "wrong"), (0.99, "partly"), (None, "")])
 def test_the_mark_follows_the_score(score: float | None, mark: str) -> None:
-    assert build_answer({"prediction": "a", "target": "a", "score": score}, "Specialist", 0).mark == mark
+    assert build_answer({"prediction": "a", "target": "a", "score": score}, SPECIALIST).mark == mark
 
 
 def test_prose_is_not_highlighted_but_a_label_is() -> None:
     prose = {"prediction": "One answer. " * 8, "target": "Another answer. " * 8, "score": 0.4}
-    assert not build_answer(prose, "Specialist", 0).parts[0].is_different
+    assert not build_answer(prose, SPECIALIST).parts[0].is_different
     label = {"prediction": "billing", "target": "repair", "score": 0}
-    assert build_answer(label, "Specialist", 0).parts[0].is_different
+    assert build_answer(label, SPECIALIST).parts[0].is_different
 
 
 def test_the_specialist_is_held_against_the_best_prompt_not_the_first(tmp_path: Path) -> None:

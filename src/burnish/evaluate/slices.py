@@ -9,7 +9,7 @@ import numpy as np
 from burnish.conversation import Task
 from burnish.data import Example, languages
 from burnish.evaluate.metrics import collect_scores
-from burnish.evaluate.statistics import compare_paired, score_interval
+from burnish.evaluate.statistics import compare_paired, holm, score_interval
 
 MIN_ROWS = 5
 """Of a smaller slice nothing can be said; the rows themselves can be read."""
@@ -31,9 +31,9 @@ def slice_scores(
 
     The worst is the one whose score is at most so high: the order goes by the upper limit of the candidate's interval,
     so that five rows by bad luck do not stand before fifty that are surely bad. The limits are of each slice by
-    itself; `note` says in words that many were looked at.
+    itself; `note` says in words that many were looked at, and `p_value_adjusted` (Holm over all slices) allows for it.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for kind, parts in _divisions(examples, task).items():
         for name, rows in parts:
             arms = [collect_scores([arm[i] for i in rows]) for arm in (candidate, baseline)]
@@ -49,8 +49,11 @@ def slice_scores(
                     "difference": paired.difference.to_dict(),
                     "num_wins": paired.num_wins,
                     "num_losses": paired.num_losses,
+                    "p_value": paired.p_value,
                 }
             )
+    for part, p_value in zip(found, holm([part["p_value"] for part in found]), strict=True):
+        part["p_value_adjusted"] = p_value
     return {"note": _note(len(found), confidence), "slices": sorted(found, key=_badness)}
 
 

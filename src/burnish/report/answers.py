@@ -1,6 +1,7 @@
 """One answer as the page shows it: its mark, and its parts with those that differ from the target."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,27 +22,26 @@ class Part:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one arm answered; `mark` is "right", "wrong", "partly" or, for the target, empty."""
+    """What some arms answered alike; `mark` is "right", "wrong", "partly" or, for the target, empty."""
 
-    title: str
-    arm_index: int | None
+    arms: tuple[tuple[int, str], ...]  # index and title; the target has none
     mark: str
     score: str
     parts: tuple[Part, ...]
     is_long: bool
 
 
-def build_answer(row: Json, title: str, arm_index: int) -> Answer:
-    """The answer of a row of predictions, compared with the row's target."""
+def build_answer(row: Json, arms: Sequence[tuple[int, str]]) -> Answer:
+    """The answer of a row of predictions that the arms share, compared with the row's target."""
     text, target = str(row.get("prediction") or ""), str(row.get("target") or "")
     score = row.get("score")
     mark = "" if score is None else "right" if score >= 1 else "wrong" if score <= 0 else "partly"
-    return Answer(title, arm_index, mark, format_score(score), _parts(text, target), len(text) > LONG_ANSWER)
+    return Answer(tuple(arms), mark, format_score(score), _parts(text, target), len(text) > LONG_ANSWER)
 
 
 def build_target(target: str) -> Answer:
     """The target itself, in the same form."""
-    return Answer("Target", None, "", "", _parts(target, target), len(target) > LONG_ANSWER)
+    return Answer((), "", "", _parts(target, target), len(target) > LONG_ANSWER)
 
 
 def _parts(text: str, target: str) -> tuple[Part, ...]:

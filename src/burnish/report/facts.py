@@ -1,32 +1,21 @@
-"""Names with their values: the top of the page, training, environment, fingerprints, and commands to type."""
+"""Names with their values: the top of the page, test, training, environment, fingerprints, and commands to type."""
 
 import shlex
-from dataclasses import dataclass
 from typing import Any
 
+from burnish.report.arms import has_share_metric
 from burnish.report.format import (
     NOT_MEASURED,
     format_bytes,
     format_count,
-    format_difference,
     format_duration,
+    format_nats,
+    format_score,
     format_time,
 )
-from burnish.report.questions import best_prompt, main_comparison, specialist_arm
 from burnish.report.record import ADAPTER_WEIGHTS, RunRecord, dig, items
-from burnish.report.tables import has_share_metric, spell_interval, spell_score
 
 Facts = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One of the large figures under the verdict."""
-
-    label: str
-    value: str
-    note: str
-    role: str  # specialist | baseline | difference
 
 
 def header_facts(record: RunRecord) -> Facts:
@@ -41,33 +30,18 @@ def header_facts(record: RunRecord) -> Facts:
     )
 
 
-def figures(record: RunRecord) -> tuple[Figure, ...]:
-    """The scores of the specialist and of the best prompt, and their paired difference."""
-    evaluation, is_share = record.evaluation, has_share_metric(record.evaluation)
-    prompt = best_prompt(evaluation)
-    arms = (
-        ("Specialist", dig(specialist_arm(evaluation), "score"), "specialist"),
-        (f"Best prompt: {dig(prompt, 'title') or dig(prompt, 'name')}", dig(prompt, "score"), "baseline"),
-    )
-    found = [
-        Figure(title, spell_score(score, is_share), spell_interval(score, is_share), role)
-        for title, score, role in arms
-        if dig(score, "value") is not None
-    ]
-    if difference := dig(main_comparison(evaluation), "difference"):
-        value = format_difference(dig(difference, "value"), is_share=is_share)
-        interval = spell_interval(difference, is_share, is_signed=True)
-        found.append(Figure("Difference, paired", value, interval, "difference"))
-    return tuple(found)
-
-
-def data_facts(card: Any) -> Facts:
-    """Lengths, languages, and what the training was expected to take; nothing for a run without a card."""
+def data_facts(record: RunRecord) -> Facts:
+    """Sizes, lengths, languages, and what the training was expected to take; nothing for a run without a card."""
+    card, data = record.card, dig(record.evaluation, "data")
     if not card:
         return ()
+    parts = [dig(data, "split", part) for part in ("train", "validation", "test")]
     languages = dig(card, "languages") or {}
     commonest = sorted(languages.items(), key=lambda item: -item[1])[:4]
     return (
+        ("Rows", format_count(dig(data, "num_rows"))),
+        ("Train / validation / test", NOT_MEASURED if None in parts else " / ".join(map(format_count, parts))),
+        ("Duplicates found", format_count(dig(data, "num_duplicates"))),
         ("Prompt tokens, median / 95 % / longest", _spell_lengths(dig(card, "tokens", "prompt"))),
         ("Answer tokens, median / 95 % / longest", _spell_lengths(dig(card, "tokens", "answer"))),
         ("Rows left out", format_count(dig(card, "rows", "left_out"))),
@@ -75,6 +49,26 @@ def data_facts(card: Any) -> Facts:
         ("Expected training time", format_duration(dig(card, "estimate", "seconds"))),
         ("Expected peak memory", format_bytes(dig(card, "estimate", "peak_bytes"))),
     )
+
+
+def test_facts(evaluation: Any) -> Facts:
+    """What the test rows can show."""
+    smallest = dig(evaluation, "minimum_detectable_difference")
+    known = smallest is not None and dig(evaluation, "minimum_detectable_difference_if")
+    condition = f", {known}" if known else ""
+    facts = [
+        ("Test rows", format_count(dig(evaluation, "num_test_rows"))),
+        (f"Smallest gain that they show{condition}", spell_points(smallest, has_share_metric(evaluation))),
+        ("Rows needed to show the one seen", format_count(dig(evaluation, "verdict", "rows_needed"))),
+        ("Groups of rows", format_count(dig(evaluation, "num_test_groups"))),
+        ("Adapters judged by these rows", format_count(dig(evaluation, "num_test_openings"))),
+    ]
+    return tuple((name, value) for name, value in facts if value != NOT_MEASURED or name.startswith("Smallest"))
+
+
+def spell_points(value: float | None, is_share: bool) -> str:
+    """A difference of scores with its unit: "8.1 points"."""
+    return format_score(value, is_share=is_share) + (" points" if is_share and value is not None else "")
 
 
 def training_facts(training: Any) -> Facts:
@@ -96,9 +90,13 @@ def training_facts(training: Any) -> Facts:
 
 
 def retention_counts(retention: Any) -> str:
-    """What retention was measured on."""
+    """What retention was measured on, and what is allowed."""
     prompts, tokens = (format_count(dig(retention, key)) for key in ("num_prompts", "num_tokens"))
-    return f"{prompts} general prompts, {tokens} tokens"
+    budget = dig(retention, "budget")
+    limit = (
+        "no budget is set" if budget is None else f"the budget is {format_nats(budget, is_signed=False)} nats a token"
+    )
+    return f"{prompts} general prompts, {tokens} tokens; {limit}"
 
 
 def environment_facts(record: RunRecord) -> Facts:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,24 +12,26 @@ from markupsafe import Markup
 
 from burnish.files import write_text
 from burnish.report import facts
+from burnish.report.arms import has_share_metric, score_heading
+from burnish.report.browse import build_browser
 from burnish.report.examples import choose_examples, count_kinds
-from burnish.report.format import NOT_MEASURED, format_count
-from burnish.report.plots import plot_arms, plot_lengths, plot_loss, plot_retention
-from burnish.report.questions import answer_questions, spell_recommendation
-from burnish.report.record import RunRecord, dig, items, read_record
-from burnish.report.tables import (
-    build_arms_table,
-    build_breakdown_table,
-    build_checks_table,
-    build_comparisons_table,
-    build_labels_table,
-    build_retention_table,
-    has_share_metric,
-    score_heading,
-)
+from burnish.report.format import NOT_MEASURED
+from burnish.report.plots.confidence import plot_risk_coverage
+from burnish.report.plots.costs import plot_costs
+from burnish.report.plots.estimates import plot_arms, plot_retention
+from burnish.report.plots.history import plot_lengths, plot_loss
+from burnish.report.plots.more_data import plot_learning_curve
+from burnish.report.questions import answer_questions
+from burnish.report.record import Json, RunRecord, dig, items, read_record
+from burnish.report.tables import arms, data, labels, more_data, slices, text
+from burnish.report.tables.measures import build_measures_table
+from burnish.report.tables.retention import build_retention_table
+from burnish.report.verdict import build_figures, spell_call, spell_finding, spell_unit, spell_use
 from burnish.run_dir import RunDir
 
 BADGES = {"better": "Better", "worse": "Worse", "not_shown": "Not shown"}
+TONES = {"ship": "good", "do_not_ship": "bad", "cannot_tell": "open"}
+TONES_OF_OUTCOMES = {"better": "good", "worse": "bad", "not_shown": "open"}
 
 
 def write_report(run: RunDir) -> Path:
@@ -44,7 +47,12 @@ def write_report(run: RunDir) -> Path:
 
 def render_report(record: RunRecord) -> str:
     """The whole page as HTML."""
-    environment = Environment(
+    return _environment().get_template("report.html.jinja").render(_assets() | _context(record))
+
+
+@cache  # compiling the templates takes longer than filling them in
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("burnish.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -52,7 +60,6 @@ def render_report(record: RunRecord) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html.jinja").render(_assets() | _context(record))
 
 
 def _assets() -> dict[str, Any]:
@@ -64,47 +71,101 @@ def _assets() -> dict[str, Any]:
 
 
 def _context(record: RunRecord) -> dict[str, Any]:
-    evaluation, training = record.evaluation, dig(record.evaluation, "training")
-    retention, arms = dig(evaluation, "retention"), items(evaluation, "arms")
-    label, is_share = score_heading(evaluation), has_share_metric(evaluation)
-    outcome = dig(evaluation, "verdict", "outcome")
+    evaluation = record.evaluation
     return {
         "NOT_MEASURED": NOT_MEASURED,
         "task": str(dig(evaluation, "task") or NOT_MEASURED),
         "data_name": str(dig(evaluation, "data", "train") or NOT_MEASURED),
-        "header": facts.header_facts(record),
-        "outcome": outcome if outcome in BADGES else "none",
-        "badge": BADGES.get(outcome, NOT_MEASURED.capitalize()),
-        "headline": str(dig(evaluation, "verdict", "headline") or "The verdict was not measured."),
-        "recommendation": spell_recommendation(evaluation),
-        "advice": str(dig(evaluation, "verdict", "advice") or ""),
-        "reasons": items(evaluation, "verdict", "reasons"),
-        "figures": facts.figures(record),
-        "questions": answer_questions(record),
-        "has_card": bool(record.card),
-        "lengths_plot": plot_lengths(record.card),
-        "data_facts": facts.data_facts(record.card),
-        "checks_table": build_checks_table(record.card),
-        "labels_table": build_labels_table(record.card),
-        "metric_label": label,
-        "metric_explanation": dig(evaluation, "metric", "explanation"),
-        "num_test_rows": format_count(dig(evaluation, "num_test_rows")),
-        "is_share": is_share,
-        "arms_plot": plot_arms(arms, label, is_share=is_share),
-        "arms_table": build_arms_table(evaluation),
-        "comparisons_table": build_comparisons_table(evaluation),
-        "breakdown_table": build_breakdown_table(evaluation),
-        "training_facts": facts.training_facts(training),
-        "loss_plot": plot_loss(record.metrics, training),
-        "retention_plot": plot_retention(retention) if retention else None,
-        "retention_table": build_retention_table(retention) if retention else None,
-        "retention_counts": facts.retention_counts(retention),
+        **_first_screen(record),
+        **_data(record),
+        **_test(evaluation),
+        **_task(evaluation),
+        **_training(record),
         "examples": choose_examples(record),
         "kind_counts": count_kinds(record),
+        "changes_table": slices.build_changes_table(evaluation),
+        "browser": build_browser(record),
         "recipe": record.recipe,
         "environment": facts.environment_facts(record),
         "fingerprints": facts.fingerprints(record),
         "packages": sorted((dig(record.environment, "packages") or {}).items()),
         "commands": facts.next_commands(record),
         "verify_commands": facts.verify_commands(record),
+    }
+
+
+def _first_screen(record: RunRecord) -> dict[str, Any]:
+    evaluation = record.evaluation
+    outcome = dig(evaluation, "verdict", "outcome")
+    tone = TONES.get(dig(evaluation, "verdict", "recommendation")) or TONES_OF_OUTCOMES.get(outcome, "none")
+    return {
+        "header": facts.header_facts(record),
+        "badge": BADGES.get(outcome, NOT_MEASURED.capitalize()),
+        "tone": tone,
+        "call": spell_call(evaluation),
+        "finding": spell_finding(evaluation),
+        "use": spell_use(evaluation),
+        "figures": build_figures(evaluation),
+        "unit": spell_unit(evaluation),
+        "questions": answer_questions(record),
+        "headline": str(dig(evaluation, "verdict", "headline") or "The verdict was not measured."),
+        "reasons": items(evaluation, "verdict", "reasons"),
+        "advice": str(dig(evaluation, "verdict", "advice") or ""),
+    }
+
+
+def _data(record: RunRecord) -> dict[str, Any]:
+    return {
+        "has_card": bool(record.card),
+        "lengths_plot": plot_lengths(record.card),
+        "data_facts": facts.data_facts(record),
+        "checks_table": data.build_checks_table(record.card),
+        "labels_table": data.build_labels_table(record.card),
+    }
+
+
+def _test(evaluation: Json) -> dict[str, Any]:
+    label, is_share = score_heading(evaluation), has_share_metric(evaluation)
+    return {
+        "metric_label": label,
+        "metric_explanation": dig(evaluation, "metric", "explanation"),
+        "arms_plot": plot_arms(items(evaluation, "arms"), label, is_share=is_share),
+        "arms_table": arms.build_arms_table(evaluation),
+        "costs_plot": plot_costs(evaluation),
+        "measures_table": build_measures_table(evaluation),
+        "comparisons_table": arms.build_comparisons_table(evaluation),
+        "breakdown_table": arms.build_breakdown_table(evaluation),
+        "test_facts": facts.test_facts(evaluation),
+    }
+
+
+def _task(evaluation: Json) -> dict[str, Any]:
+    """What the task's own metrics say beyond the score."""
+    forecast = dig(evaluation, "more_data")
+    return {
+        "label_costs_table": labels.build_label_costs_table(evaluation),
+        "fields_table": labels.build_fields_table(evaluation),
+        "confusions": labels.build_confusions(evaluation),
+        "pairs_table": labels.build_pairs_table(evaluation),
+        "risk_plot": plot_risk_coverage(evaluation),
+        "goals_table": labels.build_goals_table(evaluation),
+        "calibration_table": labels.build_calibration_table(evaluation),
+        "likelihood_table": text.build_likelihood_table(dig(evaluation, "likelihood")),
+        "style_table": text.build_style_table(evaluation),
+        "slices_table": slices.build_slices_table(evaluation),
+        "learning_plot": plot_learning_curve(forecast or {}),
+        "forecasts": more_data.forecast_lines(forecast),
+        "stands_for": str(dig(forecast, "stands_for") or NOT_MEASURED),
+        "weak_spots_table": more_data.build_weak_spots_table(forecast),
+    }
+
+
+def _training(record: RunRecord) -> dict[str, Any]:
+    training, retention = dig(record.evaluation, "training"), dig(record.evaluation, "retention")
+    return {
+        "training_facts": facts.training_facts(training),
+        "loss_plot": plot_loss(record.metrics, training),
+        "retention_plot": plot_retention(retention) if retention else None,
+        "retention_table": build_retention_table(retention) if retention else None,
+        "retention_counts": facts.retention_counts(retention),
     }

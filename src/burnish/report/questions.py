@@ -1,36 +1,40 @@
-"""The five questions that a team asks of a fine-tuned model, each answered from the run's files."""
+"""The five questions that a team asks of a fine-tuned model, each answered in plain words from the run's files."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from burnish.report.arms import (
+    best_other,
+    find_arm,
+    has_share_metric,
+    main_comparison,
+    plain_name,
+    specialist_arm,
+)
 from burnish.report.format import (
     NOT_MEASURED,
-    RECOMMENDATIONS,
     format_count,
     format_difference,
-    format_nats,
-    format_nats_interval,
-    format_p_value,
+    format_latency,
     format_percent,
     format_plural,
     format_score,
 )
-from burnish.report.record import CONSTRAINED, SPECIALIST, Json, RunRecord, dig, items
-from burnish.report.tables import has_share_metric, spell_check, spell_interval
-
-BETTER, WORSE, NOT_SHOWN = "better", "worse", "not_shown"
+from burnish.report.record import Json, RunRecord, dig, items
+from burnish.report.tables.data import spell_check
+from burnish.report.tables.table import spell_interval, spell_score
+from burnish.report.verdict import BETTER, NOT_SHOWN, WORSE, adjusted_p, spell_chance, use_instead
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question, its answer in a few words, the figures behind it, and where on the page there is more."""
+    """A question, its answer in a few words, what that rests on, and where on the page there is more."""
 
     title: str
     tone: str  # good | bad | open | info | none
     answer: str
-    facts: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
+    grounds: str
     anchor: str
 
 
@@ -39,45 +43,16 @@ def answer_questions(record: RunRecord) -> tuple[Question, ...]:
     evaluation = record.evaluation
     return (
         _is_the_data_fit(record),
-        _would_a_prompt_do(evaluation),
+        _would_a_cheaper_way_do(evaluation),
         _did_it_help(evaluation),
         _what_was_forgotten(dig(evaluation, "retention")),
         _will_it_behave_the_same(record),
     )
 
 
-def spell_recommendation(evaluation: Json) -> str:
-    """What to do, with the arm to use; empty for a run that recommends nothing."""
-    said = RECOMMENDATIONS.get(dig(evaluation, "verdict", "recommendation"))
-    name = dig(evaluation, "verdict", "recommended_arm")
-    arm = next((arm for arm in items(evaluation, "arms") if arm["name"] == name), None)
-    if said is None:
-        return ""
-    return f"{said} Use: {str(arm.get('title') or name).lower()}." if arm else said
-
-
-def best_prompt(evaluation: Json) -> Json | None:
-    """The highest-scoring arm that does without the adapter."""
-    arms = [arm for arm in items(evaluation, "arms") if arm["name"] not in (SPECIALIST, CONSTRAINED)]
-    scored = [arm for arm in arms if dig(arm, "score", "value") is not None]
-    return max(scored, key=lambda arm: float(arm["score"]["value"]), default=None)
-
-
-def specialist_arm(evaluation: Json) -> Json | None:
-    """The specialist's arm, where there is one."""
-    return next((arm for arm in items(evaluation, "arms") if arm["name"] == SPECIALIST), None)
-
-
-def main_comparison(evaluation: Json) -> Json | None:
-    """The specialist against the best prompt."""
-    baseline = dig(best_prompt(evaluation), "name")
-    pairs = items(evaluation, "comparisons")
-    return next((c for c in pairs if (c["candidate"], c["baseline"]) == (SPECIALIST, baseline)), None)
-
-
 def _is_the_data_fit(record: RunRecord) -> Question:
     evaluation = record.evaluation
-    data, split = dig(evaluation, "data"), dig(evaluation, "data", "split")
+    data = dig(evaluation, "data")
     warnings = dig(data, "warnings")
     checks = [check for check in items(record.card, "checks") if check["severity"] != "note"]
     if warnings is None and not record.card:
@@ -88,121 +63,151 @@ def _is_the_data_fit(record: RunRecord) -> Question:
         tone, answer = "open", f"The checks raised {format_plural(len(warnings), 'warning')}."
     else:
         tone, answer = "good", "Yes: the checks raised no warnings."
-    notes = [spell_check(check) for check in checks] if record.card else list(map(str, warnings or ()))
-    is_share = has_share_metric(evaluation)
-    facts = (
-        ("Rows", format_count(dig(data, "num_rows"))),
-        ("Train / validation / test", _joined(split, ("train", "validation", "test"), format_count)),
-        ("Duplicates found", format_count(dig(data, "num_duplicates"))),
-        (
-            "Smallest gain this test can show",
-            _points(dig(evaluation, "minimum_detectable_difference"), is_share),
-        ),
+    found = [spell_check(check) for check in checks] if record.card else list(map(str, warnings or ()))
+    sizes = [dig(data, "split", part) for part in ("train", "validation", "test")]
+    used = "{} rows to learn from, {} to choose by, {} to test with.".format(*map(format_count, sizes))
+    grounds = (
+        used if None not in sizes else "",
+        f"Found: {'; '.join(found[:2])}{'; …' if len(found) > 2 else '.'}" if found else "",
+        _spell_forecast(items(evaluation, "more_data", "forecasts")),
     )
-    return Question("Is my data fit to train on?", tone, answer, facts, tuple(notes), "data")
+    return Question("Is my data fit to train on?", tone, answer, _join(grounds), "data" if record.card else "training")
 
 
-def _would_a_prompt_do(evaluation: Json) -> Question:
-    title, anchor = "Would a cheaper way do?", "arms"
-    prompt, specialist = best_prompt(evaluation), specialist_arm(evaluation)
-    outcome = dig(evaluation, "verdict", "outcome")
-    if prompt is None:
-        return Question(title, "none", NOT_MEASURED.capitalize(), (), (), anchor)
-    tone, answer = {
+def _spell_forecast(forecasts: Sequence[Json]) -> str:
+    """What the smallest number of more rows would bring; empty where nobody can tell."""
+    outlook, more = (dig(next(iter(forecasts), None), key) for key in ("outlook", "num_more"))
+    if outlook == "no_evidence":
+        return f"There is no evidence that {format_count(more)} more rows would help."
+    low, high = (dig(next(iter(forecasts), None), "gain", end) for end in ("low", "high"))
+    if outlook != "helps" or None in (more, low, high):
+        return ""
+    return f"{format_count(more)} more rows would likely add {format_score(low)} to {format_score(high)} points."
+
+
+def _would_a_cheaper_way_do(evaluation: Json) -> Question:
+    title, other = "Would a better prompt, look-up or a simple classifier do?", best_other(evaluation)
+    if other is None:
+        return Question(title, "none", NOT_MEASURED.capitalize(), "", "arms")
+    tone, answer = _is_cheaper_enough(evaluation)
+    specialist, is_share = specialist_arm(evaluation), has_share_metric(evaluation)
+    name = plain_name(evaluation, other["name"])
+    costs = [dig(arm, "latency_s", "p50") for arm in (other, specialist)]
+    grounds = (
+        f"The best of them, {name}, scores {spell_score(other['score'], is_share)}; "
+        f"the fine-tuned model {spell_score(dig(specialist, 'score'), is_share)}.",
+        "An answer takes {} with it, {} with the fine-tuned model.".format(*map(format_latency, costs))
+        if None not in costs
+        else "",
+        _spell_missing(evaluation),
+    )
+    return Question(title, tone, answer, _join(grounds), "arms")
+
+
+def _is_cheaper_enough(evaluation: Json) -> tuple[str, str]:
+    """Tone and answer: by the arm to use where one is recommended, else by the outcome."""
+    outcome, call = (dig(evaluation, "verdict", key) for key in ("outcome", "recommendation"))
+    instead = use_instead(evaluation)
+    if instead and outcome == WORSE:
+        return "bad", f"Yes: {instead} does better."
+    if instead and call == "do_not_ship":
+        return "bad", f"Yes: {instead} does as well."
+    if instead:
+        return "open", f"Perhaps: {instead} is not shown to be worse."
+    by_outcome = {
         BETTER: ("good", "No: the best of them falls short."),
         WORSE: ("bad", "Yes: one of them is better."),
         NOT_SHOWN: ("open", "Perhaps: no difference was shown."),
-    }.get(outcome, ("none", NOT_MEASURED.capitalize()))
-    is_share = has_share_metric(evaluation)
-    name = str(prompt.get("title") or prompt["name"])
-    tokens = [dig(arm, "prompt_tokens", "mean") for arm in (prompt, specialist)]
-    facts = (
-        ("Best without the adapter", name),
-        ("Its score", format_score(prompt["score"]["value"], is_share=is_share)),
-        ("Specialist's score", format_score(dig(specialist, "score", "value"), is_share=is_share)),
-        ("Prompt tokens, it / specialist", " / ".join(map(format_count, tokens))),
-    )
-    return Question(title, tone, answer, facts, (), anchor)
+    }
+    return by_outcome.get(outcome, ("none", NOT_MEASURED.capitalize()))
+
+
+def _spell_missing(evaluation: Json) -> str:
+    """The cheaper ways of which no arm was measured."""
+    ways: dict[str, tuple[str, ...]] = {"a prompt with solved examples": ("few_shot",), "look-up": ("retrieved",)}
+    if dig(evaluation, "task") == "classification":
+        ways["a simple classifier"] = ("embedding", "encoder")
+    missing = [way for way, arms in ways.items() if not any(find_arm(evaluation, arm) for arm in arms)]
+    return f"Not measured: {', '.join(missing)}." if missing else ""
 
 
 def _did_it_help(evaluation: Json) -> Question:
-    title, anchor = "Did it help, or is it noise?", "arms"
-    comparison = main_comparison(evaluation)
+    title, comparison = "Did it really help, or is it noise?", main_comparison(evaluation)
     if comparison is None:
-        return Question(title, "none", NOT_MEASURED.capitalize(), (), (), anchor)
+        return Question(title, "none", NOT_MEASURED.capitalize(), "", "why")
     tone, answer = {
         BETTER: ("good", "It helped, by more than noise."),
         WORSE: ("bad", "It did harm, by more than noise."),
         NOT_SHOWN: ("open", "Cannot tell it from noise."),
     }.get(dig(evaluation, "verdict", "outcome"), ("none", NOT_MEASURED.capitalize()))
     is_share = has_share_metric(evaluation)
-    difference, p_adjusted = dig(comparison, "difference"), dig(comparison, "p_value_adjusted")
-    interval = spell_interval(difference, is_share, is_signed=True)
-    facts = [
-        ("Against the best other arm", format_difference(dig(difference, "value"), is_share=is_share)),
-        (_interval_name(difference), interval),
-        ("Adjusted p-value" if p_adjusted is not None else "p-value", _p_value(comparison)),
-        ("Wins / ties / losses", _joined(comparison, ("num_wins", "num_ties", "num_losses"), format_count)),
-    ]
-    if (rows_needed := dig(evaluation, "verdict", "rows_needed")) is not None:
-        facts.append(("Test rows that would show it", format_count(rows_needed)))
-    return Question(title, tone, answer, tuple(facts), (), anchor)
+    interval = spell_interval(dig(comparison, "difference"), is_share, is_signed=True, absent="")
+    wins, losses = dig(comparison, "num_wins"), dig(comparison, "num_losses")
+    needed = dig(evaluation, "verdict", "rows_needed")
+    grounds = (
+        f"The true gain likely lies in {interval}{' points' if is_share else ''}." if interval else "",
+        ""
+        if wins is None or losses is None
+        else f"{format_plural(wins, 'answer')} became better, {format_count(losses)} worse.",
+        f"Chance alone would show such a gap in {chance} tests."
+        if (chance := spell_chance(adjusted_p(comparison))).find("1 in") >= 0
+        else "",
+        "" if needed is None else f"About {format_count(needed)} test rows would show a gain of this size.",
+    )
+    return Question(title, tone, answer, _join(grounds), "comparisons")
 
 
 def _what_was_forgotten(retention: Json | None) -> Question:
-    title, anchor = "What was forgotten?", "retention"
+    title = "What was forgotten?"
     if retention is None:
-        return Question(title, "none", NOT_MEASURED.capitalize(), (), (), anchor)
+        return Question(title, "none", NOT_MEASURED.capitalize(), "", "retention")
     tone, answer = {
-        True: ("good", "Little: the change is inside the budget."),
-        False: ("bad", "More than the budget allows."),
-        None: ("open", "Measured, but not judged against a budget."),
+        True: ("good", "Little: the change is inside the limit."),
+        False: ("bad", "More than the limit allows."),
+        None: ("open", "Measured, but not held against a limit."),
     }[dig(retention, "is_within_budget")]
-    facts = (
-        ("Change of NLL on the base's own answers", _nats_with_interval(dig(retention, "nll_change"))),
-        ("On general text", _nats_with_interval(dig(retention, "general_text_nll_change"))),
-        ("Budget", format_nats(dig(retention, "budget"), is_signed=False).replace(NOT_MEASURED, "none set")),
-        ("Same most likely token", format_percent(dig(retention, "top1_agreement", "value"))),
+    change, budget = dig(retention, "general_text_nll_change"), dig(retention, "budget")
+    low, high = (_spell_rise(dig(change, end)) for end in ("low", "high"))
+    likely = "" if NOT_MEASURED in (low, high) else f" (likely {low} to {high})"
+    limit = "" if budget is None else f"; the limit is {_spell_rise(budget)}"
+    agreement = dig(retention, "top1_agreement", "value")
+    grounds = (
+        f"How hard it finds text of other kinds changed by {_spell_rise(dig(change, 'value'))}{likely}{limit}."
+        if dig(change, "value") is not None
+        else "",
+        "" if agreement is None else f"Its next word is still the old one in {format_percent(agreement)} of cases.",
     )
-    return Question(title, tone, answer, facts, (), anchor)
+    return Question(title, tone, answer, _join(grounds), "retention")
 
 
-def _nats_with_interval(estimate: Any) -> str:
-    interval = format_nats_interval(dig(estimate, "low"), dig(estimate, "high"))
-    return format_nats(dig(estimate, "value")) + (f" ({interval})" if interval != NOT_MEASURED else "")
+def _spell_rise(nats: float | None) -> str:
+    """The rise of the perplexity, exp(nats) - 1, which a reader can picture better than nats per token: "+4.2 %"."""
+    return NOT_MEASURED if nats is None else f"{format_difference(math.expm1(nats))} %"
 
 
 def _will_it_behave_the_same(record: RunRecord) -> Question:
-    facts = (
-        ("Base model", shorten_hash(dig(record.environment, "base_fingerprint"))),
-        ("Adapter weights", shorten_hash(record.adapter_sha256)),
-        ("Test rows", shorten_hash(dig(record.evaluation, "data", "test_sha256"))),
+    title = "Will what I deploy behave like what I tested?"
+    names = ("base model", "trained weights", "test rows")
+    values = (
+        dig(record.environment, "base_fingerprint"),
+        record.adapter_sha256,
+        dig(record.evaluation, "data", "test_sha256"),
     )
-    if all(value == NOT_MEASURED for _, value in facts):
-        return Question("Will it behave the same?", "none", NOT_MEASURED.capitalize(), facts, (), "environment")
-    answer = "Yes, where these fingerprints match."
-    return Question("Will it behave the same?", "info", answer, facts, (), "environment")
+    hashes = [f"{name} {shorten_hash(value)}" for name, value in zip(names, values, strict=True) if value]
+    if not hashes:
+        return Question(title, "none", NOT_MEASURED.capitalize(), "", "environment")
+    ended = dig(specialist_arm(record.evaluation), "details", "ended_share")
+    grounds = (
+        f"Fingerprints: {', '.join(hashes)}.",
+        "" if ended in (None, 1) else f"{format_percent(1 - ended)} of its answers were cut at the length limit.",
+    )
+    return Question(title, "info", "Yes, where these fingerprints match.", _join(grounds), "environment")
 
 
 def shorten_hash(value: str | None) -> str:
-    """The first twelve digits of a fingerprint: enough to compare by eye."""
-    return NOT_MEASURED if not value else str(value).removeprefix("sha256:")[:12]
+    """The first eight digits of a fingerprint: enough to compare by eye."""
+    return NOT_MEASURED if not value else str(value).removeprefix("sha256:")[:8]
 
 
-def _points(value: float | None, is_share: bool) -> str:
-    return format_score(value, is_share=is_share) + (" points" if is_share and value is not None else "")
-
-
-def _interval_name(estimate: Any) -> str:
-    confidence = dig(estimate, "confidence")
-    return "Interval" if confidence is None else f"{100 * confidence:.3g} % interval"
-
-
-def _p_value(comparison: Json) -> str:
-    adjusted = dig(comparison, "p_value_adjusted")
-    return format_p_value(adjusted if adjusted is not None else dig(comparison, "p_value"))
-
-
-def _joined(value: Any, keys: tuple[str, ...], spell: Callable[[float | None], str]) -> str:
-    found = [dig(value, key) for key in keys]
-    return NOT_MEASURED if all(part is None for part in found) else " / ".join(map(spell, found))
+def _join(sentences: Sequence[str]) -> str:
+    return " ".join(filter(None, sentences))

@@ -2,6 +2,7 @@
 
 import io
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +11,17 @@ import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Colours to draw with: each stands for a CSS variable of report.css, so that a plot follows light and dark.
 INK, MUTED, GRID, SURFACE = "#a1b201", "#a1b202", "#a1b203", "#a1b204"
 GOOD, BAD = "#a1b205", "#a1b206"
-ARM_COLOURS = ("#a1b210", "#a1b211", "#a1b212", "#a1b213", "#a1b214")  # the specialist, then the others
-ARM_MARKERS = ("o", "s", "D", "^", "v")
+ARM_COLOURS = tuple(f"#a1b21{i}" for i in range(8))  # the specialist, then the others
+ARM_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p")
 VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface", GOOD: "good", BAD: "bad"} | {
     colour: f"arm-{i}" for i, colour in enumerate(ARM_COLOURS)
 }
+THIN_MARKERS = ("P", "X")
 WIDE_IN, NARROW_IN = 9.6, 4.0
 
 Draw = Callable[[Axes, bool], None]
@@ -44,12 +47,26 @@ def build_plot(name: str, description: str, draw: Draw, *, height_in: float, nar
     return Plot(wide=render(True), narrow=render(False), description=description)
 
 
+def arm_look(index: int, size: float = 10) -> dict[str, Any]:
+    """Marker and colour of an arm, for `Axes.plot`."""
+    marker = ARM_MARKERS[index]
+    look = {"color": ARM_COLOURS[index], "marker": marker, "linestyle": "none", "markeredgecolor": SURFACE}
+    return {**look, "markersize": 1.25 * size if marker in THIN_MARKERS else size}
+
+
+def fold(text: str, width: int) -> str:
+    """At most two lines of `width` characters, so that a long name leaves room for the plot."""
+    return textwrap.fill(str(text), width, max_lines=2, placeholder="…")
+
+
 def _draw_svg(draw: Draw, size: tuple[float, float], is_wide: bool) -> str:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a user's matplotlibrc must not change the page
         matplotlib.rcParams.update(_look())
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, dpi=72)  # of SVG; the layout is made before it is saved
         draw(figure.subplots(), is_wide)
+        # Once, and not as the figure's own engine, for which savefig would draw everything a second time.
+        ConstrainedLayoutEngine().execute(figure)
         stream = io.StringIO()
         no_metadata = dict.fromkeys(["Creator", "Date", "Format", "Type"])
         figure.savefig(stream, format="svg", transparent=True, metadata=no_metadata)

@@ -1,0 +1,75 @@
+"""The arms of a run: which is which, what they are called, and which two the page holds against each other."""
+
+from collections.abc import Sequence
+
+from burnish.report.record import CONSTRAINED, SPECIALIST, Json, dig, items
+
+NUM_LOOKS = 8
+"""Colours and markers; a run has no more arms."""
+PLAIN_NAMES = {
+    "zero_shot": "a plain prompt",
+    "few_shot": "a prompt with solved examples",
+    "retrieved": "a prompt with similar examples looked up",
+    "embedding": "a simple classifier",
+    "encoder": "a small trained classifier",
+    "previous": "the model in use before",
+    SPECIALIST: "the fine-tuned model",
+    CONSTRAINED: "the fine-tuned model, held to the form of the answer",
+}
+
+
+def arm_indexes(names: Sequence[str]) -> dict[str, int]:
+    """The colour and marker of each arm: 0 for the specialist, the others in their order."""
+    others = [name for name in names if name != SPECIALIST]
+    return {SPECIALIST: 0} | {name: 1 + i % (NUM_LOOKS - 1) for i, name in enumerate(others)}
+
+
+def arm_titles(evaluation: Json) -> dict[str, str]:
+    """Each arm's title by its name."""
+    return {arm["name"]: str(arm.get("title") or arm["name"]) for arm in items(evaluation, "arms")}
+
+
+def plain_name(evaluation: Json, name: str | None) -> str:
+    """An arm in words for a reader who knows none of them: "a prompt with solved examples"."""
+    title = arm_titles(evaluation).get(str(name), str(name))
+    return PLAIN_NAMES.get(str(name), title[:1].lower() + title[1:])
+
+
+def find_arm(evaluation: Json, name: str | None) -> Json | None:
+    """The arm of that name, where there is one."""
+    return next((arm for arm in items(evaluation, "arms") if arm["name"] == name), None)
+
+
+def specialist_arm(evaluation: Json) -> Json | None:
+    """The specialist's arm, where there is one."""
+    return find_arm(evaluation, SPECIALIST)
+
+
+def best_other(evaluation: Json) -> Json | None:
+    """The highest-scoring arm that does without the adapter."""
+    arms = [arm for arm in items(evaluation, "arms") if arm["name"] not in (SPECIALIST, CONSTRAINED)]
+    scored = [arm for arm in arms if dig(arm, "score", "value") is not None]
+    return max(scored, key=lambda arm: float(arm["score"]["value"]), default=None)
+
+
+def main_arms(evaluation: Json, kind: str) -> list[Json]:
+    """The specialist and the best other arm, as far as they were measured by the metrics of `kind`."""
+    arms = (specialist_arm(evaluation), best_other(evaluation))
+    return [arm for arm in arms if arm is not None and dig(arm, kind)]
+
+
+def main_comparison(evaluation: Json) -> Json | None:
+    """The specialist against the best other arm."""
+    baseline = dig(best_other(evaluation), "name")
+    pairs = items(evaluation, "comparisons")
+    return next((c for c in pairs if (c["candidate"], c["baseline"]) == (SPECIALIST, baseline)), None)
+
+
+def has_share_metric(evaluation: Json) -> bool:
+    """Whether scores are shares, to be shown as percent points."""
+    return dig(evaluation, "metric", "is_share") is not False
+
+
+def score_heading(evaluation: Json) -> str:
+    """The metric's name for a column or a figure: "field F1"."""
+    return str(dig(evaluation, "metric", "label") or dig(evaluation, "metric", "name") or "Score")
