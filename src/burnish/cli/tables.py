@@ -41,6 +41,7 @@ def print_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
     console.print(table)
     _print_verdict(console, evaluation["verdict"])
     _print_retention(console, evaluation.get("retention"))
+    _print_more(console, evaluation)
 
 
 def print_runs(console: Console, records: Sequence[RunRecord]) -> None:
@@ -121,6 +122,16 @@ def _print_retention(console: Console, retention: dict[str, Any] | None) -> None
         markup=False,
         soft_wrap=True,
     )
+
+
+def _print_more(console: Console, evaluation: dict[str, Any]) -> None:
+    """How much of the score is luck of the seed, and what more rows would bring, where that was measured."""
+    if seeds := evaluation.get("seeds"):
+        scores = ", ".join(f"{fmt.format_score(seed['score'])} with seed {seed['seed']}" for seed in seeds)
+        console.print(f"The same training with other seeds: {scores}.", markup=False, soft_wrap=True)
+    more = evaluation.get("more_data") or {}
+    for forecast in more.get("forecasts", [])[1:2]:  # as many again
+        console.print(f"{forecast['text']} (Judged by {more['stands_for']}.)", markup=False, soft_wrap=True)
 
 
 def _short(value: Any, width: int = 160) -> str:
