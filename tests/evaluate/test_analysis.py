@@ -60,6 +60,13 @@ class TestSlices:
         assert [part["name"] for part in found] == ["sure", "luck", "good"]
         assert found[1]["candidate"]["value"] < found[0]["candidate"]["value"]
 
+    def test_p_values_allow_for_all_the_slices(self) -> None:
+        examples = [question("the same question", "abc"[n % 3]) for n in range(36)]
+        after = scored(*[float(n % 3 != 0 or n == 0) for n in range(36)])
+        found = {part["name"]: part for part in sliced(after, examples)["label"]}
+        assert [found[name]["p_value"] for name in "abc"] == pytest.approx([1.0, 2**-11, 2**-11])  # exact McNemar
+        assert [found[name]["p_value_adjusted"] for name in "abc"] == pytest.approx([1.0, 3 * 2**-11, 3 * 2**-11])
+
     def test_small_slices_and_kinds_that_divide_nothing_are_left_out(self) -> None:
         labels = ["a", "b"] * 8 + ["rare"] * 4
         found = sliced(scored(*[1.0] * 20), [question("the same question", label, group="one") for label in labels])

@@ -77,6 +77,17 @@ class TestMeasures:
             assert row[2].text == points(measured["calibration"]["ece"])
             assert row[2].note == f"by chance up to {points(measured['calibration']['ece_if_calibrated']['high'])}"
 
+    def test_a_share_of_nothing_is_not_a_gap_in_the_measurement(self, tmp_path: Path) -> None:
+        run = build_sample_run(tmp_path)
+        arms = read_json(run.evaluation)["arms"]
+        arms[0]["extraction"]["precision"] = {"value": None, "low": None, "high": None}
+        arms[1]["extraction"]["precision"] = None
+        change_json(run.evaluation, arms=arms)
+        table = build_measures_table(read_json(run.evaluation))
+        assert table is not None
+        column = table.columns.index("Precision")
+        assert [row[column].text for row in table.rows[:2]] == ["–", "not measured"]
+
     def test_metrics_of_the_team_have_a_column(self, tmp_path: Path) -> None:
         run = build_sample_run(tmp_path, "chat")
         arms = read_json(run.evaluation)["arms"]

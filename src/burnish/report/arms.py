@@ -52,10 +52,9 @@ def best_other(evaluation: Json) -> Json | None:
     return max(scored, key=lambda arm: float(arm["score"]["value"]), default=None)
 
 
-def main_arms(evaluation: Json, kind: str) -> list[Json]:
-    """The specialist and the best other arm, as far as they were measured by the metrics of `kind`."""
-    arms = (specialist_arm(evaluation), best_other(evaluation))
-    return [arm for arm in arms if arm is not None and dig(arm, kind)]
+def told_arm(evaluation: Json) -> Json | None:
+    """The arm that the page tells most of: the specialist, or the best other where there is none."""
+    return specialist_arm(evaluation) or best_other(evaluation)
 
 
 def main_comparison(evaluation: Json) -> Json | None:

@@ -55,4 +55,4 @@ def _ends(points: list[tuple[int, Json]], end: str) -> list[float]:
 
 
 def _has_score(point: Json) -> bool:
-    return dig(point, "score", "value") is not None
+    return dig(point, "score", "value") is not None and None not in (point["num_rows"], point.get("num_more", 0))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from burnish.report.arms import arm_indexes, arm_titles, best_other, specialist_arm
+from burnish.report.arms import arm_indexes, arm_titles, best_other, specialist_arm, told_arm
 from burnish.report.format import NOT_MEASURED, format_count, format_percent, format_score
 from burnish.report.record import Json, dig, items
 from burnish.report.tables.table import Cell, Table
@@ -21,7 +21,7 @@ class Confusion:
 
 def build_label_costs_table(evaluation: Json) -> Table | None:
     """A row per label with what the specialist makes of it, those that cost most answers first; None without labels."""
-    arm = specialist_arm(evaluation) or best_other(evaluation)
+    arm = told_arm(evaluation)
     labels = items(arm, "classification", "labels")
     if arm is None or not labels:
         return None
@@ -33,7 +33,7 @@ def build_label_costs_table(evaluation: Json) -> Table | None:
 
 def build_fields_table(evaluation: Json) -> Table | None:
     """A row per field with what the specialist makes of it, those that are missed most often first."""
-    arm = specialist_arm(evaluation) or best_other(evaluation)
+    arm = told_arm(evaluation)
     fields = items(arm, "extraction", "fields")
     if arm is None or not fields:
         return None
@@ -56,7 +56,7 @@ def build_confusions(evaluation: Json) -> tuple[Confusion, ...]:
 
 def build_pairs_table(evaluation: Json) -> Table | None:
     """The most frequent mistakes of the specialist; None where none was made, or a matrix shows them."""
-    arm = specialist_arm(evaluation) or best_other(evaluation)
+    arm = told_arm(evaluation)
     pairs = items(arm, "classification", "confusion", "worst_pairs")
     if arm is None or not pairs or dig(arm, "classification", "confusion", "matrix"):
         return None
@@ -93,7 +93,7 @@ def build_goals_table(evaluation: Json) -> Table | None:
 
 def build_calibration_table(evaluation: Json) -> Table | None:
     """How sure the specialist was, and how often right, from the least sure rows to the surest."""
-    arm = specialist_arm(evaluation) or best_other(evaluation)
+    arm = told_arm(evaluation)
     bins = items(arm, "classification", "calibration", "bins")
     if arm is None or not bins:
         return None

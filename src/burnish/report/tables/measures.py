@@ -13,6 +13,7 @@ from burnish.report.format import (
 from burnish.report.record import Json, dig, items
 from burnish.report.tables.table import Cell, Table, spell_name
 
+UNDEFINED = "–"  # measured, but a share of nothing: the precision of an arm that found no field
 KINDS = ("classification", "extraction", "text")
 Measure = Callable[[Json], Cell]
 
@@ -22,7 +23,9 @@ def build_measures_table(evaluation: Json) -> Table | None:
     arms = items(evaluation, "arms")
     measures = {**_of_labels(), **_of_fields(), **_of_text(), **_of_the_team(arms)}
     columns = {name: [measure(arm) for arm in arms] for name, measure in measures.items()}
-    found = {name: cells for name, cells in columns.items() if any(cell.text != NOT_MEASURED for cell in cells)}
+    found = {
+        name: cells for name, cells in columns.items() if {cell.text for cell in cells} - {NOT_MEASURED, UNDEFINED}
+    }
     if not found:
         return None
     titles = arm_titles(evaluation)
@@ -104,6 +107,8 @@ def _estimate_of(kind: str, name: str) -> Measure:
 
 
 def _estimate_cell(estimate: Json | None) -> Cell:
+    if estimate and estimate.get("value") is None:
+        return Cell(UNDEFINED)
     interval = format_interval(dig(estimate, "low"), dig(estimate, "high"))
     return Cell(format_score(dig(estimate, "value")), interval if interval != NOT_MEASURED else "")
 
