@@ -41,13 +41,18 @@ def find_arm(evaluation: Json, name: str | None) -> Json | None:
 
 
 def specialist_arm(evaluation: Json) -> Json | None:
-    """The specialist's arm, where there is one."""
-    return find_arm(evaluation, SPECIALIST)
+    """The arm that the run is about, where there is one: the specialist, or the encoder that was the base."""
+    return find_arm(evaluation, own_name(evaluation))
+
+
+def own_name(evaluation: Json) -> str:
+    """The name of that arm; runs of earlier versions do not tell it."""
+    return str(dig(evaluation, "candidate") or SPECIALIST)
 
 
 def best_other(evaluation: Json) -> Json | None:
     """The highest-scoring arm that does without the adapter."""
-    arms = [arm for arm in items(evaluation, "arms") if arm["name"] not in (SPECIALIST, CONSTRAINED)]
+    arms = [arm for arm in items(evaluation, "arms") if arm["name"] not in (own_name(evaluation), CONSTRAINED)]
     scored = [arm for arm in arms if dig(arm, "score", "value") is not None]
     return max(scored, key=lambda arm: float(arm["score"]["value"]), default=None)
 
@@ -61,7 +66,7 @@ def main_comparison(evaluation: Json) -> Json | None:
     """The specialist against the best other arm."""
     baseline = dig(best_other(evaluation), "name")
     pairs = items(evaluation, "comparisons")
-    return next((c for c in pairs if (c["candidate"], c["baseline"]) == (SPECIALIST, baseline)), None)
+    return next((c for c in pairs if (c["candidate"], c["baseline"]) == (own_name(evaluation), baseline)), None)
 
 
 def has_share_metric(evaluation: Json) -> bool:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from burnish.report.arms import arm_indexes, arm_titles
+from burnish.report.arms import arm_indexes, arm_titles, own_name
 from burnish.report.examples import ExampleCard, Kind, build_cards, hash_id, row_kinds
 from burnish.report.format import format_score
-from burnish.report.record import SPECIALIST, RunRecord, dig, items
+from burnish.report.record import RunRecord, dig, items
 
 MAX_ROWS = 200
 """More of them make a page slow to open; all are in the files of predictions."""
@@ -87,9 +87,10 @@ def _choose_rows(record: RunRecord) -> list[str]:
 
 
 def worst_rows(record: RunRecord) -> dict[str, list[Any]]:
-    """The worst rows by arm, the specialist's first."""
+    """The worst rows by arm, first those of the one that the run is about."""
     worst = dig(record.evaluation, "errors", "worst") or {}
-    return {arm: worst[arm] or [] for arm in sorted(worst, key=lambda arm: arm != SPECIALIST)}
+    own = own_name(record.evaluation)
+    return {arm: worst[arm] or [] for arm in sorted(worst, key=lambda arm: arm != own)}
 
 
 def _kind_tags(cards: Iterable[ExampleCard]) -> Tags:

@@ -7,9 +7,9 @@ from enum import StrEnum
 from itertools import zip_longest
 
 from burnish.report.answers import Answer, build_answer, build_target
-from burnish.report.arms import arm_indexes, arm_titles, best_other
+from burnish.report.arms import arm_indexes, arm_titles, best_other, own_name
 from burnish.report.format import format_count
-from burnish.report.record import SPECIALIST, Json, RunRecord, dig, items
+from burnish.report.record import Json, RunRecord, dig, items
 
 NUM_EXAMPLES = 10
 MARGIN = 1e-9
@@ -117,9 +117,9 @@ def _label(kind: Kind, before: float, after: float) -> str:
 
 def _compared_arms(record: RunRecord) -> tuple[str, str]:
     """The best other arm and the specialist; where one is missing, the other stands for both."""
-    arms = list(record.predictions)
-    others = [arm for arm in arms if arm != SPECIALIST]
-    after = SPECIALIST if SPECIALIST in arms else (others or [SPECIALIST])[-1]
+    arms, own = list(record.predictions), own_name(record.evaluation)
+    others = [arm for arm in arms if arm != own]
+    after = own if own in arms else (others or [own])[-1]
     best = dig(best_other(record.evaluation), "name")
     before = best if best in others else (others or [after])[0]
     return before, after

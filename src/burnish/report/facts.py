@@ -13,7 +13,7 @@ from burnish.report.format import (
     format_score,
     format_time,
 )
-from burnish.report.record import ADAPTER_WEIGHTS, RunRecord, dig, items
+from burnish.report.record import ADAPTER_WEIGHTS, Json, RunRecord, dig, items
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -71,11 +71,17 @@ def spell_points(value: float | None, is_share: bool) -> str:
     return format_score(value, is_share=is_share) + (" points" if is_share and value is not None else "")
 
 
-def training_facts(training: Any) -> Facts:
-    """What the training took."""
+def training_facts(evaluation: Json) -> Facts:
+    """What the training took, and what the same training came to with other seeds."""
+    training = dig(evaluation, "training")
     stopped = {True: "yes", False: "no", None: NOT_MEASURED}[dig(training, "stopped_early")]
     num_tokens, elapsed_s = dig(training, "num_tokens"), dig(training, "elapsed_s")
     speed = format_count(num_tokens / elapsed_s) if num_tokens and elapsed_s else NOT_MEASURED
+    is_share = has_share_metric(evaluation)
+    seeds = (
+        (f"Score with seed {seed['seed']}", format_score(seed["score"], is_share=is_share))
+        for seed in items(evaluation, "seeds")
+    )
     return (
         ("Training rows", format_count(dig(training, "num_train_rows"))),
         ("Validation rows", format_count(dig(training, "num_validation_rows"))),
@@ -86,6 +92,7 @@ def training_facts(training: Any) -> Facts:
         ("Tokens a second", speed),
         ("Time", format_duration(elapsed_s)),
         ("Peak memory", format_bytes(dig(training, "peak_memory_bytes"))),
+        *seeds,
     )
 
 
@@ -130,10 +137,8 @@ def next_commands(record: RunRecord) -> Facts:
     """What to do with the specialist now, with the command."""
     run, recipe = shlex.quote(record.run_id), shlex.quote(f"{record.folder}/recipe.toml")
     explain = ("See each setting, where it came from and why", f"burnish explain {recipe}")
-    use = (
-        ("Talk to base and specialist side by side", f"burnish chat {run}"),
-        ("Use it from Python", f"burnish.load({str(record.folder)!r})"),
-    )
+    talk = (("Talk to base and specialist side by side", f"burnish chat {run}"),) if record.adapter_sha256 else ()
+    use = (*talk, ("Use it from Python", f"burnish.load({str(record.folder)!r})"))
     compare = ("Compare it with another run", f"burnish compare {run} OTHER_RUN")
     if dig(record.evaluation, "verdict", "outcome") == "better":
         return (*use, explain, compare)

@@ -163,7 +163,7 @@ def _task(evaluation: Json) -> dict[str, Any]:
 def _training(record: RunRecord) -> dict[str, Any]:
     training, retention = dig(record.evaluation, "training"), dig(record.evaluation, "retention")
     return {
-        "training_facts": facts.training_facts(training),
+        "training_facts": facts.training_facts(record.evaluation),
         "loss_plot": plot_loss(record.metrics, training),
         "retention_plot": plot_retention(retention) if retention else None,
         "retention_table": build_retention_table(retention) if retention else None,

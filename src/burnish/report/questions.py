@@ -9,6 +9,7 @@ from burnish.report.arms import (
     find_arm,
     has_share_metric,
     main_comparison,
+    own_name,
     plain_name,
     specialist_arm,
 )
@@ -21,7 +22,7 @@ from burnish.report.format import (
     format_plural,
     format_score,
 )
-from burnish.report.record import Json, RunRecord, dig, items
+from burnish.report.record import ENCODER, Json, RunRecord, dig, items
 from burnish.report.tables.data import spell_check
 from burnish.report.tables.table import spell_interval, spell_score
 from burnish.report.verdict import BETTER, NOT_SHOWN, WORSE, adjusted_p, spell_chance, use_instead
@@ -45,7 +46,7 @@ def answer_questions(record: RunRecord) -> tuple[Question, ...]:
         _is_the_data_fit(record),
         _would_a_cheaper_way_do(evaluation),
         _did_it_help(evaluation),
-        _what_was_forgotten(dig(evaluation, "retention")),
+        _what_was_forgotten(evaluation),
         _will_it_behave_the_same(record),
     )
 
@@ -157,8 +158,10 @@ def _did_it_help(evaluation: Json) -> Question:
     return Question(title, tone, answer, _join(grounds), "comparisons")
 
 
-def _what_was_forgotten(retention: Json | None) -> Question:
-    title = "What was forgotten?"
+def _what_was_forgotten(evaluation: Json) -> Question:
+    title, retention = "What was forgotten?", dig(evaluation, "retention")
+    if own_name(evaluation) == ENCODER:
+        return Question(title, "good", "Nothing: it only tells labels apart.", "It writes no text.", "retention")
     if retention is None:
         return Question(title, "none", NOT_MEASURED.capitalize(), "", "retention")
     tone, answer = {

@@ -7,6 +7,7 @@ from burnish.report.arms import (
     find_arm,
     has_share_metric,
     main_comparison,
+    own_name,
     plain_name,
     score_heading,
     specialist_arm,
@@ -19,7 +20,7 @@ from burnish.report.format import (
     format_latency,
     format_score,
 )
-from burnish.report.record import SPECIALIST, Json, dig
+from burnish.report.record import CONSTRAINED, Json, dig
 from burnish.report.tables.table import spell_interval, spell_score
 
 BETTER, WORSE, NOT_SHOWN = "better", "worse", "not_shown"
@@ -81,7 +82,7 @@ def spell_use(evaluation: Json) -> str:
 def use_instead(evaluation: Json) -> str:
     """The recommended arm where it is not the specialist or a form of it, in plain words; else empty."""
     arm = dig(evaluation, "verdict", "recommended_arm")
-    is_own = arm is None or arm in (SPECIALIST, "constrained")
+    is_own = arm is None or arm in (own_name(evaluation), CONSTRAINED)
     return "" if is_own else plain_name(evaluation, arm)
 
 

@@ -2,9 +2,9 @@
 
 from matplotlib.axes import Axes
 
-from burnish.report.arms import arm_indexes, arm_titles
+from burnish.report.arms import arm_indexes, arm_titles, own_name
 from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot, fold
-from burnish.report.record import SPECIALIST, Json, items
+from burnish.report.record import Json, items
 
 
 def plot_risk_coverage(evaluation: Json) -> Plot | None:
@@ -20,7 +20,8 @@ def plot_risk_coverage(evaluation: Json) -> Plot | None:
     if not curves:
         return None
     titles, indexes = arm_titles(evaluation), arm_indexes(list(arm_titles(evaluation)))
-    marked = SPECIALIST if SPECIALIST in curves else next(iter(curves))
+    own = own_name(evaluation)
+    marked = own if own in curves else next(iter(curves))
     arm = next(arm for arm in evaluation["arms"] if arm["name"] == marked)
     goals = [goal for goal in items(arm, "classification", "risk_coverage", "goals") if goal.get("num_answered")]
 
