@@ -184,4 +184,5 @@ def _goal_cell(goal: Json | None) -> Cell:
 
 
 def _spell_chosen(found: Json) -> str:
-    return f"limits chosen on {format_count(dig(found, 'num_rows_chosen_on'))} {dig(found, 'chosen_on')} rows"
+    rows = f"{format_count(dig(found, 'num_rows_chosen_on'))} {dig(found, 'chosen_on') or ''}".strip()
+    return f"limits chosen on {rows} rows"
