@@ -40,7 +40,8 @@ def print_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
         )
     console.print(table)
     _print_verdict(console, evaluation["verdict"])
-    _print_retention(console, evaluation.get("retention"))
+    if evaluation.get("candidate") != "encoder":  # which writes no text
+        _print_retention(console, evaluation.get("retention"))
     _print_more(console, evaluation)
 
 
