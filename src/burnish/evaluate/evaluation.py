@@ -191,6 +191,7 @@ def _describe(arm: Arm, run: ArmRun, metric: AnyMetric, test: _Test) -> dict[str
         "prompt_tokens": {"mean": float(np.mean(tokens)), "max": max(tokens)},
         "latency_s": {"p50": float(np.percentile(latencies, 50)), "p95": float(np.percentile(latencies, 95))},
         "elapsed_s": round(run.elapsed_s, 2),
+        "answers_per_s": len(run.rows) / run.elapsed_s if run.elapsed_s else None,
         "details": details(metric, run.rows),
         "breakdown": breakdown(metric, run.rows),
         **(_analyse_arm(arm, run, test.evidence, test.precision) if test.evidence else {}),

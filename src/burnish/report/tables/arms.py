@@ -29,6 +29,7 @@ def build_arms_table(evaluation: Json) -> Table | None:
         "Prompt tokens",
         "Time of an answer, median",
         "95th percentile",
+        "Answers a second",
         *map(spell_name, details),
     )
     rows = tuple(_arm_row(arm, details, evaluation) for arm in arms)
@@ -76,8 +77,13 @@ def _arm_row(arm: Json, details: list[str], evaluation: Json) -> tuple[Cell, ...
         Cell(format_count(dig(tokens, "mean")), _unless_absent("max ", dig(tokens, "max"))),
         Cell(format_latency(dig(latency, "p50"))),
         Cell(format_latency(dig(latency, "p95"))),
+        Cell(_format_rate(dig(arm, "answers_per_s"))),
         *(Cell(_format_detail(name, dig(arm, "details", name))) for name in details),
     )
+
+
+def _format_rate(value: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{value:,.3g}"
 
 
 def _format_detail(name: str, value: float | None) -> str:

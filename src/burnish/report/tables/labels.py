@@ -184,5 +184,5 @@ def _goal_cell(goal: Json | None) -> Cell:
 
 
 def _spell_chosen(found: Json) -> str:
-    rows = f"{format_count(dig(found, 'num_rows_chosen_on'))} {dig(found, 'chosen_on') or ''}".strip()
-    return f"limits chosen on {rows} rows"
+    part, count = dig(found, "chosen_on"), dig(found, "num_rows_chosen_on")
+    return "" if part is None or count is None else f"limits chosen on {format_count(count)} {part} rows"
