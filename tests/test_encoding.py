@@ -107,6 +107,7 @@ def test_a_stopped_run_goes_on_and_a_repeated_one_is_the_same(done: Run, tmp_pat
         ({"task": "chat"}, "it is for classification, not for chat"),
         ({"train": {"epochs": 3}}, "Leave out train.epochs"),
         ({"retention": {"budget": 0.1}}, "Leave out retention.budget"),
+        ({"evaluate": {"previous": "latest"}}, "Leave out evaluate.previous"),
         ({"evaluate": {"arms": ["embedding", "zero_shot"]}}, "Leave out of evaluate.arms: zero_shot"),
     ],
 )

@@ -259,6 +259,7 @@ def _arm(name: str, task: str, mean: float, num_rows: int) -> Json:
         "prompt_tokens": {"mean": 1184.3, "max": 1460} if name == "few_shot" else {"mean": 231.7, "max": 402},
         "latency_s": LATENCIES.get(name, {"p50": 0.447, "p95": 0.712}),
         "elapsed_s": 63.0,
+        "answers_per_s": num_rows / 63.0,
         "details": details.get(task, {"mean_answer_tokens": 38.25}),
         "breakdown": [
             {

@@ -33,7 +33,12 @@ class TokenFacts:
     bf16_speedup: float
 
 
-ENCODER_KEYS = {"adapter": (), "train": ("seed",), "retention": ()}
+ENCODER_KEYS: dict[str, tuple[str, ...]] = {
+    "adapter": (),
+    "train": ("seed",),
+    "retention": (),
+    "evaluate": ("arms", "metric", "metrics", "batch_size", "confidence", "num_resamples"),
+}
 """What is heard of these sections where the base is an encoder."""
 
 
@@ -179,7 +184,7 @@ def _refuse_text(recipe: Recipe) -> None:
         own, usual = getattr(recipe, section), getattr(defaults, section)
         for key in type(own).model_fields:
             if key not in heard and getattr(own, key) != getattr(usual, key):
-                raise RecipeError(f"{base}, which is fine-tuned in its own way. Leave out {section}.{key}.")
+                raise RecipeError(f"{base}, which is fine-tuned and tested in its own way. Leave out {section}.{key}.")
     arms = [] if recipe.evaluate.arms == AUTO else list(recipe.evaluate.arms)
     if unfit := [arm.value for arm in map(Baseline, arms) if arm is not Baseline.EMBEDDING]:
         raise RecipeError(f"{base}, with which only embedding can be compared. Leave out of evaluate.arms: {unfit[0]}.")
