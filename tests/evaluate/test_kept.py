@@ -54,5 +54,7 @@ def test_an_arm_that_would_not_be_done_in_time_is_left_and_can_be_taken_up_again
     assert answer_rows(path, {}, NUM_ROWS, slow, budget=budget) is None
     assert slow.asked == list(range(ROWS_AT_ONCE)) and budget.left == pytest.approx(0.05, abs=0.04)
     assert answer_rows(tmp_path / "fast.jsonl", {}, NUM_ROWS, Answerer(), budget=budget) is not None
+    short = answer_rows(tmp_path / "short.jsonl", {}, 3, slow, budget=Budget(0.01))
+    assert short is not None and len(short.rows) == 3  # done, though late
     rest = Answerer()
     assert answer_rows(path, {}, NUM_ROWS, rest) is not None and rest.asked[0] == ROWS_AT_ONCE

@@ -49,7 +49,7 @@ def answer_rows(
         write_json(card, {"key": key, "num_rows": len(rows), "elapsed_s": round(elapsed, 2)})
         if budget is not None:
             budget.spend(seconds)
-            if budget.left < elapsed / len(rows) * (num_rows - len(rows)):
+            if len(rows) < num_rows and budget.left < elapsed / len(rows) * (num_rows - len(rows)):
                 return None
     return ArmRun(rows, elapsed)
 
