@@ -217,10 +217,13 @@ def test_a_run_with_one_arm_still_makes_a_page(tmp_path: Path, arm: str) -> None
 
 def test_null_in_place_of_any_value_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(browse, "MAX_ROWS", 1)  # for speed
+    tried = set[tuple[Any, ...]]()
     for task, num_rows in {"classification": 24, "extraction": 4, "chat": 4}.items():
         run = build_sample_run(tmp_path, task, num_rows)
         record = read_record(run)
-        for path in _paths(record.evaluation):
+        for path in [path for path in _paths(record.evaluation) if path not in tried]:
+            if reduce(lambda value, key: value[key], path, record.evaluation) is not None:
+                tried.add(path)  # in the other tasks it is read alike
             copy = json.loads(json.dumps(record.evaluation))
             reduce(lambda value, key: value[key], path[:-1], copy)[path[-1]] = None
             predictions = record.predictions if copy["arms"] else {}
