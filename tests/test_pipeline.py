@@ -79,6 +79,7 @@ def run_task(task: str, base: Path, folder: Path, *overrides: str) -> Run:
 
 
 @pytest.mark.parametrize("task", ["chat", "completion", "classification", "extraction"])
+@pytest.mark.usefixtures("drawing")
 def test_a_run_leaves_every_product_and_they_agree(task: str, base: Path, tmp_path: Path) -> None:
     done = run_task(task, base, tmp_path)
     names = {path.name for path in done.dir.path.iterdir()}

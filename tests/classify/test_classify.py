@@ -191,6 +191,6 @@ def test_four_intents_of_banking77(monkeypatch: pytest.MonkeyPatch) -> None:
     texts, labels = [text for text, _ in train], [label for _, label in train]
     encoder = load_encoder()
     plain = fit_embedding_classifier(texts, labels, encoder=encoder)
-    tuned = fit_encoder_classifier(texts, labels, encoder=encoder, budget_s=8.0)
+    tuned = fit_encoder_classifier(texts, labels, encoder=encoder, budget_s=4.0)
     asked, wanted = [text for text, _ in test], [label for _, label in test]
     assert accuracy(plain, asked, wanted) > 0.9 and accuracy(tuned, asked, wanted) > 0.9

@@ -39,6 +39,8 @@ def answer_rows(
     card = path.with_suffix(".meta.json")
     rows, elapsed = _read(path, card, key)
     if len(rows) < num_rows:
+        if budget is not None and budget.left <= 0:
+            return None
         begin()
     while len(rows) < num_rows:
         start = time.perf_counter()
