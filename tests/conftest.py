@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def drawn_only_where_asked() -> Iterator[None]:
-    """Plots are slow to draw, so only the tests that ask for `drawing` have them, and runs in processes of their own."""
+    """Plots are slow to draw: only tests that ask for `drawing` have them, and runs in processes of their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(svg, "_draw_svg", lambda *_: '<svg viewBox="0 0 1 1"></svg>')
         yield
