@@ -1,6 +1,7 @@
 """What holds for the whole suite."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -23,7 +24,16 @@ def drawn_only_where_asked() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def drawn() -> Iterator[None]:
+    """In the block the plots of a page are drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(svg, "_draw_svg", _draw)
+        yield
+
+
 @pytest.fixture
-def drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+def drawing() -> Iterator[None]:
     """The plots of the page are drawn."""
-    monkeypatch.setattr(svg, "_draw_svg", _draw)
+    with drawn():
+        yield

@@ -23,6 +23,7 @@ from burnish.report.plots.estimates import plot_arms, plot_retention
 from burnish.report.plots.history import plot_loss
 from burnish.report.record import read_record
 from burnish.run_dir import RunDir
+from tests.conftest import drawn
 
 from .reading import Page, read_page
 from .sample_run import build_sample_run, change_json
@@ -35,8 +36,9 @@ def read_report(run: RunDir) -> Page:
 
 
 @pytest.fixture(scope="module")
-def html(drawing: None, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_report(build_sample_run(tmp_path_factory.mktemp("page"))).read_text(encoding="utf-8")
+def html(tmp_path_factory: pytest.TempPathFactory) -> str:
+    with drawn():
+        return write_report(build_sample_run(tmp_path_factory.mktemp("page"))).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
