@@ -26,7 +26,8 @@ def print_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
     confidence = evaluation["arms"][0]["score"]["confidence"]
     table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     for name in ("arm", metric, f"{confidence:.0%} interval", "tokens in", "time p50", "p95"):
-        table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=True)
+        # Where the terminal is narrow, the names of the arms are folded, never the figures.
+        table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=name != "arm")
     for arm in evaluation["arms"]:
         score, latency = arm["score"], arm["latency_s"]
         table.add_row(
