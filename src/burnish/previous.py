@@ -8,7 +8,7 @@ from burnish.conversation import Task
 from burnish.data import Example, example_from_dict
 from burnish.errors import AdapterError, BurnishError, RecipeError
 from burnish.files import read_jsonl, sha256_of_file
-from burnish.model.adapter import CARD_NAME, WEIGHTS_NAME, AdapterCard, check_base, read_card
+from burnish.model.adapter import CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, AdapterCard, check_base, read_card
 from burnish.model.base import find_base
 from burnish.model.fetch import Say
 from burnish.run_dir import find_run_dir
@@ -32,8 +32,8 @@ def find_previous(name: str, runs: Path, task: Task, say: Say = lambda _: None) 
         is_adapter = (Path(name) / CARD_NAME).is_file()
         adapter = (Path(name) if is_adapter else find_run_dir(name, runs).adapter).resolve()
         card = read_card(adapter)
-        if not (adapter / WEIGHTS_NAME).is_file():
-            raise AdapterError(f"{adapter}: there are no weights ({WEIGHTS_NAME}).")
+        if missing := [name for name in (CONFIG_NAME, WEIGHTS_NAME) if not (adapter / name).is_file()]:
+            raise AdapterError(f"{adapter}: there is no {missing[0]}.")
         if card.task != task:
             raise AdapterError(f"{adapter}: it was trained for {card.task}, not for {task}.")
         check_base(card, adapter, find_base(card.base_model, say))
