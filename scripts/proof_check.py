@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from burnish.evaluate.arms import Arm
-from burnish.evaluate.evaluation import ASSUMED_DISCORDANCE, ArmRun, Precision, evaluate, expected_sensitivity
+from burnish.evaluate.evaluation import ASSUMED_DISCORDANCE, ArmRun, Intervals, evaluate, expected_sensitivity
 from burnish.evaluate.statistics import FloatArray, RowScores, compare_paired, score_interval, wilson_interval
 from burnish.recipe import Metric
 
@@ -172,7 +172,7 @@ def outcome(specialist: RowScores, baselines: list[RowScores], metric: Metric) -
     evaluation = evaluate(
         {**arms, Arm.SPECIALIST: arm_run(specialist)},
         metric=metric,
-        precision=Precision(0.95, 999),
+        intervals=Intervals(0.95, 999),
         retention=None,
         budget=None,
         sensitivity=(None, ""),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import burnish
 from burnish.evaluate.statistics import RowScores
@@ -20,10 +21,11 @@ from burnish.preparation import predict, prepare
 from burnish.recipe import build_recipe, load_recipe
 from burnish.registry import open_registry, rebuild_registry
 from burnish.screen import SilentScreen
+from burnish.solution import PromptSolution
 from tests.tiny import build_model_without_interface, save_base
 
 FAST = {
-    "train": {"epochs": 1, "learning_rate": 0.01, "batch_size": 8},
+    "train": {"epochs": 1, "learning_rate": 0.01, "batch_size": 8, "precision": "fp32"},
     "adapter": {"rank": 2},
     "retention": {"num_prompts": 4, "answer_tokens": 4},
     "evaluate": {
@@ -133,6 +135,24 @@ def test_every_arm_that_is_loaded_answers_as_it_was_tested(base: Path, tmp_path:
         burnish.load(done, arm="encoder")
     with pytest.raises(burnish.BurnishError, match="trained for classification, not for extraction"):
         specialist.extract(["x"])
+
+
+@pytest.mark.parametrize(("speedup", "dtype"), [(4.0, torch.bfloat16), (1.2, torch.float32)])
+def test_a_base_tested_in_bf16_is_loaded_so_where_that_is_fast(
+    speedup: float, dtype: torch.dtype, bf16_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("burnish.model.device.measure_bf16_speedup", lambda device, width: speedup)
+    for chosen in (burnish.load(bf16_run, arm="specialist"), burnish.load(bf16_run.dir.adapter)):
+        assert isinstance(chosen.solution, PromptSolution)
+        assert chosen.solution.model.get_input_embeddings().weight.dtype == dtype
+
+
+@pytest.fixture(scope="module")
+def bf16_run(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("bf16")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BURNISH_CACHE", str(folder / "cache"))
+        return run_task("completion", base, folder, "train.precision=bf16", "evaluate.arms=['zero_shot']")
 
 
 def test_running_the_saved_recipe_again_gives_the_same_adapter(base: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from burnish.model.device import free_unused
 from burnish.model.encoder import DEFAULT_ENCODER, load_encoder
 from burnish.preparation import Divided, Prepared, dtype_of
 from burnish.previous import count_seen
-from burnish.recipe import Recipe
+from burnish.recipe import Precision, Recipe
 from burnish.registry import open_registry
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
@@ -322,6 +322,7 @@ def card_of(
         fields=form.fields,
         max_new_tokens=int(prepared.recipe.evaluate.max_new_tokens),
         thinking=prepared.renderer.thinking,
+        precision=Precision(prepared.recipe.train.precision),
         num_retrieved=num_retrieved,
         schema=schema,
     )

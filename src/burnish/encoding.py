@@ -5,7 +5,7 @@ from typing import Any
 from burnish.answering import build_classifier, candidate_of, run_arm
 from burnish.classify import read_classifier_card
 from burnish.evaluate.arms import Arm
-from burnish.evaluate.evaluation import ArmRun, Precision, evaluate, expected_sensitivity
+from burnish.evaluate.evaluation import ArmRun, Intervals, evaluate, expected_sensitivity
 from burnish.evidence import evidence_of_rows, forecast_more_data, held_out_answers
 from burnish.journal import (
     conclude,
@@ -51,7 +51,7 @@ def prove_encoder(prepared: Divided, run_dir: RunDir, screen: Screen) -> dict[st
             arms,
             candidate=candidate,
             metric=prepared.metric,
-            precision=Precision(confidence, recipe.evaluate.num_resamples),
+            intervals=Intervals(confidence, recipe.evaluate.num_resamples),
             retention=None,
             budget=None,
             sensitivity=sensitivity,

@@ -35,7 +35,7 @@ from burnish.preparation import (
     prepare_rows,
     prepare_rows_again,
 )
-from burnish.recipe import LoadedRecipe, load_recipe
+from burnish.recipe import LoadedRecipe, Precision, load_recipe
 from burnish.run_dir import RunDir
 from burnish.screen import Screen, SilentScreen
 
@@ -258,6 +258,7 @@ def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir) -> None:
         fields=prepared.form.fields,
         max_new_tokens=int(prepared.recipe.evaluate.max_new_tokens),
         thinking=prepared.renderer.thinking,
+        precision=Precision(prepared.recipe.train.precision),
     )
     with new_folder(run_dir.adapter) as draft:
         save_adapter(model, draft, card)
@@ -275,13 +276,12 @@ def _conclude(
     ranks: "Ranks",
 ) -> Run:
     """Measure retention, judge, and write evaluation.json and the report."""
-    from burnish.evaluate.evaluation import Precision as EvaluationPrecision
-    from burnish.evaluate.evaluation import evaluate
+    from burnish.evaluate.evaluation import Intervals, evaluate
     from burnish.evaluate.retention import general_text, measure_retention, text_examples
     from burnish.evidence import gather_evidence
 
     recipe = prepared.recipe
-    precision = EvaluationPrecision(recipe.evaluate.confidence, recipe.evaluate.num_resamples)
+    intervals = Intervals(recipe.evaluate.confidence, recipe.evaluate.num_resamples)
     retention = None
     if answers:
         screen.say("Measuring what was forgotten ...")
@@ -290,14 +290,14 @@ def _conclude(
             answers,
             text_examples(prepared.renderer, general_text()),
             micro_batch_tokens=int(recipe.train.micro_batch_tokens),
-            confidence=precision.confidence,
-            num_resamples=precision.num_resamples,
+            confidence=intervals.confidence,
+            num_resamples=intervals.num_resamples,
         )
     budget = None if recipe.retention.budget == "off" else float(recipe.retention.budget)
     measured = evaluate(
         arms,
         metric=prepared.metric,
-        precision=precision,
+        intervals=intervals,
         retention=retention,
         budget=budget,
         sensitivity=sensitivity,

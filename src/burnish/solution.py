@@ -19,9 +19,12 @@ from burnish.model.adapter import CARD_NAME as ADAPTER_CARD_NAME
 from burnish.model.adapter import CONFIG_NAME, WEIGHTS_NAME, AdapterCard, read_card
 from burnish.model.encoder import Encoder
 from burnish.model.fetch import Say
+from burnish.recipe import MIN_BF16_SPEEDUP, Precision
 
 if TYPE_CHECKING:
     import torch
+
+    from burnish.model.base import BaseFiles
 
 CARD_NAME, SHOTS_NAME, ADAPTER_NAME = "solution.json", "shots.jsonl", "adapter"
 OnDone = Callable[[int], None]
@@ -40,6 +43,8 @@ class SolutionCard:
     fields: tuple[str, ...] = ()
     max_new_tokens: int = 1
     thinking: bool = False
+    precision: str = Precision.FP32
+    """Of the base when it was tested."""
     num_retrieved: int = 0
     """Rows that are looked up for each question."""
     schema: Mapping[str, Any] | None = None
@@ -173,7 +178,9 @@ def save_previous(folder: Path, adapter: Path) -> None:
 
 
 def load_solution(folder: Path, adapter: Path, *, dtype: "torch.dtype | None" = None) -> Solution:
-    """The solution in `folder`, on its own base model, in fp32 unless `dtype` is given; `adapter` is that of its run.
+    """The solution in `folder`, on its own base model; `adapter` is that of its run.
+
+    Without `dtype` the base is in bf16 if it was so when it was tested, and is fast so on this device; else in fp32.
 
     Raises:
         RunError: the folder is damaged, or the base model is another one by now.
@@ -219,6 +226,7 @@ def _card_of(card: AdapterCard, arm: Arm) -> SolutionCard:
         fields=card.fields,
         max_new_tokens=card.max_new_tokens,
         thinking=card.thinking,
+        precision=card.precision,
     )
 
 
@@ -226,8 +234,6 @@ def _load_model(
     card: SolutionCard, adapter: Path | None, dtype: "torch.dtype | None" = None
 ) -> tuple[Any, Renderer, int]:
     """The base with the adapter, if there is one; its renderer; the longest prompt."""
-    import torch
-
     from burnish.model.adapter import load_adapter
     from burnish.model.base import context_length, find_base, load_model, load_tokenizer
     from burnish.model.device import choose_device
@@ -236,9 +242,22 @@ def _load_model(
     if adapter is None and base.fingerprint != card.base_fingerprint:
         raise RunError(f"{card.base_model}: not the base model that this solution was measured with. Run it again.")
     renderer = Renderer(*load_tokenizer(base), thinking=card.thinking)
-    model = load_model(base, dtype=dtype or torch.float32, device=choose_device())
+    model = load_model(base, dtype=dtype or _tested_dtype(card, base), device=choose_device())
     limit = context_length(base) - card.max_new_tokens
     return (load_adapter(model, adapter, base) if adapter else model), renderer, limit
+
+
+def _tested_dtype(card: SolutionCard, base: "BaseFiles") -> "torch.dtype":
+    """As it was tested, but never a bf16 that is slow here."""
+    import torch
+
+    from burnish.model.base import width
+    from burnish.model.device import choose_device, measure_bf16_speedup
+
+    is_fast = (
+        card.precision == Precision.BF16 and measure_bf16_speedup(choose_device(), width(base)) >= MIN_BF16_SPEEDUP
+    )
+    return torch.bfloat16 if is_fast else torch.float32
 
 
 def encoder_if_there(say: Say = lambda _: None) -> Encoder | None:

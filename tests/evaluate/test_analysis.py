@@ -11,7 +11,7 @@ from burnish.conversation import Task
 from burnish.data import Example
 from burnish.evaluate.analysis import Evidence
 from burnish.evaluate.arms import Arm, judge_answers
-from burnish.evaluate.evaluation import ArmRun, Precision, evaluate
+from burnish.evaluate.evaluation import ArmRun, Intervals, evaluate
 from burnish.evaluate.metrics import AnyMetric, load_metric
 from burnish.evaluate.mistakes import list_changes, list_worst
 from burnish.evaluate.slices import slice_scores
@@ -123,7 +123,7 @@ def measured(
     return evaluate(
         arms,
         metric=metric,
-        precision=Precision(0.95, 200),
+        intervals=Intervals(0.95, 200),
         retention=None,
         budget=None,
         sensitivity=(None, "not asked"),

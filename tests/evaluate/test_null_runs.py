@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from burnish.evaluate.arms import Arm
-from burnish.evaluate.evaluation import ASSUMED_DISCORDANCE, ArmRun, Precision, evaluate, expected_sensitivity
+from burnish.evaluate.evaluation import ASSUMED_DISCORDANCE, ArmRun, Intervals, evaluate, expected_sensitivity
 from burnish.evaluate.statistics import FloatArray, RowScores, wilson_interval
 from burnish.recipe import Metric
 
 NUM_RUNS = 200
-PRECISION = Precision(0.95, 299)
+INTERVALS = Intervals(0.95, 299)
 BASELINES = (Arm.ZERO_SHOT, Arm.FEW_SHOT)
 Draw = Callable[[np.random.Generator, FloatArray], RowScores]
 
@@ -34,7 +34,7 @@ def evaluation(
     return evaluate(
         {**arms, Arm.SPECIALIST: arm_run(specialist)},
         metric=metric,
-        precision=PRECISION,
+        intervals=INTERVALS,
         retention=None,
         budget=None,
         sensitivity=(None, ""),

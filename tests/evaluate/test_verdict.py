@@ -158,6 +158,10 @@ class TestRecommendation:
         assert (too_much.recommendation, too_much.recommended_arm) == (Recommendation.DO_NOT_SHIP, None)
         assert too_much.outcome is Outcome.BETTER
         assert "it forgot too much: its loss on general text rose by up to 0.031" in too_much.reasons[-1]
+        assert too_much.advice.endswith(
+            "The specialist beats every simpler way, but forgot too much to be used as it is: train it so that it "
+            "forgets less, or take the best of the simpler ways, the prompt 0."
+        )
         unknown = verdict_on(*rows, forgetting=Forgetting(upper=None, budget=0.02))
         assert (unknown.recommendation, unknown.recommended_arm) == (Recommendation.CANNOT_TELL, None)
         assert unknown.reasons[-1].startswith("What it forgot was not measured")

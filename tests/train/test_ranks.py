@@ -158,6 +158,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data.write_text("".join(json.dumps({"text": text, "label": text.split()[0]}) + "\n" for text in texts))
     recipe.write_text(
         f'task = "classification"\ndata.train = "{data}"\nmodel.base = "{base}"\ntrain.epochs = 1\n'
+        'train.precision = "fp32"\n'
         "retention.num_prompts = 4\nretention.answer_tokens = 4\nevaluate.num_resamples = 200\n"
         'evaluate.arms = ["zero_shot", "few_shot"]\n'
     )

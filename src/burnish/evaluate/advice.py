@@ -34,8 +34,13 @@ class ArmFacts:
         return self.title[:1].lower() + self.title[1:]
 
 
-def advise(arms: Sequence[ArmFacts], *, recommended: str | None, metric: str, num_rows: int) -> str:
-    """A paragraph on which way to take; a way of which no arm was measured is said to be not measured."""
+def advise(
+    arms: Sequence[ArmFacts], *, recommended: str | None, barred: str | None = None, metric: str, num_rows: int
+) -> str:
+    """A paragraph on which way to take; a way of which no arm was measured is said to be not measured.
+
+    `barred`: the arm that would be recommended if it had not forgotten too much.
+    """
     scored = [arm for arm in arms if not math.isnan(arm.score)]
     if not scored:
         return f"None of the ways has a score on the {num_rows:,} test rows."
@@ -48,9 +53,22 @@ def advise(arms: Sequence[ArmFacts], *, recommended: str | None, metric: str, nu
             simpler = arm if simpler is None or arm.score > simpler.score else simpler
     if missing := [way.value for way, arm in zip(Way, best, strict=True) if arm is None and way is not Way.CLASSIFIER]:
         sentences.append(f"{' and '.join(missing).capitalize()}: not measured.")
-    chosen = next((arm for arm in scored if arm.name == recommended), None)
-    sentences.append(f"The way to take is {chosen.way}: the {chosen}." if chosen else "Which way to take stays open.")
+    sentences.append(_conclusion(scored, recommended, barred))
     return " ".join(sentences)
+
+
+def _conclusion(scored: Sequence[ArmFacts], recommended: str | None, barred: str | None) -> str:
+    by_name = {arm.name: arm for arm in scored}
+    if recommended in by_name:
+        return f"The way to take is {by_name[recommended].way}: the {by_name[recommended]}."
+    if barred in by_name:
+        others = [arm for arm in scored if arm.cost_rank < by_name[barred].cost_rank]
+        best = max(others, key=lambda arm: arm.score)
+        return (
+            f"The {by_name[barred]} beats every simpler way, but forgot too much to be used as it is: train it so that it "
+            f"forgets less, or take the best of the simpler ways, the {best}."
+        )
+    return "Which way to take stays open."
 
 
 def spell_cost(arm: ArmFacts) -> str:

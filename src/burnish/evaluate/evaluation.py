@@ -58,7 +58,7 @@ class ArmRun:
 
 
 @dataclass(frozen=True)
-class Precision:
+class Intervals:
     """How sure to be, and how hard to try."""
 
     confidence: float
@@ -102,7 +102,7 @@ def evaluate(
     arms: Mapping[Arm, ArmRun],
     *,
     metric: AnyMetric,
-    precision: Precision,
+    intervals: Intervals,
     retention: RetentionResult | None,
     budget: float | None,
     sensitivity: tuple[float | None, str],
@@ -120,7 +120,7 @@ def evaluate(
     """
     scores = {arm: collect_scores(run.rows) for arm, run in arms.items()}
     num_rows = len(next(iter(scores.values())))
-    test = _Test(scores, _number_groups(groups, num_rows), precision, num_openings, evidence)
+    test = _Test(scores, _number_groups(groups, num_rows), intervals, num_openings, evidence)
     described = {arm: _describe(arm, run, metric, test) for arm, run in arms.items()}
     facts = {arm: _facts(arm, described[arm]) for arm in arms}
     contest = _contest(candidate, [arm for arm in arms if arm is not candidate], facts, test)
@@ -149,7 +149,7 @@ def evaluate(
         "leader_comparisons": _rows(leader) if leader else [],
         "retention": _retention(retention, budget) if retention else None,
         "verdict": asdict(verdict),
-        **(_analyse(candidate, arms, evidence, precision) if evidence else {}),
+        **(_analyse(candidate, arms, evidence, intervals) if evidence else {}),
     }
 
 
@@ -159,13 +159,13 @@ class _Test:
 
     scores: Mapping[Arm, RowScores]
     groups: IntArray | None
-    precision: Precision
+    intervals: Intervals
     num_openings: int
     evidence: Evidence | None
 
     @property
     def standard(self) -> Standard:
-        return Standard(alpha=1 - self.precision.confidence)
+        return Standard(alpha=1 - self.intervals.confidence)
 
 
 def _number_groups(groups: Sequence[str | None] | None, num_rows: int) -> IntArray | None:
@@ -179,8 +179,8 @@ def _describe(arm: Arm, run: ArmRun, metric: AnyMetric, test: _Test) -> dict[str
     latencies = [row["latency_s"] for row in run.rows]
     interval = score_interval(
         test.scores[arm],
-        confidence=test.precision.confidence,
-        num_resamples=test.precision.num_resamples,
+        confidence=test.intervals.confidence,
+        num_resamples=test.intervals.num_resamples,
         groups=test.groups,
     )
     return {
@@ -194,21 +194,21 @@ def _describe(arm: Arm, run: ArmRun, metric: AnyMetric, test: _Test) -> dict[str
         "answers_per_s": len(run.rows) / run.elapsed_s if run.elapsed_s else None,
         "details": details(metric, run.rows),
         "breakdown": breakdown(metric, run.rows),
-        **(_analyse_arm(arm, run, test.evidence, test.precision) if test.evidence else {}),
+        **(_analyse_arm(arm, run, test.evidence, test.intervals) if test.evidence else {}),
     }
 
 
-def _analyse_arm(arm: Arm, run: ArmRun, evidence: Evidence, precision: Precision) -> dict[str, Any]:
+def _analyse_arm(arm: Arm, run: ArmRun, evidence: Evidence, intervals: Intervals) -> dict[str, Any]:
     return analyse_arm(
-        arm.value, run.rows, evidence, confidence=precision.confidence, num_resamples=precision.num_resamples
+        arm.value, run.rows, evidence, confidence=intervals.confidence, num_resamples=intervals.num_resamples
     )
 
 
-def _analyse(candidate: Arm, arms: Mapping[Arm, ArmRun], evidence: Evidence, precision: Precision) -> dict[str, Any]:
+def _analyse(candidate: Arm, arms: Mapping[Arm, ArmRun], evidence: Evidence, intervals: Intervals) -> dict[str, Any]:
     untrained = Arm.EMBEDDING if candidate is Arm.ENCODER else Arm.ZERO_SHOT
     base = untrained.value if untrained in arms else None
     rows = {arm.value: run.rows for arm, run in arms.items()}
-    return analyse_arms(rows, evidence, candidate=candidate.value, base=base, confidence=precision.confidence)
+    return analyse_arms(rows, evidence, candidate=candidate.value, base=base, confidence=intervals.confidence)
 
 
 def _facts(arm: Arm, described: Mapping[str, Any]) -> ArmFacts:
@@ -233,8 +233,8 @@ def _contest(
         compare_paired(
             mine,
             test.scores[other],
-            confidence=test.precision.confidence,
-            num_resamples=test.precision.num_resamples,
+            confidence=test.intervals.confidence,
+            num_resamples=test.intervals.num_resamples,
             groups=test.groups,
         )
         for other in others

@@ -118,7 +118,14 @@ def judge(
     recommendation, arm, why = _recommend(contest, leader, outcome, num_rows, forgetting, data_errors, standard)
     everybody = [contest.arm, *(rival.arm for rival in contest.rivals)]
     name = arm.name if arm else None
-    advice = advise(everybody, recommended=name, metric=metric, num_rows=num_rows)
+    has_forgotten = recommendation is Recommendation.DO_NOT_SHIP and arm is None
+    advice = advise(
+        everybody,
+        recommended=name,
+        barred=contest.arm.name if has_forgotten else None,
+        metric=metric,
+        num_rows=num_rows,
+    )
     return Verdict(outcome, headline, [*reasons, *why], rows_needed, recommendation, name, advice)
 
 

@@ -39,6 +39,8 @@ class AdapterCard:
     max_new_tokens: int
     thinking: bool = False
     """Whether the chat template was asked for answers that begin with a thought."""
+    precision: str = "fp32"
+    """Of the base while it was trained and tested."""
 
 
 def attach_adapter(

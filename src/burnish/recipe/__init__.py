@@ -3,6 +3,7 @@
 from burnish.recipe.load import LoadedRecipe, all_keys, build_recipe, load_recipe
 from burnish.recipe.origin import Origin, OriginKind
 from burnish.recipe.resolve import (
+    MIN_BF16_SPEEDUP,
     RowFacts,
     TokenFacts,
     origins_of_all,
@@ -16,6 +17,7 @@ from burnish.recipe.write import describe_keys, dump_recipe, json_schema, starte
 
 __all__ = [
     "AUTO",
+    "MIN_BF16_SPEEDUP",
     "Baseline",
     "ChooseBy",
     "LoadedRecipe",

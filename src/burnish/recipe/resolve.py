@@ -10,6 +10,8 @@ from burnish.recipe.load import LoadedRecipe, all_keys
 from burnish.recipe.origin import Origin, OriginKind
 from burnish.recipe.schema import AUTO, Baseline, ChooseBy, Metric, Precision, Recipe
 
+MIN_BF16_SPEEDUP = 1.3
+
 
 @dataclass(frozen=True)
 class RowFacts:
@@ -87,7 +89,7 @@ def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
     recipe = loaded.recipe
     batch_size = recipe.train.batch_size if recipe.train.batch_size != AUTO else (4 if n < 200 else 8)
     epochs = recipe.train.epochs if recipe.train.epochs != AUTO else (6 if n < 200 else 3)
-    use_bf16 = facts.bf16_speedup >= 1.3
+    use_bf16 = facts.bf16_speedup >= MIN_BF16_SPEEDUP
     return _settle(
         loaded,
         {
@@ -108,7 +110,8 @@ def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
             ),
             "train.precision": (
                 Precision.BF16 if use_bf16 else Precision.FP32,
-                f"bf16 matrix products measured {facts.bf16_speedup:.2f} times as fast as fp32; bf16 from 1.3",
+                f"bf16 matrix products measured {facts.bf16_speedup:.2f} times as fast as fp32; "
+                f"bf16 from {MIN_BF16_SPEEDUP}",
             ),
             "evaluate.num_shots": (
                 8 if recipe.task is Task.CLASSIFICATION else 4,
