@@ -2,7 +2,8 @@
 
     python benchmarks/bench.py DATA_FOLDER [--workloads W1 W2] [--rows 96] [--repetitions 3] [--systems trl-tuned ...]
 
-A system counts only if its adapters' held-out loss is within 0.01 nats per token of burnish's. Every result is a line
+A system counts only if its adapters' held-out loss is within 0.01 nats per token of burnish's beside a base in fp32;
+--reference burnish-bf16 takes the times of burnish from the base in bf16. Every result is a line
 of --results as soon as it is there; --resume goes on after the last one.
 """
 
@@ -14,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from systems import HERE, REFERENCE, SYSTEMS, Result, Sizes, environment_python,
 from work import flops, product_rate
 
 QUALITY_GATE = 0.01
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "bf16 autocast": torch.bfloat16}
 PACKAGES = ("trl", "llamafactory", "litgpt", "ms-swift", "torch", "transformers", "peft")
 
 
@@ -35,25 +37,27 @@ def main() -> None:
     given.results.parent.mkdir(parents=True, exist_ok=True)
     if not given.resume:
         given.results.unlink(missing_ok=True)
-    rate = product_rate(torch.float32, torch.device("cpu"), 1024)
+    rates = {kind: product_rate(dtype, torch.device("cpu"), 1024) for kind, dtype in DTYPES.items()}
     for workload in given.workloads:
         with tempfile.TemporaryDirectory(prefix="job-") as name:
             command = [sys.executable, HERE / "job.py", workload, given.data, name]
             rows = ["--rows", str(given.rows)] if given.rows else []
             subprocess.run([*command, *rows], check=True)
             _measure(workload, Path(name), given)
-        write_page(_read(given.results), rate, given.output)
+        write_page(_read(given.results), rates, given.output, reference=given.reference)
     print(f"Wrote {given.output}")
 
 
-def write_page(results: Sequence[Result], rate: float, output: Path) -> None:
-    """All that is in the results, one section a workload; `rate` is that of a matrix product, operations a second."""
-    shown = _heading(results, rate)
+def write_page(
+    results: Sequence[Result], rates: Mapping[str, float], output: Path, *, reference: str = REFERENCE
+) -> None:
+    """All that is in the results, one section a workload; `rates` are those of matrix products, operations a second."""
+    shown = _heading(results, rates)
     for workload in WORKLOADS:
         own = [result for result in results if result.workload == workload]
         if own:
             shown += ["", f"## {workload}: {own[0].sizes.examples} examples, {OPTIONS.batch_size} a step, one pass", ""]
-            shown += [*_times(own), "", *_work(own, rate)]
+            shown += [*_times(own, reference), "", *_work(own, rates)]
     output.write_text("\n".join(shown) + "\n", encoding="utf-8")
 
 
@@ -69,9 +73,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=HERE.parent / "build" / "bench.jsonl")
     parser.add_argument("--resume", action="store_true", help="keep what --results holds; only of the same code")
     parser.add_argument("--output", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
+    parser.add_argument("--reference", default=REFERENCE, choices=[REFERENCE, "burnish-bf16"])
     given = parser.parse_args()
-    if REFERENCE not in given.systems:
-        parser.error(f"--systems: {REFERENCE} must be among them; it is what the others are compared with")
+    if missing := {REFERENCE, given.reference} - {*given.systems}:
+        parser.error(f"--systems: {', '.join(missing)} must be among them; it is what the others are compared with")
     return given
 
 
@@ -93,14 +98,15 @@ def _read(path: Path) -> list[Result]:
     return [Result(**{**(row := json.loads(line)), "sizes": Sizes(**row["sizes"])}) for line in lines]
 
 
-def _times(results: Sequence[Result]) -> list[str]:
+def _times(results: Sequence[Result], reference_system: str) -> list[str]:
     """What a user waits for."""
     lines = [
         "| system | exec to adapter, s | burnish is faster by | first step, s | steps after the first, burnish by "
         "| peak RSS, GB | held-out loss | counts |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    reference = [r for r in results if r.system == REFERENCE]
+    reference = [r for r in results if r.system == reference_system]
+    wanted_loss = next(r.nll for r in results if r.system == REFERENCE)
     for system in _systems_in(results):
         own, title = _of(results, system)
         if not own:
@@ -110,17 +116,18 @@ def _times(results: Sequence[Result]) -> list[str]:
         def ratios(time_of: Callable[[Result], float], own: Sequence[Result] = own) -> str:
             return _spread([time_of(x) / time_of(y) for x, y in zip(own, reference, strict=False)], 2)
 
-        losses, is_peer = [x.nll for x in own], system != REFERENCE
-        counts = all(abs(nll - reference[0].nll) <= QUALITY_GATE for nll in losses)
+        losses, is_other = [x.nll for x in own], system != reference_system
+        counts = all(abs(nll - wanted_loss) <= QUALITY_GATE for nll in losses)
+        whole, steps = (ratios(time) if is_other else "" for time in (lambda x: x.to_adapter, lambda x: x.steps))
         lines.append(
-            f"| {title} | {_spread([x.to_adapter for x in own])} | {ratios(lambda x: x.to_adapter) if is_peer else ''} "
-            f"| {_spread([x.to_first_step for x in own])} | {ratios(lambda x: x.steps) if is_peer else ''} "
+            f"| {title} | {_spread([x.to_adapter for x in own])} | {whole} "
+            f"| {_spread([x.to_first_step for x in own])} | {steps} "
             f"| {_spread([x.peak_rss_gb for x in own])} | {_spread(losses, 4)} | {'yes' if counts else 'no'} |"
         )
     return lines
 
 
-def _work(results: Sequence[Result], rate: float) -> list[str]:
+def _work(results: Sequence[Result], rates: Mapping[str, float]) -> list[str]:
     """What the machine does meanwhile."""
     lines = [
         "| steps after the first | executed tokens | executed tokens/s | real tokens/s | learned tokens/s "
@@ -131,7 +138,7 @@ def _work(results: Sequence[Result], rate: float) -> list[str]:
         own, title = _of(results, system)
         if not own:
             continue
-        sizes = own[0].sizes
+        sizes, rate = own[0].sizes, rates[own[0].precision]
         done = flops(
             sizes.body_weights,
             sizes.head_weights,
@@ -169,13 +176,14 @@ def _spread(values: list[float], digits: int = 1) -> str:
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f} – {max(values):,.{digits}f})"
 
 
-def _heading(results: Sequence[Result], rate: float) -> list[str]:
+def _heading(results: Sequence[Result], rates: Mapping[str, float]) -> list[str]:
     peers = sorted({name for system in _systems_in(results) if (name := SYSTEMS[system].environment)})
     return [
         "# The training step against its peers",
         "",
         "Written by `benchmarks/bench.py`; [benchmarks/README.md](../benchmarks/README.md) has the rules.",
-        f"{_machine()}, whose fp32 matrix product does {rate / 1e9:.0f} billion operations a second.",
+        f"{_machine()}, whose matrix product does {rates['fp32'] / 1e9:.0f} billion operations a second in fp32 and "
+        f"{rates['bf16'] / 1e9:.0f} in bf16.",
         f"{1 + max(result.repetition for result in results)} repetitions, interleaved; median (lowest – highest). "
         "A figure without a range is of one run.",
         "",

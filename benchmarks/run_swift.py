@@ -1,8 +1,8 @@
-"""Train a job with ms-swift, in its own environment: run_swift.py JOB_FOLDER OUTPUT_FOLDER.
+"""Train a job with ms-swift, in its own environment: run_swift.py JOB_FOLDER OUTPUT_FOLDER [bf16].
 
 The ids, masks, order, learning rates and the adapter's start are the job's: ms-swift's trainer takes encoded rows.
-Settings are for speed on a CPU: fp32, micro-batches of four examples of like length, no gradient checkpointing, fused
-AdamW, no worker process. Left at ms-swift's default: logits of the supervised tokens only.
+Settings are for speed on a CPU: fp32, or a base in bf16 where asked, micro-batches of four examples of like length, no
+gradient checkpointing, fused AdamW, no worker process. Left at ms-swift's default: logits of supervised tokens only.
 """
 
 import sys
@@ -19,11 +19,11 @@ from swift import Seq2SeqTrainer, Seq2SeqTrainingArguments, get_model_processor,
 MICRO_BATCH = 4
 
 
-def main(folder: Path, output: Path) -> None:
+def main(folder: Path, output: Path, dtype: torch.dtype) -> None:
     job = Job(folder)
     rows: Any = job.rows()
     model, processor = get_model_processor(
-        job.base, model_type="llama", torch_dtype=torch.float32, device_map="cpu", attn_impl="sdpa"
+        job.base, model_type="llama", torch_dtype=dtype, device_map="cpu", attn_impl="sdpa"
     )
     template = get_template(processor, template_type="dummy", max_length=job.longest)
     template.set_mode("train")
@@ -57,8 +57,15 @@ def main(folder: Path, output: Path) -> None:
     trainer.train()
     trainer.model.save_pretrained(output / "adapter")
     saved_at = time.time()
-    write_facts(output, rates.times, job.padded_tokens(MICRO_BATCH), saved_at=saved_at, head_tokens=job.learned_tokens)
+    write_facts(
+        output,
+        rates.times,
+        job.padded_tokens(MICRO_BATCH),
+        saved_at=saved_at,
+        head_tokens=job.learned_tokens,
+        precision="bf16" if dtype == torch.bfloat16 else "fp32",
+    )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), torch.bfloat16 if "bf16" in sys.argv[3:] else torch.float32)

@@ -1,7 +1,8 @@
-"""Train a job with TRL's SFTTrainer, in its own environment: run_trl.py JOB_FOLDER OUTPUT_FOLDER default|tuned.
+"""Train a job with TRL's SFTTrainer, in its own environment: run_trl.py JOB_FOLDER OUTPUT_FOLDER default|tuned [bf16].
 
 The ids, masks, steps, learning rates and the adapter's start are the job's. `default` leaves every other setting at
-TRL's documented default, micro-batches of eight included. `tuned` is what was found fastest on a CPU.
+TRL's documented default, micro-batches of eight included. `tuned` is what was found fastest on a CPU; with `bf16` the
+base is in bf16, the adapter in fp32, as peft has it.
 """
 
 import sys
@@ -32,8 +33,8 @@ class JobTrainer(SFTTrainer):  # type: ignore[misc]
         return SequentialSampler(self.train_dataset)
 
 
-def main(folder: Path, output: Path, tier: str) -> None:
-    job, is_tuned = Job(folder), tier == "tuned"
+def main(folder: Path, output: Path, words: set[str]) -> None:
+    job, is_tuned, is_bf16 = Job(folder), "tuned" in words, "bf16" in words
     config = SFTConfig(
         output_dir=str(output / "trl"),
         use_cpu=True,
@@ -48,7 +49,7 @@ def main(folder: Path, output: Path, tier: str) -> None:
         **(TUNED if is_tuned else {}),
     )
     config.gradient_accumulation_steps = job.batch_size // config.per_device_train_batch_size
-    model = AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.bfloat16 if is_bf16 else torch.float32)
     rates = JobRates(job.learning_rates)
     trainer = JobTrainer(
         model=PeftModel.from_pretrained(model, job.start, is_trainable=True),
@@ -63,10 +64,10 @@ def main(folder: Path, output: Path, tier: str) -> None:
         output,
         rates.times,
         job.padded_tokens(config.per_device_train_batch_size, sorted_by_length=is_tuned),
-        precision="bf16 autocast" if config.bf16 else "fp32",
+        precision="bf16 autocast" if config.bf16 else "bf16" if is_bf16 else "fp32",
         recomputes=config.gradient_checkpointing,
     )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), set(sys.argv[3:]))

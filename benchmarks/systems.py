@@ -43,6 +43,8 @@ SYSTEMS = {
     "llamafactory": System("LLaMA-Factory, tuned", "run_llamafactory.py", (), "llamafactory"),
     "litgpt": System("LitGPT, tuned", "run_litgpt.py", (), "litgpt"),
     "swift": System("ms-swift, tuned", "run_swift.py", (), "swift"),
+    "trl-bf16": System("TRL, tuned, the base in bf16", "run_trl.py", ("tuned", "bf16"), "trl"),
+    "swift-bf16": System("ms-swift, tuned, the base in bf16", "run_swift.py", ("bf16",), "swift"),
     REFERENCE: System("burnish", "run_burnish.py"),
     "burnish-bf16": System("burnish, the base in bf16", "run_burnish.py", ("bf16",)),
     **{

@@ -65,8 +65,8 @@ def _conclusion(scored: Sequence[ArmFacts], recommended: str | None, barred: str
         others = [arm for arm in scored if arm.cost_rank < by_name[barred].cost_rank]
         best = max(others, key=lambda arm: arm.score)
         return (
-            f"The {by_name[barred]} beats every simpler way, but forgot too much to be used as it is: train it so that it "
-            f"forgets less, or take the best of the simpler ways, the {best}."
+            f"The {by_name[barred]} beats every simpler way, but forgot too much to be used as it is: train it so that "
+            f"it forgets less, or take the best of the simpler ways, the {best}."
         )
     return "Which way to take stays open."
 
