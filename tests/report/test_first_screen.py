@@ -40,10 +40,10 @@ def test_it_says_help_size_certainty_forgetting_and_cost_without_jargon(tmp_path
     gain = evaluation["comparisons"][1]["difference"]
     assert "Ship it. Fine-tuning helped, and little was forgotten." in text
     assert f"+{100 * gain['value']:.1f} +{100 * gain['low']:.1f} – +{100 * gain['high']:.1f}" in text
-    assert "Chance alone would show such a gap in 1 in 323 tests." in text
+    assert "Such a gap by chance alone 1 in 323" in text
     # exp(0.0112) - 1, of its limits, and exp(0.02) - 1
-    assert "changed by +1.1 % (likely +0.8 % to +1.4 %); the limit is +2.0 %." in text
-    assert "An answer takes 1.31 s with it, 0.45 s with the fine-tuned model. Not measured: look-up." in text
+    assert "predict by +1.1 % (likely +0.8 % to +1.4 %); the limit is +2.0 %." in text
+    assert "and takes 1.31 s (0.45 s). Not measured: look-up." in text
     assert "base model 5f3c9a0e, trained weights" in text
     own_words = re.sub(r"(Base model|Data|Run) \S+", "", text)
     assert not JARGON.search(own_words), JARGON.search(own_words)
@@ -61,7 +61,8 @@ def test_other_tasks_have_no_jargon_there_either(tmp_path: Path, task: str) -> N
         ("better", "ship", "specialist", True, "Ship it. Fine-tuning helped, and little was forgotten. "
          "Use the fine-tuned model. It scores"),
         ("better", "do_not_ship", None, False, "Do not ship it. Fine-tuning helped, but the model forgot too much. "
-         "Until it forgets less, the best other way is a prompt with solved examples. It scores"),
+         "Train it again so that it forgets less: in fewer passes, or at a lower learning rate. Until then use a "
+         "prompt with solved examples, which scores"),
         ("better", "do_not_ship", "zero_shot", True, "Do not ship it. A plain prompt does as well. Use a plain "
          "prompt. It scores"),
         ("worse", "do_not_ship", "zero_shot", True, "Do not ship it. Fine-tuning did harm, and a plain prompt does "
@@ -89,7 +90,7 @@ def test_the_call_follows_the_recommendation(
         ("worse", "do_not_ship", "zero_shot", "Yes: a plain prompt does better."),
         ("better", "do_not_ship", "zero_shot", "Yes: a plain prompt does as well."),
         ("not_shown", "cannot_tell", "zero_shot", "Perhaps: a plain prompt is not shown to be worse."),
-        ("better", "ship", "constrained", "No: the best of them falls short."),
+        ("better", "ship", "constrained", "No: those tried do less well."),
     ],
 )
 def test_a_cheaper_way_is_named(tmp_path: Path, outcome: str, call: str, arm: str, answer: str) -> None:

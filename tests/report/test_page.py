@@ -166,7 +166,7 @@ def test_what_is_absent_reads_not_measured(tmp_path: Path) -> None:
 def test_the_data_section_is_the_card(tmp_path: Path) -> None:
     text = read_report(build_sample_run(tmp_path, "classification")).text
     assert "Is my data fit to train on? 2 checks found something." in text
-    assert "Found: 13 × an earlier row, but for case or a word; 2 × a row that holds an e-mail address." in text
+    assert "Found: an earlier row, but for case or a word (13 times); a row that holds an e-mail address" in text
     assert "Prompt tokens, median / 95 % / longest 231 / 312 / 497" in text
     assert "Languages en 1,009, de 12" in text and "Expected training time 12 min 51 s" in text
     assert "tickets.jsonl:71, … Kept on one side of the split." in text  # what was done, in place of what to do
@@ -272,7 +272,7 @@ def test_an_estimate_without_an_interval_is_drawn_and_shown(
 @pytest.mark.parametrize(
     ("outcome", "badge", "second", "third"),
     [
-        ("better", "Better", "No: the best of them falls short.", "It helped, by more than noise."),
+        ("better", "Better", "No: those tried do less well.", "It helped, by more than noise."),
         ("worse", "Worse", "Yes: one of them is better.", "It did harm, by more than noise."),
         ("not_shown", "Not shown", "Perhaps: no difference was shown.", "Cannot tell it from noise."),
     ],

@@ -25,7 +25,7 @@ from burnish.report.format import (
 from burnish.report.record import ENCODER, Json, RunRecord, dig, items
 from burnish.report.tables.data import spell_check
 from burnish.report.tables.table import spell_interval, spell_score
-from burnish.report.verdict import BETTER, NOT_SHOWN, WORSE, adjusted_p, spell_chance, use_instead
+from burnish.report.verdict import BETTER, NOT_SHOWN, WORSE, use_instead
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,26 @@ def _would_a_cheaper_way_do(evaluation: Json) -> Question:
     tone, answer = _is_cheaper_enough(evaluation)
     specialist, is_share = specialist_arm(evaluation), has_share_metric(evaluation)
     name = plain_name(evaluation, other["name"])
-    costs = [dig(arm, "latency_s", "p50") for arm in (other, specialist)]
     grounds = (
         f"The best of them, {name}, scores {spell_score(other['score'], is_share)}; "
         f"the fine-tuned model {spell_score(dig(specialist, 'score'), is_share)}.",
-        "An answer takes {} with it, {} with the fine-tuned model.".format(*map(format_latency, costs))
-        if None not in costs
-        else "",
+        _spell_costs(other, specialist),
         _spell_missing(evaluation),
     )
     return Question(title, tone, answer, _join(grounds), "arms")
+
+
+def _spell_costs(other: Json, specialist: Json | None) -> str:
+    """What an answer of each costs, as far as it was measured."""
+    tokens, seconds = (
+        [dig(arm, *path) for arm in (other, specialist)] for path in (("prompt_tokens", "mean"), ("latency_s", "p50"))
+    )
+    parts = []
+    if None not in tokens:
+        parts.append("reads {} tokens (the fine-tuned model {})".format(*map(format_count, tokens)))
+    if None not in seconds:
+        parts.append("takes {} ({})".format(*map(format_latency, seconds)))
+    return f"For an answer it {' and '.join(parts)}." if parts else ""
 
 
 def _is_cheaper_enough(evaluation: Json) -> tuple[str, str]:
@@ -116,7 +126,7 @@ def _is_cheaper_enough(evaluation: Json) -> tuple[str, str]:
     if instead:
         return "open", f"Perhaps: {instead} is not shown to be worse."
     by_outcome = {
-        BETTER: ("good", "No: the best of them falls short."),
+        BETTER: ("good", "No: those tried do less well."),
         WORSE: ("bad", "Yes: one of them is better."),
         NOT_SHOWN: ("open", "Perhaps: no difference was shown."),
     }
@@ -143,16 +153,13 @@ def _did_it_help(evaluation: Json) -> Question:
     }.get(dig(evaluation, "verdict", "outcome"), ("none", NOT_MEASURED.capitalize()))
     is_share = has_share_metric(evaluation)
     interval = spell_interval(dig(comparison, "difference"), is_share, is_signed=True, absent="")
-    wins, losses = dig(comparison, "num_wins"), dig(comparison, "num_losses")
+    counts = [dig(comparison, key) for key in ("num_wins", "num_losses", "num_ties")]
+    ended = dig(specialist_arm(evaluation), "details", "ended_share")
     needed = dig(evaluation, "verdict", "rows_needed")
     grounds = (
         f"The true gain likely lies in {interval}{' points' if is_share else ''}." if interval else "",
-        ""
-        if wins is None or losses is None
-        else f"{format_plural(wins, 'answer')} became better, {format_count(losses)} worse.",
-        f"Chance alone would show such a gap in {chance} tests."
-        if (chance := spell_chance(adjusted_p(comparison))).find("1 in") >= 0
-        else "",
+        "" if None in counts else "{} answers became better, {} worse, {} neither.".format(*map(format_count, counts)),
+        "" if ended in (None, 1) else f"{format_percent(1 - ended)} of its answers were cut at the length limit.",
         "" if needed is None else f"About {format_count(needed)} test rows would show a gain of this size.",
     )
     return Question(title, tone, answer, _join(grounds), "comparisons")
@@ -173,12 +180,11 @@ def _what_was_forgotten(evaluation: Json) -> Question:
     low, high = (_spell_rise(dig(change, end)) for end in ("low", "high"))
     likely = "" if NOT_MEASURED in (low, high) else f" (likely {low} to {high})"
     limit = "" if budget is None else f"; the limit is {_spell_rise(budget)}"
-    agreement = dig(retention, "top1_agreement", "value")
+    if dig(change, "value") is None:
+        return Question(title, tone, answer, "", "retention")
     grounds = (
-        f"How hard it finds text of other kinds changed by {_spell_rise(dig(change, 'value'))}{likely}{limit}."
-        if dig(change, "value") is not None
-        else "",
-        "" if agreement is None else f"Its next word is still the old one in {format_percent(agreement)} of cases.",
+        f"Text outside the task became harder for it to predict by {_spell_rise(dig(change, 'value'))}{likely}{limit}.",
+        "That matters where it is asked for anything but the task.",
     )
     return Question(title, tone, answer, _join(grounds), "retention")
 
@@ -199,12 +205,8 @@ def _will_it_behave_the_same(record: RunRecord) -> Question:
     hashes = [f"{name} {shorten_hash(value)}" for name, value in zip(names, values, strict=True) if value]
     if not hashes:
         return Question(title, "none", NOT_MEASURED.capitalize(), "", "environment")
-    ended = dig(specialist_arm(record.evaluation), "details", "ended_share")
-    grounds = (
-        f"Fingerprints: {', '.join(hashes)}.",
-        "" if ended in (None, 1) else f"{format_percent(1 - ended)} of its answers were cut at the length limit.",
-    )
-    return Question(title, "info", "Yes, where these fingerprints match.", _join(grounds), "environment")
+    grounds = f"Fingerprints: {', '.join(hashes)}."
+    return Question(title, "info", "Yes, where these fingerprints match.", grounds, "environment")
 
 
 def shorten_hash(value: str | None) -> str:

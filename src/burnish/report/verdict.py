@@ -74,8 +74,12 @@ def spell_use(evaluation: Json) -> str:
         return f"{use} {_spell_worth(find_arm(evaluation, arm), has_share_metric(evaluation))}".rstrip()
     other = best_other(evaluation)
     if call == DO_NOT_SHIP and other is not None:
-        way = f"Until it forgets less, the best other way is {plain_name(evaluation, other['name'])}."
-        return f"{way} {_spell_worth(other, has_share_metric(evaluation))}"
+        score = format_score(dig(other, "score", "value"), is_share=has_share_metric(evaluation))
+        name = plain_name(evaluation, other["name"])
+        return (
+            "Train it again so that it forgets less: in fewer passes, or at a lower learning rate. "
+            f"Until then use {name}, which scores {score}."
+        )
     return ""
 
 

@@ -33,9 +33,9 @@ def build_labels_table(card: Json) -> Table | None:
 
 
 def spell_check(check: Json) -> str:
-    """What a check found, in a line: "3 × a row without an answer"."""
+    """What a check found, in a line: "a row without an answer (3 times)"."""
     meaning = str(check["meaning"] or spell_name(check["check"]))
-    return f"{format_count(check['count'])} × {meaning}" if check["count"] > 1 else meaning[:1].upper() + meaning[1:]
+    return f"{meaning} ({format_count(check['count'])} times)" if check["count"] > 1 else meaning
 
 
 def _first_rows(check: Json) -> str:
