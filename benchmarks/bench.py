@@ -25,7 +25,7 @@ from systems import HERE, REFERENCE, SYSTEMS, Result, Sizes, environment_python,
 from work import flops, product_rate
 
 QUALITY_GATE = 0.01
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "bf16 autocast": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 PACKAGES = ("trl", "llamafactory", "litgpt", "ms-swift", "torch", "transformers", "peft")
 
 
@@ -138,7 +138,7 @@ def _work(results: Sequence[Result], rates: Mapping[str, float]) -> list[str]:
         own, title = _of(results, system)
         if not own:
             continue
-        sizes, rate = own[0].sizes, rates[own[0].precision]
+        sizes, rate = own[0].sizes, rates[own[0].precision.removesuffix(" autocast")]
         done = flops(
             sizes.body_weights,
             sizes.head_weights,
