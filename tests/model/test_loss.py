@@ -9,8 +9,10 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, Gemma2Config, GraniteConfig
 
 from burnish.data import RenderedExample
+from burnish.model import head as reading
 from burnish.model import loss
-from burnish.model.loss import FrozenHeadLoss, find_frozen_head, supervised_logits, token_losses
+from burnish.model.head import UNMARKED, FrozenHead, read_head
+from burnish.model.loss import find_frozen_head, head_losses, supervised_logits, token_losses
 from burnish.train.pack import batches_for
 from burnish.train.savings import Savings
 from tests.tiny import EXACT_KINDS, adapt, build_exact_model, random_examples
@@ -33,20 +35,26 @@ def tensors(rows: int = 23) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return hidden, head, torch.randint(31, (rows,), generator=generator)
 
 
-@pytest.mark.parametrize("rows_per_chunk", [1, 4, 23, 1000])
-def test_values_and_gradients_are_those_of_cross_entropy(monkeypatch: pytest.MonkeyPatch, rows_per_chunk: int) -> None:
-    monkeypatch.setattr(loss, "ROWS_PER_CHUNK", rows_per_chunk)
+def cut_small(monkeypatch: pytest.MonkeyPatch, rows: int, logits: int) -> None:
+    monkeypatch.setattr(reading, "ROWS_AT_ONCE", rows)
+    monkeypatch.setattr(reading, "LOGITS_AT_ONCE", logits)
+
+
+SIZES = pytest.mark.parametrize(("rows", "logits"), [(1, 1), (1, 31), (4, 12), (23, 23), (1000, 400), (1000, 10_000)])
+
+
+@SIZES
+def test_values_and_gradients_are_those_of_cross_entropy(
+    monkeypatch: pytest.MonkeyPatch, rows: int, logits: int
+) -> None:
+    cut_small(monkeypatch, rows, logits)
     hidden, head, targets = tensors()
     weights = torch.arange(-7, 16, dtype=torch.float64) / 5  # some negative, one zero
     assert weights.eq(0).any()
     results = []
     for chunked in (True, False):
         own = hidden.clone().requires_grad_()
-        losses = (
-            FrozenHeadLoss.apply(own, head, targets)
-            if chunked
-            else cross_entropy(own @ head.T, targets, reduction="none")
-        )
+        losses = head_losses(own, head, targets) if chunked else cross_entropy(own @ head.T, targets, reduction="none")
         (losses * weights).sum().backward()
         results.append((losses.detach(), own.grad))
     torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-12)
@@ -62,7 +70,7 @@ def assert_is_weighted_cross_entropy() -> None:
     weights = torch.arange(-7, 16, dtype=torch.float64) * (torch.arange(23) % 3 > 0)
     own, plain = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
     rows = (labels != IGNORED).nonzero()[:, 0]
-    losses = FrozenHeadLoss.apply(own[rows], head, labels[rows])
+    losses = loss.head_losses(own[rows], head, labels[rows])
     (losses * weights[rows]).sum().backward()
     wanted = cross_entropy(plain @ head.T, labels, reduction="none", ignore_index=IGNORED)
     (wanted * weights).sum().backward()
@@ -73,9 +81,9 @@ def assert_is_weighted_cross_entropy() -> None:
     assert torch.equal(own.grad.abs().sum(-1) == 0, unlearned)
 
 
-@pytest.mark.parametrize("rows_per_chunk", [1, 4, 1000])
-def test_weighted_tokens_and_rows_that_are_not_learned(monkeypatch: pytest.MonkeyPatch, rows_per_chunk: int) -> None:
-    monkeypatch.setattr(loss, "ROWS_PER_CHUNK", rows_per_chunk)
+@SIZES
+def test_weighted_tokens_and_rows_that_are_not_learned(monkeypatch: pytest.MonkeyPatch, rows: int, logits: int) -> None:
+    cut_small(monkeypatch, rows, logits)
     assert_is_weighted_cross_entropy()
 
 
@@ -83,28 +91,37 @@ def test_a_row_that_predicts_for_several_examples() -> None:
     hidden, head, targets = tensors()
     rows, weights = torch.tensor([3, 0, 3, 3, 22]), torch.tensor([2.0, 0.0, -1.0, 0.5, 0.0], dtype=torch.float64)
     own, plain = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
-    (FrozenHeadLoss.apply(own[rows], head, targets[:5]) * weights).sum().backward()
+    (head_losses(own[rows], head, targets[:5]) * weights).sum().backward()
     (cross_entropy((plain @ head.T)[rows], targets[:5], reduction="none") * weights).sum().backward()
     torch.testing.assert_close(own.grad, plain.grad, rtol=1e-12, atol=1e-12)
 
 
 def forget_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    mean = staticmethod(lambda ctx, upstream: (ctx.saved_tensors[0] * upstream.mean(), None, None))
-    monkeypatch.setattr(FrozenHeadLoss, "backward", mean)
+    real = FrozenHead.backward
+    means = staticmethod(lambda ctx, *upstream: real(ctx, *(u.mean(0, keepdim=True).expand_as(u) for u in upstream)))
+    monkeypatch.setattr(FrozenHead, "backward", means)
 
 
 def forget_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.Tensor, "scatter_add_", lambda tensor, *_: tensor)  # leaves the softmax alone
+    """As if the target counted among the others as well."""
+    monkeypatch.setattr(torch.Tensor, "scatter_reduce_", lambda tensor, *_: tensor)
+
+
+def forget_the_running_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LOGITS_AT_ONCE", 100)
+    monkeypatch.setattr(torch.Tensor, "mul_", lambda tensor, _: tensor)
 
 
 def forget_the_last_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a last chunk that is not full were left out."""
-    real = FrozenHeadLoss.apply
+    real = loss.head_losses
     weights = torch.arange(18) < 16
-    monkeypatch.setattr(FrozenHeadLoss, "apply", lambda *tensors: real(*tensors) * weights)
+    monkeypatch.setattr(loss, "head_losses", lambda *tensors: real(*tensors) * weights)
 
 
-@pytest.mark.parametrize("fault", [forget_the_weights, forget_the_target, forget_the_last_rows])
+@pytest.mark.parametrize(
+    "fault", [forget_the_weights, forget_the_target, forget_the_running_maximum, forget_the_last_rows]
+)
 def test_a_fault_in_the_loss_is_noticed(monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]) -> None:
     assert_is_weighted_cross_entropy()
     fault(monkeypatch)
@@ -112,10 +129,47 @@ def test_a_fault_in_the_loss_is_noticed(monkeypatch: pytest.MonkeyPatch, fault: 
         assert_is_weighted_cross_entropy()
 
 
+@SIZES
+def test_marked_tokens_and_the_rest(monkeypatch: pytest.MonkeyPatch, rows: int, logits: int) -> None:
+    cut_small(monkeypatch, rows, logits)
+    hidden, head, _ = tensors()
+    generator = torch.Generator().manual_seed(5)
+    marked = torch.stack([torch.randperm(31, generator=generator)[:4] for _ in hidden])
+    marked[::3, 2:] = UNMARKED  # some rows have fewer marks
+    marked[0] = torch.tensor([30, 0, UNMARKED, UNMARKED])  # the ends, where marks of other slices are put, too
+    own, plain = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
+    known, rest = read_head(own, head, marked)
+    all_logits = plain @ head.T
+    is_marked = torch.zeros(23, 32, dtype=torch.bool).scatter_(1, marked % 32, True)[:, :31]  # UNMARKED is put aside
+    wanted_rest = all_logits.masked_fill(is_marked, -torch.inf).logsumexp(1)
+    assert torch.equal(known.isinf(), marked == UNMARKED)
+    is_known = marked != UNMARKED
+    wanted = all_logits.gather(1, marked.clamp(min=0))
+    torch.testing.assert_close(known[is_known], wanted[is_known], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(rest, wanted_rest, rtol=1e-12, atol=1e-12)
+    weights = torch.randn(23, 5, generator=generator, dtype=torch.float64)
+    (known[is_known] * weights[:, :4][is_known]).sum().add((rest * weights[:, 4]).sum()).backward()
+    (wanted[is_known] * weights[:, :4][is_known]).sum().add((wanted_rest * weights[:, 4]).sum()).backward()
+    torch.testing.assert_close(own.grad, plain.grad, rtol=1e-12, atol=1e-12)
+
+
+def test_a_sure_prediction_keeps_its_gradient() -> None:
+    """The gradient of a target with a probability near 1 is tiny, and still right to six digits in fp32."""
+    head = torch.eye(4)
+    gradients = []
+    for dtype in (torch.float32, torch.float64):
+        hidden = torch.tensor([[18.0, 1.0, 0.0, 0.5]], dtype=dtype).requires_grad_()
+        head_losses(hidden, head.to(dtype), torch.tensor([0])).sum().backward()
+        assert hidden.grad is not None
+        gradients.append(hidden.grad.double())
+    assert 0 < gradients[1].abs().max() < 1e-6
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=0)
+
+
 def test_no_rows() -> None:
     hidden, head, targets = tensors(0)
     hidden.requires_grad_()
-    losses = FrozenHeadLoss.apply(hidden, head, targets)
+    losses = head_losses(hidden, head, targets)
     losses.sum().backward()
     assert losses.shape == (0,)
     assert hidden.grad is not None
@@ -125,7 +179,7 @@ def test_no_rows() -> None:
 def test_extreme_logits_stay_finite() -> None:
     hidden, head, targets = tensors()
     hidden = (hidden * 1e4).requires_grad_()
-    losses = FrozenHeadLoss.apply(hidden, head, targets)
+    losses = head_losses(hidden, head, targets)
     losses.sum().backward()
     torch.testing.assert_close(losses, cross_entropy(hidden @ head.T, targets, reduction="none"))
     assert hidden.grad is not None
@@ -135,7 +189,7 @@ def test_extreme_logits_stay_finite() -> None:
 def test_half_precision_sums_in_fp32() -> None:
     hidden, head, targets = tensors()
     half = hidden.bfloat16().requires_grad_()
-    losses = FrozenHeadLoss.apply(half, head.bfloat16(), targets)
+    losses = head_losses(half, head.bfloat16(), targets)
     assert losses.dtype == torch.float32
     wanted = cross_entropy((half @ head.bfloat16().T).float(), targets, reduction="none")
     torch.testing.assert_close(losses, wanted)

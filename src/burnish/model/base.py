@@ -74,7 +74,10 @@ def load_model(base: BaseFiles, *, dtype: "torch.dtype", device: "torch.device")
     """The causal language model, frozen, in `eval` mode."""
     from transformers import AutoModelForCausalLM
 
+    from burnish.model.device import keep_freed_memory
+
     quiet_transformers()
+    keep_freed_memory()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(base.folder, dtype=dtype, use_safetensors=True)
     except (OSError, ValueError) as error:

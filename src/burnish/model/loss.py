@@ -1,10 +1,6 @@
-"""The loss of a pack through a frozen head: logits only for the rows that predict a supervised token, in chunks.
+"""The loss of a pack: logits only for the rows that predict a supervised token, and never all of these at once.
 
-The head (hidden state -> logits) is the widest matrix of a small model. As it is frozen, the gradient of a token's
-loss towards its hidden state, (softmax(logits) - onehot(target)) @ W, is known as soon as its logits are: loss and
-gradient leave the forward pass, and the logits never all exist at once.
-
-Shapes: T tokens of the pack, S supervised tokens, C of them in a chunk, W width of the model, V vocabulary.
+Shapes: T tokens of the pack, S supervised tokens, W width of the model, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -17,9 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from burnish.model.adapter import base_of
 from burnish.model.attention import PackLayout, PrefixStore, build_layout, position_ids
-
-# Rows of logits that exist at once: 256 of a vocabulary of 49,152 are 50 MB in fp32.
-ROWS_PER_CHUNK = 256
+from burnish.model.head import read_head
 
 
 @dataclass(frozen=True)
@@ -70,10 +64,14 @@ def token_losses(model: Any, batch: Batch, *, supervised_logits_only: bool = Tru
         logits_SV = supervised_logits(model, batch, all_rows=not supervised_logits_only)
         return cross_entropy(logits_SV, batch.targets_S, reduction="none")
     hidden_TW = hidden_states(model, batch).flatten(0, 1)
-    losses_S: Tensor = FrozenHeadLoss.apply(  # type: ignore[no-untyped-call]
-        hidden_TW[batch.rows_S], head_VW, batch.targets_S
-    )
-    return losses_S
+    return head_losses(hidden_TW[batch.rows_S], head_VW, batch.targets_S)
+
+
+def head_losses(hidden_SW: Tensor, head_VW: Tensor, targets_S: Tensor) -> Tensor:
+    """[S]: the negative log-likelihood of each target, nats, from what the frozen head [V, W] reads."""
+    target_S1, rest_S = read_head(hidden_SW, head_VW, targets_S[:, None])
+    gap_S = rest_S - target_S1[:, 0]  # of the others together: a small one keeps all its digits, and so its gradient
+    return torch.logaddexp(gap_S, torch.zeros_like(gap_S))
 
 
 def supervised_logits(model: Any, batch: Batch, *, all_rows: bool = False) -> Tensor:
@@ -86,33 +84,6 @@ def supervised_logits(model: Any, batch: Batch, *, all_rows: bool = False) -> Te
     else:
         logits_SV = model(**batch.inputs, logits_to_keep=batch.rows_S).logits[0]
     return logits_SV.to(_accurate(logits_SV))
-
-
-class FrozenHeadLoss(torch.autograd.Function):
-    """Hidden states [S, W], head [V, W] and targets [S] -> the negative log-likelihood of each target [S], nats."""
-
-    @staticmethod
-    def forward(ctx: Any, hidden_SW: Tensor, head_VW: Tensor, targets_S: Tensor) -> Tensor:
-        losses_S = torch.empty(len(hidden_SW), dtype=_accurate(hidden_SW), device=hidden_SW.device)
-        gradient_SW = torch.empty_like(hidden_SW) if ctx.needs_input_grad[0] else None
-        for start in range(0, len(hidden_SW), ROWS_PER_CHUNK):
-            chunk = slice(start, start + ROWS_PER_CHUNK)
-            logits_CV = (hidden_SW[chunk] @ head_VW.T).to(losses_S.dtype)
-            target_C1 = targets_S[chunk, None]
-            normalizer_C1 = logits_CV.logsumexp(-1, keepdim=True)
-            losses_S[chunk] = (normalizer_C1 - logits_CV.gather(-1, target_C1))[:, 0]
-            if gradient_SW is not None:
-                error_CV = logits_CV.sub_(normalizer_C1).exp_()  # the softmax, in place of the logits
-                error_CV.scatter_add_(-1, target_C1, error_CV.new_full(target_C1.shape, -1.0))
-                gradient_SW[chunk] = error_CV.to(head_VW.dtype) @ head_VW
-        if gradient_SW is not None:
-            ctx.save_for_backward(gradient_SW)
-        return losses_S
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
-        (gradient_SW,) = ctx.saved_tensors
-        return (gradient_SW * upstream[0][:, None]).to(gradient_SW.dtype), None, None
 
 
 def find_frozen_head(model: Any, batch: Batch) -> Tensor | None:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from burnish.data.rendering.render import RenderedExample
 from burnish.model.adapter import base_of, recompute_layers
-from burnish.model.loss import ROWS_PER_CHUNK, Batch, hidden_states
+from burnish.model.head import LOGITS_AT_ONCE
+from burnish.model.loss import Batch, hidden_states
 from burnish.train.pack import batches_for
 from burnish.train.savings import ALL_SAVINGS, Savings
 
@@ -61,11 +62,10 @@ class Rehearsal:
         """What a step with these examples adds to the weights at its peak, about."""
         batches = self.batches(examples, settings)
         tokens = max(batch.num_tokens for batch in batches)
-        rows = max(len(batch.rows_S) for batch in batches)
+        rows = max(len(batch.rows_S) for batch in batches) if settings.savings.supervised_logits else tokens
+        num_logits = rows * self.vocabulary
         if settings.savings.supervised_logits and settings.savings.chunked_loss:
-            rows = min(ROWS_PER_CHUNK, rows)
-        elif not settings.savings.supervised_logits:
-            rows = tokens
+            num_logits = min(LOGITS_AT_ONCE, num_logits)
         kept = self.kept_bytes(examples, settings)
         if settings.recompute_layers:  # one layer at a time is there in full
             one, two = (
@@ -73,7 +73,7 @@ class Rehearsal:
             )
             kept += two - one
         widest = max(max(layer.weight.shape) for layer in _linear_layers(self._models[0]))
-        scratch = BACKWARD_TENSORS * tokens * widest * self.dtype.itemsize + 2 * rows * self.vocabulary * 4
+        scratch = BACKWARD_TENSORS * tokens * widest * self.dtype.itemsize + 2 * num_logits * 4
         return kept + scratch + self._whole([_count(m, trained=True) for m in self._models]) * BYTES_PER_TRAINED
 
     def kept_bytes(self, examples: Sequence[RenderedExample], settings: StepSettings) -> int:
