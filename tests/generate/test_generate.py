@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from scipy.stats import chi2 as scipy_chi2
 
 from burnish.generate import labels as labels_room
-from burnish.generate.decode import decode_greedy
+from burnish.generate.decode import decode
 from burnish.generate.labels import choose_labels
-from tests.tiny import build_exact_model
+from tests.tiny import build_exact_model, build_model_without_interface
 
 END = 256
 
@@ -38,7 +39,7 @@ def plain_greedy(model: Any, prompt: list[int], limit: int) -> tuple[list[int], 
 def test_batched_decoding_is_one_at_a_time(sliding_window: int | None, shared: int, batch_size: int) -> None:
     model = build_exact_model(sliding_window=sliding_window)
     asked = prompts(shared)
-    got = decode_greedy(model, asked, max_new_tokens=14, end_ids=frozenset({END}), batch_size=batch_size)
+    got = decode(model, asked, max_new_tokens=14, end_ids=frozenset({END}), batch_size=batch_size)
     assert [(list(g.token_ids), g.has_ended) for g in got] == [plain_greedy(model, p, 14) for p in asked]
 
 
@@ -47,10 +48,10 @@ def test_rows_end_at_different_times_and_stop_at_the_end_token() -> None:
     """Let a frequent token play the end, so that some answers end early and the batch shrinks."""
     model = build_exact_model()
     asked = prompts(0, count=24)
-    free = decode_greedy(model, asked, max_new_tokens=14, end_ids=frozenset({END}), batch_size=24)
+    free = decode(model, asked, max_new_tokens=14, end_ids=frozenset({END}), batch_size=24)
     tokens = [token for g in free for token in g.token_ids]
     end = max(set(tokens), key=tokens.count)
-    got = decode_greedy(model, asked, max_new_tokens=14, end_ids=frozenset({end}), batch_size=24)
+    got = decode(model, asked, max_new_tokens=14, end_ids=frozenset({end}), batch_size=24)
     cut = [g.token_ids[: g.token_ids.index(end)] if end in g.token_ids else g.token_ids for g in free]
     assert [g.token_ids for g in got] == cut
     assert sum(g.has_ended for g in got) > 0
@@ -80,3 +81,24 @@ def test_the_best_label_is_that_of_scoring_each(
         assert choice.label_index == max(range(len(LABELS)), key=lambda i: scores[i])
         assert choice.log_probability == pytest.approx(max(scores), abs=1e-4)
     assert len({choice.label_index for choice in got}) > 1
+
+
+@pytest.mark.parametrize("kind", ["packed", "plain"])
+def test_draws_follow_the_probabilities(kind: str) -> None:
+    """Of 3,000 first tokens; each seed gives its own."""
+    model = build_exact_model("llama") if kind == "packed" else build_model_without_interface("bloom")
+    prompt = [5, 9, 200]
+    expected = model(input_ids=torch.tensor([prompt])).logits[0, -1].softmax(-1)
+
+    def drawn(seed: int) -> list[int]:
+        chance = torch.Generator().manual_seed(seed)
+        options: dict[str, Any] = {"max_new_tokens": 1, "end_ids": frozenset({END}), "batch_size": 500}
+        found = decode(model, [prompt] * 3000, chance=chance, **options)
+        return [END if g.has_ended else g.token_ids[0] for g in found]
+
+    first = drawn(0)
+    counts = torch.bincount(torch.tensor(first), minlength=len(expected))
+    likely = expected > 5 / 3000
+    chi_square = ((counts - 3000 * expected) ** 2 / (3000 * expected))[likely].sum().item()
+    assert chi_square < scipy_chi2.ppf(0.9999, int(likely.sum()))
+    assert first == drawn(0) != drawn(1)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from burnish.generate.decode import decode_greedy
+from burnish.generate.decode import decode
 from burnish.generate.labels import choose_labels
 from burnish.generate.plain import score_labels
 from burnish.model.attention import can_pack
@@ -47,7 +47,7 @@ def test_padded_training_is_one_by_one(model: Any, max_tokens: int) -> None:
 def test_answers_are_those_of_one_at_a_time(model: Any, batch_size: int) -> None:
     asked, counts = prompts(20), list[int]()
     ends = frozenset({END, 7})
-    got = decode_greedy(model, asked, max_new_tokens=9, end_ids=ends, batch_size=batch_size, on_done=counts.append)
+    got = decode(model, asked, max_new_tokens=9, end_ids=ends, batch_size=batch_size, on_done=counts.append)
     for prompt, generation in zip(asked, got, strict=True):
         free, has_ended = plain_greedy(model, prompt, 9)
         cut = free[: free.index(7)] if 7 in free else free

@@ -16,7 +16,7 @@ from burnish.model.prefix import PrefixGroup, group_by_prefix
 from burnish.train import pack
 from burnish.train.pack import batches_for
 from burnish.train.savings import ALL_SAVINGS, Savings
-from burnish.train.step import StepMetrics, train_step
+from burnish.train.step import StepMetrics, mean_loss, train_step
 from tests.tiny import random_examples
 
 Result = tuple[list[float], dict[str, torch.Tensor]]
@@ -76,16 +76,17 @@ def stepped(
     with batches_for(model, examples, max_tokens=max_tokens, savings=savings) as batches:
         cut = list(batches)
         assert len(cut) == num_batches
+        num_supervised = sum(example.num_supervised for example in examples)
         metrics = train_step(
             model,
             list(parameters.values()),
             optimizer(list(parameters.values()), lr=0.1, weight_decay=0.01),
             cut,
-            num_supervised=sum(example.num_supervised for example in examples),
+            objective=mean_loss(num_supervised, savings),
+            num_supervised=num_supervised,
             max_grad_norm=0.5,
             step=1,
             epoch=1.0,
-            savings=savings,
         )
     return metrics, {name: parameter.detach() for name, parameter in parameters.items()}
 

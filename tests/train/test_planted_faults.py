@@ -53,8 +53,8 @@ def check_packed(max_tokens: int, loosened: float) -> None:
 def predict_from_a_row_too_early(monkeypatch: Patch) -> None:
     real = pack._batch
 
-    def early(ids: Any, layout: Any, rows: Sequence[int], targets: Any, owners: Any, device: Any) -> Any:
-        return real(ids, layout, [max(row - 1, 0) for row in rows], targets, owners, device)
+    def early(ids: Any, layout: Any, rows: Sequence[int], learned: Any, device: Any) -> Any:
+        return real(ids, layout, [max(row - 1, 0) for row in rows], learned, device)
 
     monkeypatch.setattr(pack, "_batch", early)
 
@@ -62,8 +62,9 @@ def predict_from_a_row_too_early(monkeypatch: Patch) -> None:
 def predict_the_token_that_is_read(monkeypatch: Patch) -> None:
     real = pack._batch
 
-    def unshifted(ids: Any, layout: Any, rows: Sequence[int], targets: Any, owners: Any, device: Any) -> Any:
-        return real(ids, layout, rows, [ids[0][row] for row in rows], owners, device)
+    def unshifted(ids: Any, layout: Any, rows: Sequence[int], learned: Any, device: Any) -> Any:
+        read = [each._replace(target=ids[0][row]) for each, row in zip(learned, rows, strict=True)]
+        return real(ids, layout, rows, read, device)
 
     monkeypatch.setattr(pack, "_batch", unshifted)
 
@@ -234,14 +235,18 @@ def check_cover() -> None:
 
 
 def learn_what_is_not_supervised(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(pack, "_learned", lambda example: range(1, example.length + 1))
+    def everything(examples: Sequence[RenderedExample], owner: int) -> list[Any]:
+        ids = examples[owner].input_ids[: examples[owner].length + 1]
+        return [pack._Learned(ids[i], owner, i - 1, i) for i in range(1, len(ids))]
+
+    monkeypatch.setattr(pack, "_learned", everything)
 
 
 def learn_the_first_token_twice(monkeypatch: Patch) -> None:
     real = pack._learned
 
-    def twice(example: RenderedExample) -> list[int]:
-        return [next(real(example)), *real(example)]
+    def twice(examples: Sequence[RenderedExample], owner: int) -> list[Any]:
+        return [next(real(examples, owner)), *real(examples, owner)]
 
     monkeypatch.setattr(pack, "_learned", twice)
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor
 
 from burnish.errors import BaseModelError
-from burnish.generate.decode import decode_greedy
+from burnish.generate.decode import decode
 from burnish.model.adapter import AdapterCard, save_adapter
 from burnish.train.loop import example_losses, loss_per_token
 from burnish.train.ranks import ALONE, Ranks, join_ranks
@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 def answers(model: object) -> dict[str, torch.Tensor]:
     """What the first rank finds on its own."""
     prompts = [example.input_ids[:9] for example in LONG_PREFIX]
-    found = decode_greedy(model, prompts, max_new_tokens=5, end_ids=frozenset([256]), batch_size=4)
+    found = decode(model, prompts, max_new_tokens=5, end_ids=frozenset([256]), batch_size=4)
     losses = example_losses(model, LONG_PREFIX, micro_batch_tokens=100)
     return {"losses": losses, "tokens": torch.tensor([token for answer in found for token in answer.token_ids])}
 

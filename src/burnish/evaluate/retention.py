@@ -17,7 +17,7 @@ from burnish.conversation import Role, build_conversation
 from burnish.data import RenderedExample, Renderer
 from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
 from burnish.files import read_json, sha256_of_json, write_json
-from burnish.generate.decode import decode_greedy
+from burnish.generate.decode import decode
 from burnish.model.adapter import adapter_off
 from burnish.model.loss import supervised_logits
 from burnish.train.pack import batches_for
@@ -74,7 +74,7 @@ def base_answers(
     if path.is_file():
         answers: list[list[int]] = read_json(path)["answers"]
     else:
-        generations = decode_greedy(
+        generations = decode(
             model,
             prompt_ids,
             max_new_tokens=answer_tokens,

@@ -8,7 +8,7 @@ from typing import Any
 from burnish.conversation import Conversation
 from burnish.data import Renderer
 from burnish.generate.constrained import build_matchers
-from burnish.generate.decode import decode_greedy
+from burnish.generate.decode import decode
 from burnish.generate.labels import LabelChoice, choose_labels
 
 
@@ -51,7 +51,7 @@ def answer_prompts(
         label_ids = [renderer.answer_ids(prompts[0], label) for label in labels]
         choices = choose_labels(model, prompt_ids, label_ids, pad_id=min(ends), batch_size=batch_size, on_done=on_done)
         return [_label_answer(labels, choice, length) for choice, length in zip(choices, lengths, strict=True)]
-    generations = decode_greedy(
+    generations = decode(
         model,
         prompt_ids,
         max_new_tokens=max_new_tokens,

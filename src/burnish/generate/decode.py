@@ -1,4 +1,4 @@
-"""Prompts -> answers: batched greedy decoding with a key/value cache."""
+"""Prompts -> answers: batched decoding with a key/value cache."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from llguidance import LLMatcher
 
+from burnish.generate.chance import add_chance
 from burnish.generate.constrained import forbid, take
 from burnish.generate.plain import generate_plainly
 from burnish.generate.prompts import extend, read_prompts
@@ -27,7 +28,7 @@ class Generation:
 
 
 @torch.no_grad()
-def decode_greedy(
+def decode(
     model: Any,
     prompts: Sequence[Sequence[int]],
     *,
@@ -35,14 +36,16 @@ def decode_greedy(
     end_ids: frozenset[int],
     batch_size: int,
     matchers: Sequence[LLMatcher] = (),
+    chance: torch.Generator | None = None,
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[Generation]:
     """The most likely next token, again and again, until the end of the turn; one answer a prompt, in order.
 
-    With `matchers`, a fresh one for each prompt, the most likely of those that its grammar allows.
+    With `matchers`, a fresh one for each prompt, the most likely of those that its grammar allows. With `chance` each
+    token is drawn by its probability.
     """
     if not can_pack(model):
-        return _decode_plainly(model, prompts, max_new_tokens, end_ids, batch_size, matchers, on_done)
+        return _decode_plainly(model, prompts, max_new_tokens, end_ids, batch_size, matchers, chance, on_done)
     answers: list[Generation | None] = [None] * len(prompts)
     start = time.perf_counter()
     for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=min(end_ids), room=max_new_tokens):
@@ -51,6 +54,8 @@ def decode_greedy(
         for _ in range(max_new_tokens):
             if matchers:
                 forbid(filled.logits_BV, [matchers[i] for i in rows])
+            if chance:
+                add_chance(filled.logits_BV, chance)
             next_B = filled.logits_BV.argmax(-1)
             is_open = []
             for row, (i, token) in enumerate(zip(rows, next_B.tolist(), strict=True)):
@@ -83,11 +88,18 @@ def _decode_plainly(
     end_ids: frozenset[int],
     batch_size: int,
     matchers: Sequence[LLMatcher],
+    chance: torch.Generator | None,
     on_done: Callable[[int], None],
 ) -> list[Generation]:
     answers: dict[int, Generation] = {}
     for chosen, found, elapsed in generate_plainly(
-        model, prompts, max_new_tokens=max_new_tokens, end_ids=end_ids, batch_size=batch_size, matchers=matchers
+        model,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        end_ids=end_ids,
+        batch_size=batch_size,
+        matchers=matchers,
+        chance=chance,
     ):
         for i, tokens in zip(chosen, found, strict=True):
             has_ended = tokens[-1] in end_ids

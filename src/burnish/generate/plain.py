@@ -6,6 +6,7 @@ labels behind a prompt that is longer than a sliding window. It is slower, and e
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from llguidance import LLMatcher
 from torch import Tensor
 
+from burnish.generate.chance import add_chance
 from burnish.generate.constrained import forbid, take
 from burnish.model.loss import Batch, token_losses
 
@@ -25,6 +27,7 @@ def generate_plainly(
     end_ids: frozenset[int],
     batch_size: int,
     matchers: Sequence[LLMatcher] = (),
+    chance: torch.Generator | None = None,
 ) -> Iterator[tuple[list[int], list[list[int]], float]]:
     """Through transformers' own `generate`.
 
@@ -43,12 +46,14 @@ def generate_plainly(
     for chosen in _of_equal_length(prompts, batch_size):
         start = time.perf_counter()
         ids = torch.tensor([list(prompts[i]) for i in chosen], device=model.device)
-        constraint = [_Constraint([matchers[i] for i in chosen], ids.shape[1])] if matchers else []
+        processors: list[Any] = [_Constraint([matchers[i] for i in chosen], ids.shape[1])] if matchers else []
+        if chance:
+            processors.append(_Chance(chance))
         answers = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             generation_config=config,
-            logits_processor=LogitsProcessorList(constraint),
+            logits_processor=LogitsProcessorList(processors),
         )
         new = answers[:, ids.shape[1] :].tolist()
         yield chosen, [_through_end(answer, end_ids) for answer in new], time.perf_counter() - start
@@ -67,6 +72,16 @@ class _Constraint:
                     take(matcher, token)
         forbid(logits_BV, self._matchers)
         return logits_BV
+
+
+@dataclass(frozen=True)
+class _Chance:
+    """A logits processor of transformers: the largest logit is then a draw."""
+
+    generator: torch.Generator
+
+    def __call__(self, ids_BT: Tensor, logits_BV: Tensor) -> Tensor:
+        return add_chance(logits_BV.clone(), self.generator)
 
 
 def _of_equal_length(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
@@ -101,14 +116,11 @@ def _label_losses(model: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]
     """The negative log-likelihood of each token of the labels, and which pair it belongs to; both on the CPU."""
     rows = [[*prompt, *label][:-1] for prompt, label in pairs]  # nothing is predicted behind the last token
     longest = max(map(len, rows))
-    places = [
-        (row, len(prompt) - 1 + i, token) for row, (prompt, label) in enumerate(pairs) for i, token in enumerate(label)
+    tokens = [
+        (row * longest + len(prompt) - 1 + place, token, row, place)
+        for row, (prompt, label) in enumerate(pairs)
+        for place, token in enumerate(label)
     ]
-    batch = Batch(
-        input_ids=torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=model.device),
-        layout=None,
-        rows_S=torch.tensor([row * longest + column for row, column, _ in places], device=model.device),
-        targets_S=torch.tensor([token for _, _, token in places], device=model.device),
-        owners_S=torch.tensor([row for row, _, _ in places], device=model.device),
-    )
+    padded = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=model.device)
+    batch = Batch(padded, None, *torch.tensor(tokens, device=model.device).T)
     return token_losses(model, batch).cpu().double(), batch.owners_S.cpu()

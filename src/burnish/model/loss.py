@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from burnish.model.adapter import base_of
 from burnish.model.attention import PackLayout, PrefixStore, build_layout, position_ids
-from burnish.model.head import read_head
+from burnish.model.head import UNMARKED, read_head
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Batch:
     """The supervised tokens."""
     owners_S: Tensor
     """Which example each supervised token belongs to, as an index into the caller's list."""
+    places_S: Tensor
+    """Which of its example's supervised tokens it is, counted from 0."""
 
     @property
     def fills(self) -> PrefixStore | None:
@@ -74,6 +76,56 @@ def head_losses(hidden_SW: Tensor, head_VW: Tensor, targets_S: Tensor) -> Tensor
     return torch.logaddexp(gap_S, torch.zeros_like(gap_S))
 
 
+@dataclass(frozen=True)
+class Opinions:
+    """What a teacher says of the token that comes next, for each of S tokens: its K likeliest ones.
+
+    All other tokens count as one, whose probability is what is left to 1.
+    """
+
+    ids_SK: Tensor
+    """Different tokens; UNMARKED where there are fewer."""
+    shares_SK: Tensor
+    """Their probabilities; 0 where there is none."""
+
+    def at(self, rows: Tensor) -> "Opinions":
+        """Of some of the tokens."""
+        return Opinions(self.ids_SK[rows], self.shares_SK[rows])
+
+
+def divergences(model: Any, batch: Batch, opinions: Opinions, targets_S: Tensor) -> tuple[Tensor, Tensor]:
+    """[S] each, nats: the negative log-likelihood of each target, and the Kullback-Leibler divergence from the teacher.
+
+    Where there is no target (UNMARKED) the first is 0 and the second KL(teacher || model). Where there is one, the
+    divergence is that of the two given that the next token is not the target, so that learning the target and staying
+    near the teacher do not pull against each other (target-masked KL; arXiv 2605.29498). The opinions are then what the
+    teacher says under this condition.
+    """
+    marked_SM = torch.cat([targets_S[:, None], opinions.ids_SK], dim=1)
+    head_VW = find_frozen_head(model, batch)
+    if head_VW is None:
+        known_SM, rest_S = _mark(supervised_logits(model, batch), marked_SM)
+    else:
+        known_SM, rest_S = read_head(hidden_states(model, batch).flatten(0, 1)[batch.rows_S], head_VW, marked_SM)
+    has_target_S = targets_S != UNMARKED
+    others_SK1 = torch.cat([known_SM[:, 1:], rest_S[:, None]], dim=1)
+    gap_S = others_SK1.logsumexp(-1) - known_SM[:, 0].where(has_target_S, torch.inf)
+    losses_S = torch.logaddexp(gap_S, torch.zeros_like(gap_S))
+    left_S1 = (1 - opinions.shares_SK.sum(-1, keepdim=True)).clamp(min=0)
+    shares_SK1 = torch.cat([opinions.shares_SK, left_S1], dim=1)
+    logs_SK1 = others_SK1.log_softmax(-1).where(shares_SK1 > 0, 0.0)
+    return losses_S, (torch.xlogy(shares_SK1, shares_SK1) - shares_SK1 * logs_SK1).sum(-1)
+
+
+def _mark(logits_SV: Tensor, marked_SM: Tensor) -> tuple[Tensor, Tensor]:
+    """`read_head` where all logits are there."""
+    is_there_SM = marked_SM != UNMARKED
+    known_SM = logits_SV.gather(-1, marked_SM.clamp(min=0)).masked_fill(~is_there_SM, -torch.inf)
+    hidden_SV = torch.zeros_like(logits_SV, dtype=torch.uint8)
+    hidden_SV.scatter_reduce_(-1, marked_SM.clamp(min=0), is_there_SM.to(torch.uint8), "amax")
+    return known_SM, logits_SV.masked_fill(hidden_SV.bool(), -torch.inf).logsumexp(-1)
+
+
 def supervised_logits(model: Any, batch: Batch, *, all_rows: bool = False) -> Tensor:
     """[S, V] in fp32 (or wider); for a pack the model must be inside `packed_attention`.
 
@@ -108,7 +160,7 @@ def _try_plain_logits(base: Any, head: torch.nn.Linear, like: Batch) -> bool:
     """Whether the logits are the head's output, to the last bit: a cap or a scale changes at least some of them."""
     ids_1T = torch.arange(4, device=head.weight.device)[None]
     layout = None if like.layout is None else build_layout([(0, [4])], ids_1T.device)
-    trial = Batch(ids_1T, layout, rows_S=ids_1T[0], targets_S=ids_1T[0], owners_S=ids_1T[0])
+    trial = Batch(ids_1T, layout, rows_S=ids_1T[0], targets_S=ids_1T[0], owners_S=ids_1T[0], places_S=ids_1T[0])
     is_training = base.training
     base.eval()  # dropout would differ from pass to pass, and move the random state of a run
     logits_1TV = base(**trial.inputs).logits

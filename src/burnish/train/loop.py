@@ -11,11 +11,12 @@ from burnish.data.rendering.render import RenderedExample
 from burnish.model.adapter import adapter_parameters, recompute_layers
 from burnish.model.loss import token_losses
 from burnish.recipe import Schedule
+from burnish.train.anchor import Anchor, anchored_loss
 from burnish.train.pack import batches_for
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.savings import ALL_SAVINGS, Savings
 from burnish.train.schedule import examples_of_step, learning_rate_at, steps_per_epoch
-from burnish.train.step import StepMetrics, train_step
+from burnish.train.step import Objective, StepMetrics, mean_loss, train_step
 
 
 @dataclass(frozen=True)
@@ -73,35 +74,83 @@ def rate_of_step(step: int, num_steps: int, options: TrainOptions) -> float:
 
 
 def train(
-    state: TrainState, examples: Sequence[RenderedExample], options: TrainOptions, ranks: Ranks = ALONE
+    state: TrainState,
+    examples: Sequence[RenderedExample],
+    options: TrainOptions,
+    ranks: Ranks = ALONE,
+    anchor: Anchor | None = None,
 ) -> Iterator[StepMetrics]:
     """Go on from `state.step` to the last step; `state` is whole whenever a step has been yielded."""
     num_steps = count_steps(len(examples), options)
     per_epoch = steps_per_epoch(len(examples), options.batch_size)
     while state.step < num_steps:
-        chosen = [examples[i] for i in examples_of_step(state.step, len(examples), options.batch_size, options.seed)]
+        chosen = examples_of_step(state.step, len(examples), options.batch_size, options.seed)
         for group in state.optimizer.param_groups:
             group["lr"] = rate_of_step(state.step, num_steps, options)
-        own = [chosen[i] for i in ranks.share([example.length for example in chosen])]
+        work = plan_step(examples, chosen, state.step, options, anchor, ranks)
         state.model.train()
         with batches_for(
-            state.model, own, max_tokens=options.micro_batch_tokens, savings=options.savings, ranks=ranks
+            state.model, work.examples, max_tokens=options.micro_batch_tokens, savings=options.savings, ranks=ranks
         ) as batches:
             metrics = train_step(
                 state.model,
                 list(state.parameters.values()),
                 state.optimizer,
                 batches,
-                num_supervised=sum(example.num_supervised for example in chosen),
+                objective=work.objective,
+                num_supervised=work.num_supervised,
+                num_held=work.num_held,
                 max_grad_norm=options.max_grad_norm,
                 step=state.step + 1,
                 epoch=(state.step + 1) / per_epoch,
-                savings=options.savings,
                 ranks=ranks,
             )
         state.step += 1
         state.model.eval()
         yield metrics
+
+
+@dataclass(frozen=True)
+class StepWork:
+    """What a rank does in a step."""
+
+    examples: list[RenderedExample]
+    objective: Objective
+    num_supervised: int
+    """Tokens of the task, on all ranks."""
+    num_held: int = 0
+    """Tokens where the base is held fast, on all ranks."""
+
+
+def plan_step(
+    examples: Sequence[RenderedExample],
+    chosen: Sequence[int],
+    step: int,
+    options: TrainOptions,
+    anchor: Anchor | None = None,
+    ranks: Ranks = ALONE,
+) -> StepWork:
+    """The chosen examples of the task, and texts of the base beside them where there is an anchor."""
+    num_supervised = sum(examples[i].num_supervised for i in chosen)
+    if anchor is None:
+        own = [examples[chosen[i]] for i in ranks.share([examples[i].length for i in chosen])]
+        return StepWork(own, mean_loss(num_supervised, options.savings), num_supervised)
+    texts = anchor.replayed(step, len(chosen), options.seed)
+    beside = [anchor.replay.examples[i] for i in texts] if anchor.replay else []
+    together, numbers = [*(examples[i] for i in chosen), *beside], [*chosen, *texts]
+    mine = ranks.share([example.length for example in together])
+    num_replayed = sum(example.num_supervised for example in beside)
+    return StepWork(
+        [together[i] for i in mine],
+        anchored_loss(
+            anchor,
+            [(numbers[i], i >= len(chosen)) for i in mine],
+            num_supervised=num_supervised,
+            num_replayed=num_replayed,
+        ),
+        num_supervised,
+        num_replayed + (num_supervised if anchor.task else 0),
+    )
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -71,19 +71,18 @@ def pad_examples(
         longest = len(fed[order[0]])
         count = max(1, max_tokens // longest)
         chosen, order = order[:count], order[count:]
-        rows, targets, owners = list[int](), list[int](), list[int]()
+        rows, learned = list[int](), list[_Learned]()
         for start, owner in zip(range(0, count * longest, longest), chosen, strict=False):
-            for position in _learned(examples[owner]):
-                rows.append(start + position - 1)
-                targets.append(examples[owner].input_ids[position])
-                owners.append(owner)
+            for each in _learned(examples, owner):
+                rows.append(start + each.position - 1)
+                learned.append(each)
         padded = [[*fed[i], *[0] * (longest - len(fed[i]))] for i in chosen]
-        yield _batch(padded, None, rows, targets, owners, device)
+        yield _batch(padded, None, rows, learned, device)
 
 
 def idle_batch(device: torch.device, *, is_packed: bool) -> Batch:
     """A token from which nothing is learned: a pass that is made only because other ranks make one."""
-    return _batch([[0]], build_layout([(0, [1])], device) if is_packed else None, [], [], [], device)
+    return _batch([[0]], build_layout([(0, [1])], device) if is_packed else None, [], [], device)
 
 
 def _as_many_as_others(batches: Iterable[Batch], ranks: Ranks, idle: Batch) -> Iterator[Batch]:
@@ -95,25 +94,30 @@ def _fed(examples: Sequence[RenderedExample], savings: Savings) -> list[Sequence
     return [example.input_ids[: example.length] if savings.drop_tail else example.input_ids for example in examples]
 
 
-def _learned(example: RenderedExample) -> Iterator[int]:
-    return (position for position in range(1, len(example.input_ids)) if example.loss_mask[position])
+class _Learned(NamedTuple):
+    """A supervised token, its example, which of that one's supervised tokens it is, and where it stands."""
+
+    target: int
+    owner: int
+    place: int
+    position: int
+
+
+def _learned(examples: Sequence[RenderedExample], owner: int) -> Iterator[_Learned]:
+    example = examples[owner]
+    positions = (position for position in range(1, len(example.input_ids)) if example.loss_mask[position])
+    return (_Learned(example.input_ids[position], owner, place, position) for place, position in enumerate(positions))
 
 
 def _batch(
     ids: Sequence[Sequence[int]],
     layout: PackLayout | None,
     rows: Sequence[int],
-    targets: Sequence[int],
-    owners: Sequence[int],
+    learned: Sequence[_Learned],
     device: torch.device,
 ) -> Batch:
-    return Batch(
-        input_ids=torch.tensor(ids, device=device),
-        layout=layout,
-        rows_S=torch.tensor(rows, dtype=torch.long, device=device),
-        targets_S=torch.tensor(targets, dtype=torch.long, device=device),
-        owners_S=torch.tensor(owners, dtype=torch.long, device=device),
-    )
+    numbers = torch.tensor([rows, *zip(*learned, strict=True)] if rows else [[]] * 4, dtype=torch.long, device=device)
+    return Batch(torch.tensor(ids, device=device), layout, *numbers[:4].unbind())
 
 
 def _fill(lengths: Sequence[int], groups: Iterable[PrefixGroup], max_tokens: int) -> Iterator[list[PrefixGroup]]:
@@ -147,21 +151,20 @@ def _pack(
     store: PrefixStore | None = None,
 ) -> Batch:
     """One pack of groups; with a store only of their suffixes, and of what is learned from suffix tokens."""
-    ids, rows, targets, owners = list[int](), list[int](), list[int](), list[int]()
+    ids, rows, learned = list[int](), list[int](), list[_Learned]()
     for group in groups:
         prefix, start = group.length, len(ids)
         ids += fed[group.members[0]][:prefix] if store is None else ()
         for owner in group.members:
             shift = len(ids) - prefix  # own position -> row of the pack, for positions behind the prefix
-            for position in _learned(examples[owner]):
-                before = position - 1
+            for each in _learned(examples, owner):
+                before = each.position - 1
                 if before >= prefix or store is None:
                     rows.append(before + (start if before < prefix else shift))
-                    targets.append(examples[owner].input_ids[position])
-                    owners.append(owner)
+                    learned.append(each)
             ids += fed[owner][prefix:]
     shapes = [(group.length, [len(fed[i]) - group.length for i in group.members]) for group in groups]
-    return _batch([ids], build_layout(shapes, device, store), rows, targets, owners, device)
+    return _batch([ids], build_layout(shapes, device, store), rows, learned, device)
 
 
 def _is_worth_keeping(group: PrefixGroup, lengths: Sequence[int], max_tokens: int) -> bool:
@@ -182,15 +185,9 @@ def _prefix_first(
 ) -> Iterator[Batch]:
     """A pack of the prefix alone, whose keys and values the packs of the suffixes use."""
     store, prefix = PrefixStore(), group.length
-    learned = [(p, owner) for owner in group.members for p in _learned(examples[owner]) if p - 1 < prefix]
-    yield _batch(
-        [fed[group.members[0]][:prefix]],
-        build_layout([(prefix, [])], device, store),
-        rows=[position - 1 for position, _ in learned],
-        targets=[examples[owner].input_ids[position] for position, owner in learned],
-        owners=[owner for _, owner in learned],
-        device=device,
-    )
+    learned = [each for owner in group.members for each in _learned(examples, owner) if each.position - 1 < prefix]
+    rows = [each.position - 1 for each in learned]
+    yield _batch([fed[group.members[0]][:prefix]], build_layout([(prefix, [])], device, store), rows, learned, device)
     own_lengths = [len(ids) - prefix for ids in fed]
     for (part,) in _fill(own_lengths, [PrefixGroup(0, group.members)], max_tokens):
         yield _pack(examples, fed, [PrefixGroup(prefix, part.members)], device, store)

@@ -14,7 +14,7 @@ from burnish.model.adapter import adapter_parameters
 from burnish.model.device import choose_device, describe_device
 from burnish.train.forecast import Rehearsal, StepSettings
 from burnish.train.pack import batches_for
-from burnish.train.step import train_step
+from burnish.train.step import mean_loss, train_step
 
 # A step of 16 examples that begin alike; the last fourteen tokens of each are learned.
 NUM_EXAMPLES, SHARED, OWN, LEARNED = 16, 160, 56, 14
@@ -59,6 +59,7 @@ def _seconds_of_step(model: Any, examples: list[RenderedExample], settings: Step
             parameters,
             torch.optim.SGD(parameters, lr=0.0),
             batches,
+            objective=mean_loss(NUM_EXAMPLES * LEARNED),
             num_supervised=NUM_EXAMPLES * LEARNED,
             max_grad_norm=math.inf,
             step=1,

@@ -1,0 +1,143 @@
+"""What training holds fast of the base model: its opinions on some texts are kept near while the task is learned.
+
+The base's opinions (its likeliest next tokens) are asked for once, before training, since the base does not change.
+
+Two ways, each with a weight:
+- replay: beside the examples of a step stand a few texts that the base wrote itself; there the divergence
+  KL(base || model) is to stay small.
+- target-masked divergence: on the examples themselves the model learns the target, and what it says of all other
+  tokens stays near what the base says of them.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from burnish.data.rendering.render import RenderedExample
+from burnish.model.adapter import adapter_off
+from burnish.model.head import UNMARKED
+from burnish.model.loss import Batch, Opinions, divergences, supervised_logits
+from burnish.train.pack import batches_for
+from burnish.train.savings import Savings
+from burnish.train.step import BatchLoss, Objective
+
+NUM_LIKELIEST = 20
+"""Tokens of an opinion. A divergence over 20 of them trained as well as over all (tinker-cookbook, recipes/sdft)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """Examples, and what the base says at each of their supervised tokens, one example behind the other."""
+
+    examples: Sequence[RenderedExample]
+    opinions: Opinions
+
+    @cached_property
+    def firsts(self) -> Tensor:
+        """The row of each example's first supervised token."""
+        counts = torch.tensor([0, *(example.num_supervised for example in self.examples)])
+        return counts.cumsum(0)[:-1]
+
+    def rows(self, examples_S: Tensor, places_S: Tensor) -> Tensor:
+        """Where the opinions on supervised tokens of the examples stand."""
+        return self.firsts.to(examples_S.device)[examples_S] + places_S
+
+
+@torch.no_grad()
+def ask_base(model: Any, examples: Sequence[RenderedExample], *, max_tokens: int, is_masked: bool = False) -> Taught:
+    """The base's opinions on the supervised tokens of `examples`; with `is_masked` given that each is not the target.
+
+    `model` may have an adapter, which is switched off meanwhile.
+    """
+    ids, shares, order = list[Tensor](), list[Tensor](), list[Tensor]()
+    taught = Taught(examples, Opinions(torch.empty(0, 0), torch.empty(0, 0)))
+    with _base(model), batches_for(model, examples, max_tokens=max_tokens, savings=Savings()) as batches:
+        for batch in batches:
+            logits_SV = supervised_logits(model, batch)
+            if is_masked:
+                logits_SV = logits_SV.scatter(-1, batch.targets_S[:, None], -torch.inf)
+            found = logits_SV.log_softmax(-1).topk(min(NUM_LIKELIEST, logits_SV.shape[-1] - 2), dim=-1)
+            ids.append(found.indices)
+            shares.append(found.values.exp())
+            order.append(taught.rows(batch.owners_S, batch.places_S))
+    back = torch.cat(order).argsort()
+    return Taught(examples, Opinions(torch.cat(ids)[back], torch.cat(shares)[back]))
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """What is held fast, and how hard."""
+
+    replay: Taught | None = None
+    replay_share: float = 0.0
+    """Texts of the base for each example of the task."""
+    replay_weight: float = 1.0
+    """Of the mean divergence on the texts, beside the mean loss of the task."""
+    task: Taught | None = None
+    """The opinions on the training examples, for the target-masked divergence."""
+    task_weight: float = 0.0
+
+    def replayed(self, step: int, num_examples: int, seed: int) -> list[int]:
+        """Which texts stand beside the examples of `step` (counted from 0): a pure function, so that resumed = whole.
+
+        Each is there once before any is there again. A share of 0.1 of 8 examples is a text in four steps of five.
+        """
+        if self.replay is None or not self.replay_share:
+            return []
+        first, last = (int(n * num_examples * self.replay_share) for n in (step, step + 1))
+        count = len(self.replay.examples)
+        return [_permuted(n, count, seed) for n in range(first, last)]
+
+
+def anchored_loss(
+    anchor: Anchor, owners: Sequence[tuple[int, bool]], *, num_supervised: int, num_replayed: int
+) -> Objective:
+    """The mean loss of the task, and the mean divergence where the base is held fast, each with its weight.
+
+    `owners`: for each of the batches' examples its number in `anchor.task` or, if it is replayed, in `anchor.replay`.
+    The counts are those of the whole step, on all ranks.
+    """
+    numbers, is_text = torch.tensor([number for number, _ in owners]), torch.tensor([text for _, text in owners])
+
+    def objective(model: Any, batch: Batch) -> BatchLoss:
+        is_text_S = is_text.to(batch.owners_S.device)[batch.owners_S]
+        number_S = numbers.to(batch.owners_S.device)[batch.owners_S]
+        opinions = _opinions_on(anchor, number_S, batch.places_S, is_text_S)
+        targets_S = batch.targets_S.masked_fill(is_text_S, UNMARKED)
+        losses_S, divergences_S = divergences(model, batch, opinions, targets_S)
+        on_texts, on_task = (divergences_S.where(which, 0.0).sum() for which in (is_text_S, ~is_text_S))
+        total = losses_S.sum() / num_supervised + anchor.replay_weight * on_texts / max(1, num_replayed)
+        if anchor.task:
+            total = total + anchor.task_weight * on_task / num_supervised
+        held = on_texts + on_task if anchor.task else on_texts
+        return BatchLoss(total, losses_S.sum().item(), held.item())
+
+    return objective
+
+
+def _opinions_on(anchor: Anchor, numbers_S: Tensor, places_S: Tensor, is_text_S: Tensor) -> Opinions:
+    """Row by row from the replayed texts or from the task; none where there are none."""
+    sides = [(taught, rows_S) for taught, rows_S in ((anchor.replay, is_text_S), (anchor.task, ~is_text_S)) if taught]
+    used = [(taught, rows_S) for taught, rows_S in sides if rows_S.any()]
+    size = (len(numbers_S), max((taught.opinions.ids_SK.shape[1] for taught, _ in used), default=0))
+    ids_SK = torch.full(size, UNMARKED, device=numbers_S.device)
+    shares_SK = torch.zeros(size, device=numbers_S.device, dtype=used[0][0].opinions.shares_SK.dtype if used else None)
+    for taught, rows_S in used:
+        found = taught.opinions.at(taught.rows(numbers_S[rows_S], places_S[rows_S]))
+        ids_SK[rows_S], shares_SK[rows_S] = found.ids_SK, found.shares_SK
+    return Opinions(ids_SK, shares_SK)
+
+
+def _permuted(number: int, count: int, seed: int) -> int:
+    turn, place = divmod(number, count)
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + turn)
+    return int(torch.randperm(count, generator=generator)[place])
+
+
+def _base(model: Any) -> AbstractContextManager[None]:
+    return adapter_off(model) if hasattr(model, "disable_adapter") else nullcontext()
