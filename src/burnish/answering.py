@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from burnish.classify import (
     PROGRESS_UNITS,
@@ -51,6 +51,8 @@ from burnish.solution import (
     load_solution,
     save_previous,
 )
+
+Row = TypeVar("Row")
 
 NUM_DRAWS = 4
 """Sets of shots that are compared."""
@@ -301,7 +303,7 @@ def _choose_shots(model: Any, prepared: Prepared, num_shots: int) -> Sequence[Ex
     return chosen
 
 
-def spread(rows: Sequence[Example], count: int) -> list[Example]:
+def spread(rows: Sequence[Row], count: int) -> list[Row]:
     """`count` of the rows at equal distances, or all."""
     count = min(count, len(rows))
     return [rows[n * len(rows) // count] for n in range(count)]

@@ -33,6 +33,7 @@ from burnish.data import (
 )
 from burnish.data.split import PARTS
 from burnish.errors import BaseModelError, DataError
+from burnish.evaluate.unchanged import read_kept_prompts
 from burnish.model.base import is_encoder
 from burnish.recipe import LoadedRecipe, Recipe, RowFacts, resolve_rows
 from burnish.screen import Screen
@@ -79,6 +80,8 @@ def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True,
         RecipeError: a metric of the team's own is missing or fails.
     """
     recipe, custom = loaded.recipe, load_metrics(loaded)
+    if recipe.retention.keep:  # its faults are told before anything is trained
+        read_kept_prompts(Path(recipe.retention.keep))
     tables = {part: _read(recipe, part) for part in PARTS if getattr(recipe.data, part)}
     form = _form_of(recipe, tables["train"])
     findings = [finding for table in tables.values() for finding in table.findings]

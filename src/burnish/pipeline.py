@@ -42,6 +42,7 @@ from burnish.screen import Screen, SilentScreen
 if TYPE_CHECKING:
     from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import ArmRun
+    from burnish.keeping import Kept
     from burnish.train.fit import FitResult
     from burnish.train.ranks import Ranks
 
@@ -144,6 +145,7 @@ def _run_encoder(loaded: LoadedRecipe, screen: Screen, ranks: "Ranks") -> Run:
 
 def _help(run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Train beside the first rank, follow it where it uses a base that is shared, and wait for its result."""
+    from burnish.keeping import keep_budget
     from burnish.train.shard import follow
     from burnish.training import train_adapter
 
@@ -155,6 +157,7 @@ def _help(run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     follow(model, ranks)  # the baselines
     model = attach(model, prepared.recipe)
     train_adapter(model, prepared, run_dir, screen, ranks)
+    keep_budget(model, prepared, screen, ranks)
     follow(model, ranks)  # the test and what was forgotten
     ranks.agree(None)  # the first rank has written the result
     return open_run(run_dir)
@@ -177,8 +180,11 @@ def _load_base(prepared: Prepared, ranks: "Ranks") -> Any:
 def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Everything that needs the weights."""
     from burnish.answering import run_adapted, run_baselines, run_previous
+    from burnish.evaluate.bundled import Half
     from burnish.evaluate.evaluation import expected_sensitivity
     from burnish.evaluate.kept import Budget
+    from burnish.forgetting import general_answers
+    from burnish.keeping import keep_budget
     from burnish.model.attention import can_pack
     from burnish.model.device import choose_device
     from burnish.train.shard import lead
@@ -203,7 +209,8 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
                 "Examples are padded, not packed, and answers come from transformers' generate: slower, but the same."
             )
         with lead(model, ranks):
-            answers = _base_answers(model, prepared, screen) if recipe.retention.measure else []
+            is_measured = recipe.retention.measure
+            answers = general_answers(model, prepared, Half.MEASUREMENT, screen) if is_measured else []
             baselines = run_baselines(model, prepared, run_dir, screen, budget) | previous  # the cheapest first
         sensitivity = expected_sensitivity(
             prepared.metric,
@@ -215,34 +222,16 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
         tell_sensitivity(sensitivity, len(test), screen)
         model = attach(model, recipe)
         fitted = train_adapter(model, prepared, run_dir, screen, ranks)
-        _save_adapter(model, prepared, run_dir)
+        kept = keep_budget(model, prepared, screen, ranks)
+        _save_adapter(model, prepared, run_dir, kept)
         with lead(model, ranks):
             arms = {**baselines, **run_adapted(model, prepared, run_dir, screen)}
-            done = _conclude(model, prepared, run_dir, arms, answers, fitted, sensitivity, screen, ranks)
+            done = _conclude(model, prepared, run_dir, arms, answers, fitted, kept, sensitivity, screen, ranks)
     ranks.agree(None)  # lets the other ranks go
     return done
 
 
-def _base_answers(model: Any, prepared: Prepared, screen: Screen) -> list[RenderedExample]:
-    from burnish.evaluate.retention import base_answers, general_prompts
-    from burnish.files import cache_dir
-
-    options = prepared.recipe.retention
-    prompts = general_prompts(options.num_prompts)
-    with screen.bar("Base model: answering general prompts (kept for later runs)", len(prompts)) as advance:
-        return base_answers(
-            model,
-            prepared.renderer,
-            prompts,
-            answer_tokens=options.answer_tokens,
-            batch_size=prepared.recipe.evaluate.batch_size,
-            cache=cache_dir(),
-            fingerprint=prepared.base.fingerprint,
-            on_done=lambda count: advance(count, ""),
-        )
-
-
-def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir) -> None:
+def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir, kept: "Kept") -> None:
     from burnish.model.adapter import AdapterCard, save_adapter
 
     card = AdapterCard(
@@ -251,7 +240,7 @@ def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir) -> None:
         base_fingerprint=prepared.base.fingerprint,
         template_sha256=prepared.base.template_sha256,
         train_sha256=sha256_of_file(run_dir.data / "train.jsonl"),
-        scale=1.0,
+        scale=kept.scale,
         task=prepared.recipe.task.value,
         system=prepared.form.system,
         labels=prepared.form.labels,
@@ -271,28 +260,19 @@ def _conclude(
     arms: "dict[Arm, ArmRun]",
     answers: list[RenderedExample],
     fitted: "FitResult",
+    kept: "Kept",
     sensitivity: tuple[float | None, str],
     screen: Screen,
     ranks: "Ranks",
 ) -> Run:
     """Measure retention, judge, and write evaluation.json and the report."""
     from burnish.evaluate.evaluation import Intervals, evaluate
-    from burnish.evaluate.retention import general_text, measure_retention, text_examples
     from burnish.evidence import gather_evidence
+    from burnish.forgetting import measure_behaviour, measure_forgetting
 
     recipe = prepared.recipe
     intervals = Intervals(recipe.evaluate.confidence, recipe.evaluate.num_resamples)
-    retention = None
-    if answers:
-        screen.say("Measuring what was forgotten ...")
-        retention = measure_retention(
-            model,
-            answers,
-            text_examples(prepared.renderer, general_text()),
-            micro_batch_tokens=int(recipe.train.micro_batch_tokens),
-            confidence=intervals.confidence,
-            num_resamples=intervals.num_resamples,
-        )
+    retention = measure_forgetting(model, prepared, answers, screen) if answers else None
     budget = None if recipe.retention.budget == "off" else float(recipe.retention.budget)
     measured = evaluate(
         arms,
@@ -305,6 +285,8 @@ def _conclude(
         num_openings=count_openings(run_dir),
         evidence=gather_evidence(model, prepared, run_dir, screen),
     )
+    if measured["retention"]:
+        measured["retention"] |= kept.to_dict() | measure_behaviour(model, prepared, screen)
     parts = {
         **measured,
         **_more_runs(model, prepared, run_dir, screen, ranks),

@@ -21,6 +21,7 @@ from burnish.evaluate.metrics import collect_scores
 from burnish.evaluate.more_data import Curve, CurvePoint, nested_subsets
 from burnish.evaluate.statistics import RowScores
 from burnish.files import read_json, write_json
+from burnish.keeping import anchor_of, keep_budget
 from burnish.model.adapter import adapter_parameters, restart_adapter
 from burnish.preparation import Prepared
 from burnish.run_dir import RunDir
@@ -43,6 +44,7 @@ def score_seeds(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen)
         with _adapter_kept(model):
             restart_adapter(model, seed)
             _fit_with(seed, model, prepared, run_dir, screen)
+            keep_budget(model, prepared, screen)
             screen.say(f"Seed {seed}: answering {len(prepared.split.test)} test rows ...")
             score = _scores(model, prepared, prepared.split.test).value
         done.append({"seed": seed, "score": score})
@@ -63,6 +65,7 @@ def measure_learning_curve(model: Any, prepared: Prepared, run_dir: RunDir, scre
         with _adapter_kept(model):
             if len(subset) < len(examples):  # else it is what the model holds
                 _train_on(subset.tolist(), model, prepared, run_dir, screen)
+                keep_budget(model, prepared, screen)
             scores = _scores(model, prepared, held)
         done.append(
             {
@@ -96,6 +99,7 @@ def _fit_with(seed: int, model: Any, prepared: Prepared, run_dir: RunDir, screen
             metrics_path=folder / "metrics.jsonl",
             events=FitEvents(on_step=lambda metrics, num_steps: advance(1, "")),
             choice=choice_of(model, prepared),
+            anchor=anchor_of(model, prepared, screen),
         )
 
 
@@ -109,8 +113,10 @@ def _train_on(rows: Sequence[int], model: Any, prepared: Prepared, run_dir: RunD
     examples: list[RenderedExample] = [prepared.rendered["train"][row] for row in rows]
     restart_adapter(model, options.seed)
     torch.manual_seed(options.seed)
+    anchor = anchor_of(model, prepared, screen)
+    anchor = replace(anchor, task=None, task_weight=0.0) if anchor else None  # its opinions are on all rows
     with screen.bar(f"Training on {len(examples)} rows", count_steps(len(examples), options)) as advance:
-        for _ in train(start_training(model, options), examples, options):
+        for _ in train(start_training(model, options), examples, options, anchor=anchor):
             advance(1, "")
 
 

@@ -8,11 +8,13 @@ from burnish.evaluate.arms import Arm
 from burnish.evaluate.choice import prefers
 from burnish.evaluate.metrics import describe_metric
 from burnish.files import read_json, write_json
+from burnish.keeping import anchor_of
 from burnish.preparation import Prepared, savings_of
 from burnish.recipe import ChooseBy
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
 from burnish.solution import PromptSolution
+from burnish.train.anchor import Anchor
 from burnish.train.checkpoint import RowScore, Validation
 from burnish.train.fit import Choice, FitEvents, FitOptions, FitResult, fit
 from burnish.train.loop import TrainOptions, count_steps, loss_per_token
@@ -33,8 +35,9 @@ def train_adapter(model: Any, prepared: Prepared, run_dir: RunDir, screen: Scree
     """
     recipe = prepared.recipe.train
     options = train_options(prepared)
-    choice = choice_of(model, prepared, ranks)
-    options = replace(options, learning_rate=_learning_rate(model, prepared, options, choice, run_dir, screen, ranks))
+    choice, anchor = choice_of(model, prepared, ranks), anchor_of(model, prepared, screen, ranks)
+    rate = _learning_rate(model, prepared, options, choice, anchor, run_dir, screen, ranks)
+    options = replace(options, learning_rate=rate)
     total = count_steps(len(prepared.rendered["train"]), options)
     title = f"Training: {total} steps of {options.batch_size} examples"
     with screen.gentle_stop() as should_stop, screen.bar(title, total) as advance:
@@ -61,6 +64,7 @@ def train_adapter(model: Any, prepared: Prepared, run_dir: RunDir, screen: Scree
             ),
             choice=choice,
             ranks=ranks,
+            anchor=anchor,
         )
 
 
@@ -117,6 +121,7 @@ def _learning_rate(
     prepared: Prepared,
     options: TrainOptions,
     choice: Choice,
+    anchor: Anchor | None,
     run_dir: RunDir,
     screen: Screen,
     ranks: Ranks,
@@ -146,6 +151,7 @@ def _learning_rate(
             validate=validate,
             on_step=lambda: advance(1, ""),
             ranks=ranks,
+            anchor=anchor,
         )
     for trial in trials:
         said = _describe(trial.validation, prepared) if trial.validation else "the loss is no longer finite"

@@ -6,14 +6,8 @@ from typing import Any
 import torch
 
 from burnish.data import Renderer
-from burnish.evaluate.retention import (
-    RetentionResult,
-    base_answers,
-    general_prompts,
-    general_text,
-    measure_retention,
-    text_examples,
-)
+from burnish.evaluate.bundled import Half, general_prompts, general_text
+from burnish.evaluate.retention import RetentionResult, base_answers, measure_retention, text_examples
 from burnish.model.adapter import attach_adapter
 from tests.tiny import build_model, build_tokenizer, randomize_adapter
 
@@ -22,10 +16,17 @@ RENDERER = Renderer(build_tokenizer(), frozenset({256}))
 
 def measure(model: Any, cache: Path) -> RetentionResult:
     answers = base_answers(
-        model, RENDERER, general_prompts(6), answer_tokens=8, batch_size=4, cache=cache, fingerprint="tiny"
+        model,
+        RENDERER,
+        general_prompts(Half.MEASUREMENT, 6),
+        answer_tokens=8,
+        batch_size=4,
+        cache=cache,
+        fingerprint="tiny",
     )
-    texts = text_examples(RENDERER, general_text()[:4])
-    return measure_retention(model, answers, texts, micro_batch_tokens=2048, confidence=0.95, num_resamples=200)
+    texts = text_examples(RENDERER, general_text(Half.MEASUREMENT)[:4])
+    task = text_examples(RENDERER, general_text(Half.TRAINING)[:3])
+    return measure_retention(model, answers, texts, task, micro_batch_tokens=2048, confidence=0.95, num_resamples=200)
 
 
 def new_model() -> Any:
@@ -35,10 +36,11 @@ def new_model() -> Any:
 
 def test_a_new_adapter_has_forgotten_nothing_exactly(tmp_path: Path) -> None:
     result = measure(new_model(), tmp_path)
-    for interval in (result.kl, result.nll_change, result.general_text_nll_change):
-        assert (interval.value, interval.low, interval.high) == (0.0, 0.0, 0.0)
-    assert result.top1_agreement.value == 1.0
-    assert result.num_prompts == 6
+    for drift in (result.answers, result.text, result.task):
+        for interval in (drift.kl, drift.nll_change):
+            assert (interval.value, interval.low, interval.high) == (0.0, 0.0, 0.0)
+        assert drift.top1_agreement.value == 1.0
+    assert [drift.num_texts for drift in (result.answers, result.text, result.task)] == [6, 4, 3]
 
 
 def test_a_planted_drift_is_seen_and_grows(tmp_path: Path) -> None:
@@ -48,18 +50,19 @@ def test_a_planted_drift_is_seen_and_grows(tmp_path: Path) -> None:
         model = new_model()
         randomize_adapter(model, torch.float32, std=std)
         results.append(measure(model, tmp_path))
-    kls = [result.kl.value for result in results]
-    assert 0 < kls[0] < kls[1] < kls[2]
-    assert results[2].kl.low > 0
-    agreement = [result.top1_agreement.value for result in results]
-    assert agreement[0] > agreement[2]
+    for texts in ("answers", "text", "task"):
+        drifts = [getattr(result, texts) for result in results]
+        assert 0 < drifts[0].kl.value < drifts[1].kl.value < drifts[2].kl.value
+        assert drifts[2].kl.low > 0
+        assert drifts[0].top1_agreement.value > drifts[2].top1_agreement.value
 
 
 def test_the_bundled_sets_are_large_and_their_halves_apart() -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    prompts, texts = general_prompts(10_000), general_text()
-    assert len(prompts) >= 120
+    prompts, texts = ([row for half in Half for row in load(half)] for load in (general_prompts, general_text))
+    assert (len(prompts), len(texts)) == (160, 120)
+    assert all(len(load(half)) >= 60 for half in Half for load in (general_prompts, general_text))
     assert len({row["domain"] for row in prompts}) >= 12
     assert len({row["id"] for row in [*prompts, *texts]}) == len(prompts) + len(texts)
     rows = [row.get("prompt") or row["text"] for row in [*prompts, *texts]]
@@ -71,5 +74,6 @@ def test_the_bundled_sets_are_large_and_their_halves_apart() -> None:
             assert half == halves[j] or cosine[i, j] < 0.5, (rows[i], rows[j])
 
 
-def test_the_first_prompts_are_of_the_measurement_half() -> None:
-    assert {row["half"] for row in general_prompts(80)} == {"measurement"}
+def test_the_first_prompts_are_of_every_domain() -> None:
+    first = general_prompts(Half.MEASUREMENT, 16)
+    assert len({row["domain"] for row in first}) >= 12

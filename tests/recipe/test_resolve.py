@@ -38,7 +38,7 @@ def resolve(
 def test_no_auto_is_left_and_each_has_a_reason() -> None:
     before = {key for key, value, _ in origins_of_all(recipe()) if value == AUTO}
     after = {key: (value, origin) for key, value, origin in origins_of_all(resolve())}
-    assert len(before) == 21
+    assert len(before) == 22
     assert not [key for key, (value, _) in after.items() if value == AUTO]
     assert {key for key, (_, origin) in after.items() if origin.kind is OriginKind.AUTO} == before
     assert all(after[key][1].detail for key in before)

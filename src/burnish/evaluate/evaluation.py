@@ -125,7 +125,7 @@ def evaluate(
     facts = {arm: _facts(arm, described[arm]) for arm in arms}
     contest = _contest(candidate, [arm for arm in arms if arm is not candidate], facts, test)
     leader = _leader(candidate, facts, test)
-    text = retention.general_text_nll_change if retention else None
+    text = retention.text.nll_change if retention else None
     verdict = judge(
         contest,
         leader=leader,
@@ -291,14 +291,17 @@ def _rows(contest: Contest) -> list[dict[str, Any]]:
 
 
 def _retention(result: RetentionResult, budget: float | None) -> dict[str, Any]:
-    text = result.general_text_nll_change
+    answers, text = result.answers, result.text.nll_change
     return {
-        "num_prompts": result.num_prompts,
-        "num_tokens": result.num_tokens,
-        "kl": result.kl.to_dict(),
-        "nll_change": result.nll_change.to_dict(),
-        "top1_agreement": result.top1_agreement.to_dict(),
+        "num_prompts": answers.num_texts,
+        "num_tokens": answers.num_tokens,
+        "kl": answers.kl.to_dict(),
+        "nll_change": answers.nll_change.to_dict(),
+        "top1_agreement": answers.top1_agreement.to_dict(),
         "general_text_nll_change": text.to_dict(),
+        "num_passages": result.text.num_texts,
+        "general_text_kl": result.text.kl.to_dict(),
+        "task_kl": result.task.kl.to_dict(),
         "budget": budget,
         "is_within_budget": None if budget is None else bool(text.high <= budget),
     }

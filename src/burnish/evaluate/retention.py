@@ -4,10 +4,8 @@ Both are read from one model, since switching the adapter off gives the base exa
 bootstrap over prompts (or passages), whose tokens belong together.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +26,30 @@ ROWS_PER_CHUNK = 64
 
 
 @dataclass(frozen=True)
-class RetentionResult:
-    """Adapter against base; all per token, nats."""
+class Drift:
+    """How far the specialist has moved from its base on some texts; per token, nats. Intervals are over the texts."""
 
-    num_prompts: int
+    num_texts: int
     num_tokens: int
     kl: ConfidenceInterval
-    """KL(base || specialist) on the base's own answers."""
+    """KL(base || specialist)."""
     nll_change: ConfidenceInterval
-    """Rise of the loss on the base's own answers."""
+    """Rise of the loss."""
     top1_agreement: ConfidenceInterval
     """Share of tokens where both find the same token the most likely."""
-    general_text_nll_change: ConfidenceInterval
-    """Rise of the loss on general prose."""
 
 
-def general_prompts(num_prompts: int) -> list[dict[str, str]]:
-    """The bundled prompts of the measurement half, then of the training half, spread over the domains."""
-    rows = _bundled("general_prompts.jsonl")
-    rows.sort(key=lambda row: (row["half"] != "measurement", row["id"][1:][::-1]))
-    return rows[:num_prompts]
+@dataclass(frozen=True)
+class RetentionResult:
+    """Adapter against base."""
 
-
-def general_text() -> list[dict[str, str]]:
-    """The bundled prose passages."""
-    return _bundled("general_text.jsonl")
+    answers: Drift
+    """On the base's own answers to general prompts."""
+    text: Drift
+    """On general text."""
+    task: Drift
+    """On the answers of the task, in rows that were not learned: there it is to change, and that tells how much it
+    forgets elsewhere (RL's Razor, arXiv 2509.04259)."""
 
 
 def base_answers(
@@ -104,26 +101,48 @@ def measure_retention(
     model: Any,
     answers: Sequence[RenderedExample],
     texts: Sequence[RenderedExample],
+    task: Sequence[RenderedExample],
     *,
     micro_batch_tokens: int,
     confidence: float,
     num_resamples: int,
 ) -> RetentionResult:
     """Compare the model with and without its adapter."""
-    on_answers = _compare(model, answers, micro_batch_tokens)
-    on_texts = _compare(model, texts, micro_batch_tokens)
+    return RetentionResult(
+        *(
+            measure_drift(
+                model,
+                examples,
+                micro_batch_tokens=micro_batch_tokens,
+                confidence=confidence,
+                num_resamples=num_resamples,
+            )
+            for examples in (answers, texts, task)
+        )
+    )
 
-    def interval(sums: dict[str, torch.Tensor], name: str) -> ConfidenceInterval:
+
+def measure_drift(
+    model: Any,
+    examples: Sequence[RenderedExample],
+    *,
+    micro_batch_tokens: int,
+    confidence: float = 0.95,
+    num_resamples: int = 10_000,
+) -> Drift:
+    """The model with its adapter against the model without it, on the supervised tokens of `examples`."""
+    sums = _compare(model, examples, micro_batch_tokens)
+
+    def interval(name: str) -> ConfidenceInterval:
         scores = RowScores(sums[name].numpy(), sums["count"].numpy())
         return bootstrap_interval(scores, confidence=confidence, num_resamples=num_resamples)
 
-    return RetentionResult(
-        num_prompts=len(answers),
-        num_tokens=int(on_answers["count"].sum()),
-        kl=interval(on_answers, "kl"),
-        nll_change=interval(on_answers, "nll_change"),
-        top1_agreement=interval(on_answers, "agreement"),
-        general_text_nll_change=interval(on_texts, "nll_change"),
+    return Drift(
+        num_texts=len(examples),
+        num_tokens=int(sums["count"].sum()),
+        kl=interval("kl"),
+        nll_change=interval("nll_change"),
+        top1_agreement=interval("agreement"),
     )
 
 
@@ -163,8 +182,3 @@ def _token_drift(tuned_SV: torch.Tensor, base_SV: torch.Tensor, targets_S: torch
         "agreement": (tuned.argmax(-1) == base.argmax(-1)).double(),
         "count": torch.ones(len(targets_S)),
     }
-
-
-def _bundled(name: str) -> list[dict[str, str]]:
-    text = (files("burnish.evaluate") / name).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.split("\n") if line]

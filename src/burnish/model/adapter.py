@@ -31,7 +31,7 @@ class AdapterCard:
     template_sha256: str
     train_sha256: str
     scale: float
-    """Factor on alpha / rank that was chosen after training; already in the saved adapter."""
+    """What the trained adapter was multiplied with to keep the retention budget; the saved one is so already."""
     task: str
     system: str
     labels: tuple[str, ...]
@@ -112,6 +112,27 @@ def adapter_off(model: Any) -> Iterator[None]:
     """Within the block the model is the base model."""
     with model.disable_adapter():
         yield
+
+
+@torch.no_grad()
+def scale_adapter(model: Any, factor: float) -> None:
+    """Make what the adapter adds so many times as large: its second matrices are, so that any tool loads it so."""
+    for name, parameter in adapter_parameters(model).items():
+        if ".lora_B." in name:
+            parameter.mul_(factor)
+
+
+@contextmanager
+def adapter_scaled(model: Any, factor: float) -> Iterator[None]:
+    """Within the block what the adapter adds is so many times as large."""
+    before = {name: p.detach().clone() for name, p in adapter_parameters(model).items()}
+    scale_adapter(model, factor)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, parameter in adapter_parameters(model).items():
+                parameter.copy_(before[name])
 
 
 def save_adapter(model: Any, folder: Path, card: AdapterCard) -> None:

@@ -14,7 +14,15 @@ from burnish.errors import RecipeError
 from burnish.recipe.origin import Origin, OriginKind
 from burnish.recipe.schema import Recipe
 
-PATH_KEYS = ("data.train", "data.validation", "data.test", "data.json_schema", "model.base", "evaluate.previous")
+PATH_KEYS = (
+    "data.train",
+    "data.validation",
+    "data.test",
+    "data.json_schema",
+    "model.base",
+    "evaluate.previous",
+    "retention.keep",
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from burnish.recipe.origin import Origin, OriginKind
 from burnish.recipe.schema import AUTO, Baseline, ChooseBy, Metric, Precision, Recipe
 
 MIN_BF16_SPEEDUP = 1.3
+REPLAY = 1 / 16
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,10 @@ def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
                 Precision.BF16 if use_bf16 else Precision.FP32,
                 f"bf16 matrix products measured {facts.bf16_speedup:.2f} times as fast as fp32; "
                 f"bf16 from {MIN_BF16_SPEEDUP}",
+            ),
+            "retention.replay": (
+                0.0 if recipe.retention.budget == "off" else REPLAY,
+                "0 where retention.budget is off; else what kept general text at the least cost, see docs/retention.md",
             ),
             "evaluate.num_shots": (
                 8 if recipe.task is Task.CLASSIFICATION else 4,

@@ -199,10 +199,22 @@ class RetentionSection(Section):
     """How much of the base model's behaviour must be kept."""
 
     measure: bool = Field(True, description="measure what the specialist forgot")
-    num_prompts: Count = Field(80, description="bundled general prompts that are asked")
+    num_prompts: Annotated[Count, Field(le=80)] = Field(80, description="bundled general prompts that are asked")
     answer_tokens: Count = Field(32, description="tokens of the base model's own answer to each prompt")
     budget: Positive | Literal["off"] = Field(
         0.02, description="rise of the loss on general text that is accepted, nats per token (upper bound)"
+    )
+    replay: Share | Auto = Field(
+        AUTO, description="general texts beside each training example on which the model is to stay like the base"
+    )
+    replay_weight: Positive = Field(0.2, description="what staying like the base there counts beside the task's loss")
+    keep: str | None = Field(
+        None, description="a file of prompts whose answers must stay the base's, word for word; each is told"
+    )
+    hold: NotNegative = Field(
+        0.0,
+        description="what it counts that on the task's own answers all tokens but the right one stay as likely "
+        "as to the base (target-masked KL); 0 for never",
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from burnish.data.rendering.render import RenderedExample
 from burnish.errors import Interrupted
 from burnish.files import storage_errors, write_jsonl
+from burnish.train.anchor import Anchor
 from burnish.train.checkpoint import (
     Prefers,
     Progress,
@@ -79,6 +80,7 @@ def fit(
     events: FitEvents,
     choice: Choice = Choice(),
     ranks: Ranks = ALONE,
+    anchor: Anchor | None = None,
 ) -> FitResult:
     """Train the adapter of `model` and leave the best one, by `choice`, in it.
 
@@ -110,7 +112,7 @@ def fit(
     if not is_begun:
         save()  # so that the very first minutes can be resumed, and an unwritable disk shows at once
     if progress.num_worse < fit_options.patience:
-        for metrics in train(state, train_examples, options, ranks):
+        for metrics in train(state, train_examples, options, ranks, anchor):
             if ranks.is_first:
                 _log(metrics_path, metrics)
             events.on_step(metrics, num_steps)

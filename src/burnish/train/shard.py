@@ -38,7 +38,7 @@ def shard_base(model: Any, device: torch.device, ranks: Ranks) -> None:
     for layer in layers:
         fully_shard(layer, mesh=mesh)
     # Embeddings and head are one matrix in many models, and the loss reads it outside of any forward pass (see
-    # FrozenHeadLoss), where it would not be whole. The decoder is wrapped only to be the root of its layers.
+    # read_head), where it would not be whole. The decoder is wrapped only to be the root of its layers.
     shared = {id(parameter) for layer in layers for parameter in layer.parameters()}
     fully_shard(decoder, mesh=mesh, ignored_params={p for p in model.parameters() if id(p) not in shared})
     model.to(device)

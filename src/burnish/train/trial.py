@@ -9,6 +9,7 @@ import torch
 from burnish.data.rendering.render import RenderedExample
 from burnish.errors import TrainingError
 from burnish.model.adapter import adapter_parameters
+from burnish.train.anchor import Anchor
 from burnish.train.checkpoint import Prefers, Validation
 from burnish.train.loop import TrainOptions, start_training, train
 from burnish.train.ranks import ALONE, Ranks
@@ -51,6 +52,7 @@ def try_rates(
     validate: Callable[[int], Validation],
     on_step: Callable[[], None] = lambda: None,
     ranks: Ranks = ALONE,
+    anchor: Anchor | None = None,
 ) -> list[Trial]:
     """Train `num_steps` steps with each rate from the same start, its schedule run to the end, and validate.
 
@@ -65,7 +67,7 @@ def try_rates(
         torch.manual_seed(options.seed + ranks.rank)
         state = start_training(model, replace(options, learning_rate=rate))
         try:
-            for _ in train(state, first, replace(options, learning_rate=rate, epochs=1), ranks):
+            for _ in train(state, first, replace(options, learning_rate=rate, epochs=1), ranks, anchor):
                 on_step()
             trials.append(Trial(rate, validate(state.step)))
         except TrainingError:

@@ -38,15 +38,15 @@ def check_languages(examples: Sequence[Example]) -> list[Finding]:
     return [finding for finding in mixes if finding] + [strays[e.id] for e in examples if e.id in strays]
 
 
-def languages(texts: Sequence[str]) -> list[str | None]:
+def languages(texts: Sequence[str], min_letters: int = MIN_LETTERS) -> list[str | None]:
     """The ISO 639 code of each text; None where it is too short or the model is not sure (Lui & Baldwin 2012)."""
-    return [_language(text[:_READ_CHARACTERS]) for text in texts]
+    return [_language(text[:_READ_CHARACTERS], min_letters) for text in texts]
 
 
 # Answers repeat, and the same texts are asked for again when the card of the data is made.
 @lru_cache(maxsize=100_000)
-def _language(text: str) -> str | None:
-    if sum(character.isalpha() for character in text) < MIN_LETTERS:
+def _language(text: str, min_letters: int) -> str | None:
+    if sum(character.isalpha() for character in text) < min_letters:
         return None
     language, confidence = _identifier().classify(text)
     return str(language) if confidence >= MIN_CONFIDENCE else None

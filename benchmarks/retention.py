@@ -1,0 +1,213 @@
+"""What each way to keep the base model costs and brings: benchmarks/retention.py DATA_FOLDER RESULTS.jsonl [options]
+
+Trains SmolLM2-135M on three tasks by each way (rung) and seed, and measures the score on test rows and what was
+forgotten on the measurement half of the bundled texts. A line of RESULTS for each; what is there is not done again.
+`--table` prints the means as Markdown and the fit of forgetting on the divergence on the task's own answers.
+
+plain: training alone. early: of checkpoints every tenth of the steps the one that is worth most when scaled to the
+budget. replay: general texts beside the examples. hold: target-masked divergence. mlp: adapters on the MLP alone.
+upper: adapters on the upper two thirds of the layers. Each is measured as it is, and scaled to the budget ("+a").
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from burnish.answering import ask, card_of, spread
+from burnish.evaluate.arms import Arm
+from burnish.evaluate.bundled import Half, general_text
+from burnish.evaluate.metrics import collect_scores
+from burnish.evaluate.retention import measure_drift, text_examples
+from burnish.forgetting import general_answers
+from burnish.keeping import anchor_of, keep_budget
+from burnish.model.adapter import adapter_parameters, restart_adapter
+from burnish.model.device import choose_device
+from burnish.preparation import attach, load_weights, prepare
+from burnish.recipe import load_recipe
+from burnish.screen import SilentScreen
+from burnish.solution import PromptSolution
+from burnish.train.loop import loss_per_token, start_training, train
+from burnish.training import train_options
+
+State = dict[str, torch.Tensor]
+RECIPES = Path(__file__).parent.parent / "recipes"
+MLP = "['gate_proj', 'up_proj', 'down_proj']"
+OFF = ["retention.replay=0", "retention.hold=0"]
+RUNGS: dict[str, list[str]] = {
+    "plain": OFF,
+    "early": OFF,
+    "replay": [],
+    "hold": ["retention.replay=0", "retention.hold=1"],
+    "mlp": [*OFF, f"adapter.target_modules={MLP}"],
+    "upper": OFF,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--tasks", nargs="+", default=["restaurant8k", "bank_chat", "medquad"])
+    parser.add_argument("--rungs", nargs="+", default=list(RUNGS), choices=RUNGS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--test-rows", type=int, default=100)
+    parser.add_argument("--set", nargs="*", default=[], help="further settings of the recipe")
+    parser.add_argument("--name", default="", help="added to the name of the rung, for further settings")
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    done = read(given.results)
+    if given.table:
+        print(table(done))
+        return
+    for seed in given.seeds:
+        for task in given.tasks:
+            for rung in given.rungs:
+                name = rung + given.name
+                if (task, name, seed) not in {(row["task"], row["rung"], row["seed"]) for row in done}:
+                    row = {
+                        "task": task,
+                        "rung": name,
+                        "seed": seed,
+                        "rows": given.rows,
+                        **study(given, task, rung, seed),
+                    }
+                    with given.results.open("a", encoding="utf-8") as stream:
+                        stream.write(json.dumps(row) + "\n")
+                    print(json.dumps(row), flush=True)
+
+
+def study(given: argparse.Namespace, task: str, rung: str, seed: int) -> dict[str, Any]:
+    """One training, measured as it is and scaled to the budget."""
+    folder, screen = given.data / task, SilentScreen()
+    settings = [f"data.train={folder}/train.jsonl", f"data.test={folder}/test.jsonl", f"data.max_rows={given.rows}"]
+    settings += [f"data.max_test_rows={given.test_rows}", "evaluate.arms=[]", f"train.seed={seed}"]
+    prepared = prepare(load_recipe(RECIPES / task / "recipe.toml", [*settings, *RUNGS[rung], *given.set]), screen)
+    model = load_weights(prepared, choose_device())
+    answers = general_answers(model, prepared, Half.MEASUREMENT, screen)[:40]
+    model = attach(model, prepared.recipe)
+    restart_adapter(model, seed)
+    if rung == "upper":
+        freeze_lower_third(model)
+    anchor = anchor_of(model, prepared, screen)
+    options, start = train_options(prepared), time.perf_counter()
+    torch.manual_seed(seed)
+    kept, tokens = list[tuple[int, State]](), 0
+    num_steps = 0
+    for metrics in train(start_training(model, options), prepared.rendered["train"], options, anchor=anchor):
+        num_steps, tokens = metrics.step, tokens + metrics.tokens
+        if rung == "early":
+            kept.append((metrics.step, {name: p.detach().clone() for name, p in adapter_parameters(model).items()}))
+    seconds = time.perf_counter() - start
+    rests = [m for m in range(1, num_steps + 1) if m % max(1, num_steps // 10) == 0]
+    if rung == "early":
+        put(model, best_scaled(model, [state for step, state in kept if step in rests], prepared, screen))
+
+    def measure() -> dict[str, Any]:
+        size = int(prepared.recipe.train.micro_batch_tokens)
+        passages = text_examples(prepared.renderer, general_text(Half.MEASUREMENT))
+        own = spread(prepared.rendered["validation"], 40)
+        drifts = {
+            name: measure_drift(model, examples, micro_batch_tokens=size)
+            for name, examples in (("text", passages), ("chat", answers), ("task", own))
+        }
+        found: dict[str, Any] = {
+            f"{name}_{key}": [round(getattr(getattr(drift, key), end), 5) for end in ("value", "low", "high")]
+            for name, drift in drifts.items()
+            for key in ("nll_change", "kl")
+        }
+        found["loss"] = round(loss_per_token(model, prepared.rendered["test"], micro_batch_tokens=size), 5)
+        if task != "medquad":  # long answers: their loss tells more than their words
+            solution = PromptSolution(model, prepared.renderer, card_of(Arm.SPECIALIST, prepared))
+            found["score"] = round(collect_scores(ask(solution, prepared, prepared.split.test)).value, 4)
+        return found
+
+    plain = measure()
+    points = keep_budget(model, prepared, screen)
+    scaled = plain if points.scale == 1 else measure()
+    facts = {"seconds": round(seconds, 1), "tokens": tokens, "scale": points.scale}
+    return {**facts, "plain": plain, "scaled": scaled}
+
+
+def freeze_lower_third(model: Any) -> None:
+    parameters = adapter_parameters(model)
+    layer_of = {name: int(name.split(".layers.")[1].split(".")[0]) for name in parameters}
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(layer_of[name] >= (max(layer_of.values()) + 1) / 3)
+
+
+def put(model: Any, state: State) -> None:
+    with torch.no_grad():
+        for name, parameter in adapter_parameters(model).items():
+            parameter.copy_(state[name])
+
+
+def best_scaled(model: Any, states: list[State], prepared: Any, screen: Any) -> State:
+    """The checkpoint whose validation loss is lowest when it is scaled to the budget."""
+    losses = []
+    for state in states:
+        put(model, state)
+        keep_budget(model, prepared, screen)
+        size = int(prepared.recipe.train.micro_batch_tokens)
+        losses.append(loss_per_token(model, prepared.rendered["validation"], micro_batch_tokens=size))
+    return states[int(np.argmin(losses))]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line] if path.is_file() else []
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Means over the seeds, with the lowest and highest; by task and rung, as trained and scaled to the budget."""
+    lines = ["| task | way | scale | score | loss on test | general text | chat | task KL | training, s |"]
+    lines.append("|" + "---|" * 9)
+    for (task, rung), group in grouped(rows):
+        for kind in ("plain", "scaled"):
+            if kind == "scaled" and all(row["scale"] == 1 for row in group):
+                continue
+            found = [row[kind] for row in group]
+            scores = [100 * each["score"] for each in found if "score" in each]
+            cells = [
+                spread_of([row["scale"] if kind == "scaled" else 1.0 for row in group], ".2f"),
+                spread_of(scores, ".1f") if scores else "",
+                spread_of([each["loss"] for each in found], ".3f"),
+                spread_of([each["text_nll_change"][0] for each in found], "+.4f"),
+                spread_of([each["chat_nll_change"][0] for each in found], "+.3f"),
+                spread_of([each["task_kl"][0] for each in found], ".3f"),
+                spread_of([row["seconds"] for row in group], ".0f"),
+            ]
+            lines.append(f"| {task} | {rung}{' +a' if kind == 'scaled' else ''} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", fit(rows)])
+
+
+def grouped(rows: list[dict[str, Any]]) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
+    for key in dict.fromkeys((row["task"], row["rung"]) for row in rows):
+        yield key, [row for row in rows if (row["task"], row["rung"]) == key]
+
+
+def spread_of(values: list[float], form: str) -> str:
+    middle = format(float(np.mean(values)), form)
+    return middle if len(values) == 1 else f"{middle} ({min(values):{form}} to {max(values):{form}})"
+
+
+def fit(rows: list[dict[str, Any]]) -> str:
+    """Forgetting on the divergence on the task, squared as in RL's Razor; over all trainings, as trained and scaled."""
+    found = [row[kind] for row in rows for kind in ("plain", "scaled")]
+    x = np.array([each["task_kl"][0] for each in found])
+    y = np.array([each["text_nll_change"][0] for each in found])
+    design = np.stack([x, x**2], axis=1)
+    coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
+    r_squared = 1 - ((y - design @ coefficients) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+    a, b = coefficients
+    formula = f"Rise on general text = {a:.3f} KL + {b:.4f} KL^2 on the task's answers"
+    return f"{formula}: R^2 {r_squared:.2f} ({len(x)} points)."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The texts that come with burnish to tell what a model keeps: prompts of every kind, and prose.
+
+Each set has two halves, of the same kinds: what training may use, and what only the measurement sees.
+"""
+
+import json
+from enum import StrEnum
+from importlib.resources import files
+from typing import Any
+
+
+class Half(StrEnum):
+    """Who may see a row."""
+
+    TRAINING = "training"
+    MEASUREMENT = "measurement"
+
+
+def general_prompts(half: Half, num_prompts: int | None = None) -> list[dict[str, Any]]:
+    """Prompts (`id`, `domain`, `prompt`) as people put them to an assistant; the first ones are of every domain."""
+    rows = _half("general_prompts.jsonl", half)
+    rows.sort(key=lambda row: row["id"][1:][::-1])
+    return rows[:num_prompts]
+
+
+def general_text(half: Half) -> list[dict[str, Any]]:
+    """Passages (`id`, `domain`, `text`) of some 100 words: prose, dialogue, instructions, source code."""
+    return _half("general_text.jsonl", half)
+
+
+def refusal_prompts(half: Half) -> list[dict[str, Any]]:
+    """Mild requests that an assistant should decline, each followed by a harmless one that looks like it (`topic`)."""
+    return _half("refusal_prompts.jsonl", half)
+
+
+def instructions(half: Half) -> list[dict[str, Any]]:
+    """Prompts with a demand on the form of the answer that can be checked (`check`)."""
+    return _half("instructions.jsonl", half)
+
+
+def _half(name: str, half: Half) -> list[dict[str, Any]]:
+    text = (files("burnish.evaluate") / name).read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.split("\n") if line]
+    return [row for row in rows if row["half"] == half]

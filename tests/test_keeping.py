@@ -1,0 +1,117 @@
+"""The retention budget is kept: by texts that are replayed while the task is learned, and by a smaller adapter."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from burnish.evaluate.bundled import Half, general_text
+from burnish.evaluate.retention import measure_drift, text_examples
+from burnish.keeping import SCALES, anchor_of, keep_budget
+from burnish.model.adapter import adapter_parameters
+from burnish.model.loss import token_losses
+from burnish.preparation import Prepared, attach, load_weights, prepare
+from burnish.recipe import build_recipe
+from burnish.screen import SilentScreen
+from burnish.train.loop import start_training, train
+from burnish.train.pack import batches_for
+from burnish.training import train_options
+from tests.test_pipeline import recipe_values
+from tests.tiny import save_base
+
+SCREEN = SilentScreen()
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BURNISH_CACHE", str(tmp_path / "cache"))
+    return save_base(tmp_path / "base")
+
+
+def prepared_with(base: Path, *overrides: str) -> Prepared:
+    return prepare(build_recipe(recipe_values("chat", base, base.parent), overrides=list(overrides)), SCREEN)
+
+
+def adapted(prepared: Prepared, num_harmful_steps: int = 0) -> Any:
+    """The base with a new adapter, which so many steps teach to find general text unlikely."""
+    model = attach(load_weights(prepared, torch.device("cpu")), prepared.recipe).eval()
+    texts = text_examples(prepared.renderer, general_text(Half.TRAINING)[:8])
+    parameters = adapter_parameters(model)
+    optimizer = torch.optim.Adam(parameters.values(), lr=0.001)
+    for _ in range(num_harmful_steps):
+        optimizer.zero_grad()
+        with batches_for(model, texts, max_tokens=10_000) as batches:
+            for batch in batches:
+                (-token_losses(model, batch).mean()).backward()
+        optimizer.step()
+    return model
+
+
+def norms(model: Any) -> dict[str, float]:
+    return {name: p.detach().norm().item() for name, p in adapter_parameters(model).items()}
+
+
+def test_an_adapter_inside_the_budget_stays_as_it_is(base: Path) -> None:
+    prepared = prepared_with(base)
+    model = adapted(prepared)
+    kept = keep_budget(model, prepared, SCREEN)
+    assert (kept.scale, len(kept.points)) == (1.0, 1)
+    assert (kept.points[0].nll_change.value, kept.points[0].likely_upper) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("budget", ["off", "0.15"])
+def test_an_adapter_over_the_budget_is_made_smaller(base: Path, budget: str) -> None:
+    prepared = prepared_with(base, f"retention.budget={budget}")
+    model = adapted(prepared, num_harmful_steps=2)
+    before = norms(model)
+    kept = keep_budget(model, prepared, SCREEN)
+    after = norms(model)
+    if budget == "off":
+        assert (kept.scale, kept.points, after) == (1.0, (), before)
+        return
+    assert [point.scale for point in kept.points] == list(SCALES[: len(kept.points)])
+    assert 0.25 < kept.scale < 1
+    assert kept.points[-1].likely_upper <= 0.15 < kept.points[-2].likely_upper
+    drifts = [point.nll_change.value for point in kept.points]
+    assert drifts == sorted(drifts, reverse=True)
+    for name, norm in before.items():
+        assert after[name] == pytest.approx(norm * (kept.scale if ".lora_B." in name else 1.0))
+    unseen = text_examples(prepared.renderer, general_text(Half.MEASUREMENT))
+    assert measure_drift(model, unseen, micro_batch_tokens=2048).nll_change.high <= 0.15
+
+
+def test_a_budget_that_no_scale_keeps_is_told(base: Path) -> None:
+    said = list[str]()
+
+    class Ear(SilentScreen):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    prepared = prepared_with(base, "retention.budget=1e-6")
+    kept = keep_budget(adapted(prepared, num_harmful_steps=10), prepared, Ear())
+    assert (kept.scale, len(kept.points)) == (SCALES[-1], len(SCALES))
+    assert any("not sure to be kept" in line for line in said)
+
+
+def test_replay_keeps_general_text_and_leaves_the_measurement_half_alone(base: Path) -> None:
+    changes = []
+    for share in (0.0, 0.5):
+        prepared = prepared_with(base, f"retention.replay={share}", "retention.replay_weight=2", "train.epochs=4")
+        model = adapted(prepared)
+        anchor = anchor_of(model, prepared, SCREEN)
+        assert (anchor is None) == (share == 0.0)
+        if anchor and anchor.replay:
+            measured = {row["id"] for row in general_text(Half.MEASUREMENT)}
+            assert not {text.id for text in anchor.replay.examples} & measured
+        options = train_options(prepared)
+        metrics = list(train(start_training(model, options), prepared.rendered["train"], options, anchor=anchor))
+        assert (metrics[-1].divergence is None) == (share == 0.0)
+        unseen = text_examples(prepared.renderer, general_text(Half.MEASUREMENT))
+        changes.append(measure_drift(model, unseen, micro_batch_tokens=2048).kl.value)
+    assert 0 < changes[1] < 0.7 * changes[0]
+
+
+def test_without_a_budget_nothing_is_replayed(base: Path) -> None:
+    assert prepared_with(base).recipe.retention.replay > 0
+    assert prepared_with(base, "retention.budget=off").recipe.retention.replay == 0
