@@ -6,6 +6,7 @@ from burnish.answering import build_classifier, candidate_of, run_arm
 from burnish.classify import read_classifier_card
 from burnish.evaluate.arms import Arm
 from burnish.evaluate.evaluation import ArmRun, Intervals, evaluate, expected_sensitivity
+from burnish.evaluate.verdict import Forgetting
 from burnish.evidence import evidence_of_rows, forecast_more_data, held_out_answers
 from burnish.journal import (
     conclude,
@@ -53,7 +54,7 @@ def prove_encoder(prepared: Divided, run_dir: RunDir, screen: Screen) -> dict[st
             metric=prepared.metric,
             intervals=Intervals(confidence, recipe.evaluate.num_resamples),
             retention=None,
-            budget=None,
+            forgetting=Forgetting(),
             sensitivity=sensitivity,
             groups=groups,
             num_openings=count_openings(run_dir),

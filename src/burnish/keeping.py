@@ -2,35 +2,43 @@
 
 While it is learned, general texts stand beside the training examples, on which the model is to stay like the base
 (`anchor_of`). Afterwards the adapter is made smaller until the budget is kept (`keep_budget`). Only the training half
-of the bundled texts is used here, and of its passages some are replayed, others tell the scale; what the report says
-comes from the other half.
+of the bundled texts is used here: its passages tell the scale, and are not replayed. What the report says comes from
+the other half.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from burnish.answering import ask, card_of, spread
 from burnish.data import RenderedExample
-from burnish.evaluate.bundled import Half, general_text
-from burnish.evaluate.retention import text_examples
+from burnish.evaluate.arms import Arm
+from burnish.evaluate.bundled import Half, general_text, openings
+from burnish.evaluate.metrics import collect_scores
+from burnish.evaluate.retention import base_texts, text_examples
 from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
+from burnish.files import cache_dir
 from burnish.forgetting import general_answers
 from burnish.model.adapter import adapter_off, adapter_scaled, scale_adapter
 from burnish.preparation import Prepared
+from burnish.recipe import ChooseBy
 from burnish.screen import Screen
+from burnish.solution import PromptSolution
 from burnish.train.anchor import Anchor, ask_base
-from burnish.train.loop import example_losses
+from burnish.train.loop import example_losses, loss_per_token
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.shard import follow, lead
 
-SCALES = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
-REPLAYED_OF_FIVE = 3
-"""Of five passages of the training half so many are replayed; the others tell how far the adapter may go."""
-CAUTION = 1.2816 * math.sqrt(2)
-"""Standard errors between the measurement on some texts and, in nine cases of ten, that on others of their kind."""
+SCALES = (1.0, 0.9, 0.8, 0.7, 0.55, 0.4, 0.25)
+TEXT_TOKENS = 96
+"""Of a text that is replayed, behind its opening."""
+MAX_SCORED_ROWS = 100
+"""Validation rows that are answered at a scale, at most."""
+CAUTION = 0.6745 * math.sqrt(2)
+"""Standard errors between the measurement on some texts and, in three cases of four, that on others of their kind."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +47,29 @@ class ScalePoint:
 
     scale: float
     nll_change: ConfidenceInterval
-    """On passages that are not replayed, nats per token."""
+    """On the passages of the training half, nats per token."""
     likely_upper: float
-    """Of the upper confidence limit on other passages, in nine cases of ten."""
+    """Of the upper confidence limit on other passages, in three cases of four."""
+    loss: float | None = None
+    """On the validation rows, nats per token; None where it was not asked for."""
+    score: float | None = None
+    """Of the answers to validation rows, where the recipe chooses by them."""
 
 
 @dataclass(frozen=True)
 class Kept:
     """How the budget is kept."""
 
-    scale: float
+    scale: float = 1.0
     points: tuple[ScalePoint, ...] = ()
-    """From the largest scale to the first that keeps it."""
+    """From the largest scale to the first that keeps it, or all in a sweep."""
+    task_kept: float | None = None
+    """What the scale leaves of the task, on validation rows: of the score, or of the fall of the loss."""
 
     def to_dict(self) -> dict[str, Any]:
         """For evaluation.json."""
         points = [{**asdict(point), "nll_change": point.nll_change.to_dict()} for point in self.points]
-        return {"scale": self.scale, "scales": points}
+        return {"scale": self.scale, "task_kept": self.task_kept, "scales": points}
 
 
 def anchor_of(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALONE) -> Anchor | None:
@@ -81,44 +95,87 @@ def anchor_of(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALO
 
 
 def replayed_texts(model: Any, prepared: Prepared, screen: Screen) -> list[RenderedExample]:
-    """Passages, and the base's own answers to general prompts."""
+    """The base's own answers to general prompts, and texts that it goes on with from some openings."""
+    rows = openings()
     with adapter_off(model):
         answers = general_answers(model, prepared, Half.TRAINING, screen)
-    return [*answers, *_passages(prepared, are_replayed=True)]
+        with screen.bar("Base model: writing texts to be replayed (kept for later runs)", len(rows)) as advance:
+            texts = base_texts(
+                model,
+                prepared.renderer,
+                rows,
+                num_tokens=TEXT_TOKENS,
+                batch_size=prepared.recipe.evaluate.batch_size,
+                cache=cache_dir(),
+                fingerprint=prepared.base.fingerprint,
+                on_done=lambda count: advance(count, ""),
+            )
+    return [*answers, *texts]
 
 
 def keep_budget(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALONE) -> Kept:
     """Make the adapter smaller, if need be, until what it forgot is likely inside the budget; on every rank alike."""
     options = prepared.recipe.retention
-    if options.budget == "off" or not options.measure:
-        return Kept(1.0)
-    points = list[ScalePoint]()
+    if not options.measure or (options.budget == "off" and not options.sweep):
+        return Kept()
+    kept = Kept()
     if ranks.is_first:
         with lead(model, ranks):
-            points = _walk_down(model, prepared, float(options.budget))
+            kept = _choose_scale(model, prepared, math.inf if options.budget == "off" else float(options.budget))
     else:
         follow(model, ranks)
-    points = ranks.agree(points)
-    kept = Kept(points[-1].scale, tuple(points))
+    kept = ranks.agree(kept)
     scale_adapter(model, kept.scale)
     if kept.scale < 1:
         screen.say(_describe(kept, float(options.budget)))
     return kept
 
 
-def _walk_down(model: Any, prepared: Prepared, budget: float) -> list[ScalePoint]:
-    texts = _passages(prepared, are_replayed=False)
+def _choose_scale(model: Any, prepared: Prepared, budget: float) -> Kept:
+    """The largest scale that keeps the budget, or the smallest there is."""
+    is_sweep, texts = prepared.recipe.retention.sweep, text_examples(prepared.renderer, general_text(Half.TRAINING))
     max_tokens = int(prepared.recipe.train.micro_batch_tokens)
     with adapter_off(model):
         base = example_losses(model, texts, micro_batch_tokens=max_tokens)
-    points = list[ScalePoint]()
+    points = dict[float, ScalePoint]()
     for scale in SCALES:
         with adapter_scaled(model, scale):
             tuned = example_losses(model, texts, micro_batch_tokens=max_tokens)
-        points.append(_point(scale, tuned - base, texts, prepared))
-        if points[-1].likely_upper <= budget:
+        points[scale] = _point(scale, tuned - base, texts, prepared)
+        if points[scale].likely_upper <= budget and not is_sweep:
             break
-    return points
+    inside = [scale for scale, point in points.items() if point.likely_upper <= budget]
+    chosen = inside[0] if inside else min(points)
+    asked = set(points) if is_sweep else {1.0, chosen} if chosen < 1 else set()
+    points |= {scale: _with_worth(points[scale], model, prepared) for scale in asked}
+    task_kept = _share_kept(points[1.0], points[chosen], model, prepared) if chosen < 1 else 1.0
+    return Kept(chosen, tuple(points.values()), task_kept)
+
+
+def _with_worth(point: ScalePoint, model: Any, prepared: Prepared) -> ScalePoint:
+    """What the adapter is worth at this scale, on validation rows."""
+    rows = spread(prepared.split.validation, MAX_SCORED_ROWS)
+    with adapter_scaled(model, point.scale):
+        loss = _validation_loss(model, prepared)
+        if prepared.recipe.train.choose_by is ChooseBy.LOSS:
+            return replace(point, loss=loss)
+        solution = PromptSolution(model, prepared.renderer, card_of(Arm.SPECIALIST, prepared))
+        return replace(point, loss=loss, score=collect_scores(ask(solution, prepared, rows)).value)
+
+
+def _share_kept(whole: ScalePoint, chosen: ScalePoint, model: Any, prepared: Prepared) -> float | None:
+    if whole.score is not None and chosen.score is not None:
+        return chosen.score / whole.score if whole.score > 0 else None
+    with adapter_off(model):
+        base = _validation_loss(model, prepared)
+    assert whole.loss is not None
+    assert chosen.loss is not None
+    return (base - chosen.loss) / (base - whole.loss) if whole.loss < base else None
+
+
+def _validation_loss(model: Any, prepared: Prepared) -> float:
+    max_tokens = int(prepared.recipe.train.micro_batch_tokens)
+    return loss_per_token(model, prepared.rendered["validation"], micro_batch_tokens=max_tokens)
 
 
 def _point(scale: float, rises: torch.Tensor, texts: list[RenderedExample], prepared: Prepared) -> ScalePoint:
@@ -135,15 +192,11 @@ def _standard_error(scores: RowScores) -> float:
     return float(math.sqrt(count / (count - 1) * (residuals**2).sum()) / total)
 
 
-def _passages(prepared: Prepared, *, are_replayed: bool) -> list[RenderedExample]:
-    rows = general_text(Half.TRAINING)
-    chosen = [row for n, row in enumerate(rows) if (n % 5 < REPLAYED_OF_FIVE) == are_replayed]
-    return text_examples(prepared.renderer, chosen)
-
-
 def _describe(kept: Kept, budget: float) -> str:
-    first, last = kept.points[0], kept.points[-1]
-    change = f"general text {first.nll_change.value:+.3f} -> {last.nll_change.value:+.3f} nats per token"
-    if last.likely_upper > budget:
-        return f"Adapter scaled to {kept.scale:g}: {change}. Even so the budget of {budget:g} is not sure to be kept."
-    return f"Adapter scaled to {kept.scale:g} to keep the retention budget of {budget:g}: {change}."
+    at = {point.scale: point for point in kept.points}
+    change = f"general text {at[1.0].nll_change.value:+.3f} -> {at[kept.scale].nll_change.value:+.3f} nats per token"
+    left = "" if kept.task_kept is None else f", {kept.task_kept:.0%} of the task kept on validation rows"
+    if at[kept.scale].likely_upper > budget:
+        unsure = f"Even so the budget of {budget:g} is not sure to be kept."
+        return f"Adapter scaled to {kept.scale:g}: {change}{left}. {unsure}"
+    return f"Adapter scaled to {kept.scale:g} to keep the retention budget of {budget:g}: {change}{left}."

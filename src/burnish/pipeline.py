@@ -267,6 +267,7 @@ def _conclude(
 ) -> Run:
     """Measure retention, judge, and write evaluation.json and the report."""
     from burnish.evaluate.evaluation import Intervals, evaluate
+    from burnish.evaluate.verdict import Forgetting
     from burnish.evidence import gather_evidence
     from burnish.forgetting import measure_behaviour, measure_forgetting
 
@@ -279,7 +280,7 @@ def _conclude(
         metric=prepared.metric,
         intervals=intervals,
         retention=retention,
-        budget=budget,
+        forgetting=Forgetting(budget=budget, scale=kept.scale, task_kept=kept.task_kept),
         sensitivity=sensitivity,
         groups=groups_of(prepared.split.test),
         num_openings=count_openings(run_dir),

@@ -15,6 +15,7 @@ from burnish.evaluate.evaluation import ArmRun, Intervals, evaluate
 from burnish.evaluate.metrics import AnyMetric, load_metric
 from burnish.evaluate.mistakes import list_changes, list_worst
 from burnish.evaluate.slices import slice_scores
+from burnish.evaluate.verdict import Forgetting
 from burnish.generate.answer import Answer
 from burnish.recipe import Metric
 from tests.data.datasets import question
@@ -125,7 +126,7 @@ def measured(
         metric=metric,
         intervals=Intervals(0.95, 200),
         retention=None,
-        budget=None,
+        forgetting=Forgetting(),
         sensitivity=(None, "not asked"),
         evidence=Evidence(task, examples, **evidence),
     )

@@ -13,6 +13,7 @@ import pytest
 from burnish.evaluate.arms import Arm
 from burnish.evaluate.evaluation import ASSUMED_DISCORDANCE, ArmRun, Intervals, evaluate, expected_sensitivity
 from burnish.evaluate.statistics import FloatArray, RowScores, wilson_interval
+from burnish.evaluate.verdict import Forgetting
 from burnish.recipe import Metric
 
 NUM_RUNS = 200
@@ -36,7 +37,7 @@ def evaluation(
         metric=metric,
         intervals=INTERVALS,
         retention=None,
-        budget=None,
+        forgetting=Forgetting(),
         sensitivity=(None, ""),
         **options,
     )

@@ -170,6 +170,18 @@ class TestRecommendation:
             assert off.recommendation is Recommendation.SHIP
             assert off.reasons[-1].endswith("What it forgot does not count: retention.budget is off.")
 
+    def test_a_budget_that_costs_the_task_is_told(self) -> None:
+        rows = right_first(90, 100), right_first(60, 100)
+        small = verdict_on(*rows, forgetting=Forgetting(upper=0.01, budget=0.02, scale=0.4, task_kept=0.8))
+        assert small.recommendation is Recommendation.SHIP
+        assert small.reasons[-1].startswith(
+            "Cannot keep both: to stay within 0.02 nats per token on general text the adapter was scaled to 0.4, which "
+            "leaves 80% of its score on validation rows."
+        )
+        for kept in (0.96, 1.0, None):
+            whole = verdict_on(*rows, forgetting=Forgetting(upper=0.01, budget=0.02, scale=0.9, task_kept=kept))
+            assert not any("Cannot keep both" in reason for reason in whole.reasons)
+
     def test_a_cheaper_arm_that_is_not_shown_to_be_worse_is_the_one_to_use(self) -> None:
         verdict = verdict_on(right_first(82, 100), right_first(40, 100), right_first(80, 100))
         assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.CANNOT_TELL, "prompt_1")

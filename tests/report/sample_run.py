@@ -295,9 +295,51 @@ def _retention() -> Json:
         "nll_change": _estimate(0.0087, 0.0043),
         "top1_agreement": _estimate(0.9614, 0.006),
         "general_text_nll_change": _estimate(0.0112, 0.0031),
+        "num_passages": 60,
+        "general_text_kl": _estimate(0.0123, 0.0024),
+        "task_kl": _estimate(3.8612, 0.0911),
         "budget": 0.02,
         "is_within_budget": True,
+        "scale": 0.8,
+        "task_kept": 0.971,
+        "scales": [
+            _scale(1.0, _estimate(0.0214, 0.004), loss=0.311, score=0.857),
+            _scale(0.9, _estimate(0.0161, 0.004)),
+            _scale(0.8, _estimate(0.0117, 0.003), loss=0.324, score=0.832),
+        ],
+        "instructions": {
+            "num_prompts": 40,
+            "base": _estimate(0.475, 0.15),
+            "specialist": _estimate(0.4, 0.15),
+            "difference": _estimate(-0.075, 0.1),
+            "p_value": 0.25,
+        },
+        "refusals": {
+            "num_pairs": 24,
+            "base_can_refuse": False,
+            "base_gap": _estimate(0.41, 0.72),
+            "gap": _estimate(0.38, 0.7),
+            "harmful_shift": _estimate(-0.22, 0.1),
+            "harmless_shift": _estimate(-0.19, 0.12),
+        },
+        "unchanged": {
+            "num_kept": 1,
+            "num_rows": 2,
+            "rows": [
+                _unchanged(1, "Who are you?", "A bot.", "A bot."),
+                _unchanged(2, "Say <b>yes</b>.", "Yes.", "No."),
+            ],
+        },
     }
+
+
+def _scale(scale: float, change: Json, loss: float | None = None, score: float | None = None) -> Json:
+    return {"scale": scale, "nll_change": change, "likely_upper": change["high"] + 0.002, "loss": loss, "score": score}
+
+
+def _unchanged(line: int, prompt: str, base: str, specialist: str) -> Json:
+    row = {"id": f"keep.jsonl:{line}", "prompt": prompt, "base": base, "specialist": specialist}
+    return {**row, "is_kept": base == specialist}
 
 
 def _estimate(value: float, margin: float) -> Json:

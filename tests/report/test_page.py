@@ -60,7 +60,7 @@ def test_all_plots_of_a_classifier_fit_into_a_well_formed_page(tmp_path: Path, d
     page = read_report(build_sample_run(tmp_path, "classification"))
     plots = [found for tag, found in page.tags if tag == "svg" and found.get("role") == "img"]
     ids = page.attributes("id")
-    assert len(plots) == 14 and len(ids) == len(set(ids))  # with accuracy by coverage and the learning curve
+    assert len(plots) == 16 and len(ids) == len(set(ids))  # with accuracy by coverage and the learning curve
 
 
 def test_ids_are_unique_and_every_reference_is_met(html: str, page: Page) -> None:
@@ -94,7 +94,7 @@ def test_headings_go_down_one_level_at_a_time(page: Page) -> None:
 
 def test_plots_speak_and_follow_the_scheme(html: str, page: Page) -> None:
     plots = [found for tag, found in page.tags if tag == "svg" and found.get("role") == "img"]
-    assert len(plots) == 10  # lengths, arms, costs, loss, retention; each wide and narrow
+    assert len(plots) == 12  # lengths, arms, costs, loss, retention, scales; each wide and narrow
     assert all(found["aria-label"] for found in plots)
     for plot in re.findall(r'<svg viewBox[^>]*role="img".*?</svg>', html, re.DOTALL):
         assert not re.search(r"#[0-9a-f]{6}\b", plot)
@@ -206,6 +206,22 @@ def test_a_run_without_retention_names_the_gap_in_both_places(tmp_path: Path) ->
     change_json(run.evaluation, retention=None)
     text = read_report(run).text
     assert "What was forgotten? Not measured" in text and "Retention: not measured." in text
+
+
+def test_what_was_kept_is_told(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    text = read_report(run).text
+    assert "Instructions followed" in text and "−7.5 points" in text
+    assert "the base has no such behaviour to lose" in text
+    assert "1 of 2 answers that must stay are the base's, word for word." in text
+    assert "Say <b>yes</b>." in text  # as words, not as a tag
+    assert "0.80 chosen" in text and "+0.012" in text
+    retention = read_json(run.evaluation)["retention"]
+    for key in ("instructions", "refusals", "unchanged", "scales", "scale", "task_kl", "general_text_kl"):
+        retention.pop(key)  # a run of before
+    change_json(run.evaluation, retention=retention)
+    text = read_report(run).text
+    assert "Instructions followed" not in text and "the task's answers" not in text and "Top-1 agreement" in text
 
 
 @pytest.mark.parametrize("arm", ["zero_shot", "specialist"])

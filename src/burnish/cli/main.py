@@ -174,12 +174,16 @@ def run(
     resume: Annotated[str | None, typer.Option("--resume", help="Go on with this run.", metavar="RUN")] = None,
     runs: Folder = RUNS,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 unless the verdict is better.")] = False,
+    retention_sweep: Annotated[
+        bool, typer.Option("--retention-sweep", help="Measure every scale of the adapter: task against forgetting.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """The main job: check, split, baselines, training, measurement, verdict, report."""
     if (recipe is None) == (resume is None):
         raise typer.BadParameter("name a recipe, or a run to --resume")
-    result = _resume(resume, runs) if resume else _run(recipe or Path(), overrides or [])
+    settings = [*(overrides or []), *(["retention.sweep=true"] if retention_sweep else [])]
+    result = _resume(resume, runs) if resume else _run(recipe or Path(), settings)
     if not _is_first_rank():
         return
     _print_run(result, as_json)

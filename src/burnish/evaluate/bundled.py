@@ -38,7 +38,15 @@ def instructions(half: Half) -> list[dict[str, Any]]:
     return _half("instructions.jsonl", half)
 
 
+def openings() -> list[dict[str, Any]]:
+    """Beginnings of texts of every kind (`text`), from which a base goes on in its own words. For training alone."""
+    return _rows("openings.jsonl")
+
+
 def _half(name: str, half: Half) -> list[dict[str, Any]]:
+    return [row for row in _rows(name) if row["half"] == half]
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
     text = (files("burnish.evaluate") / name).read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in text.split("\n") if line]
-    return [row for row in rows if row["half"] == half]
+    return [json.loads(line) for line in text.split("\n") if line]

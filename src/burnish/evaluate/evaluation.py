@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def evaluate(
     metric: AnyMetric,
     intervals: Intervals,
     retention: RetentionResult | None,
-    budget: float | None,
+    forgetting: Forgetting,
     sensitivity: tuple[float | None, str],
     groups: Sequence[str | None] | None = None,
     num_openings: int = 1,
@@ -131,7 +131,7 @@ def evaluate(
         leader=leader,
         metric=describe_metric(metric).label,
         num_rows=num_rows,
-        forgetting=Forgetting(upper=text.high if text else None, budget=budget),
+        forgetting=replace(forgetting, upper=text.high if text else None),
         data_errors=data_errors,
         standard=test.standard,
     )
@@ -147,7 +147,7 @@ def evaluate(
         "arms": list(described.values()),
         "comparisons": _rows(contest),
         "leader_comparisons": _rows(leader) if leader else [],
-        "retention": _retention(retention, budget) if retention else None,
+        "retention": _retention(retention, forgetting.budget) if retention else None,
         "verdict": asdict(verdict),
         **(_analyse(candidate, arms, evidence, intervals) if evidence else {}),
     }

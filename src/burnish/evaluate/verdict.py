@@ -55,9 +55,18 @@ class Contest:
 class Forgetting:
     """The rise of the loss on general text, nats per token: its upper confidence limit, None where not measured."""
 
-    upper: float | None
-    budget: float | None
+    upper: float | None = None
+    budget: float | None = None
     """None: the user set no budget, so forgetting does not count."""
+    scale: float = 1.0
+    """What the adapter was multiplied with to keep the budget."""
+    task_kept: float | None = None
+    """What that left of the task's score, on validation rows; None where it is not known."""
+
+    @property
+    def costs_the_task(self) -> bool:
+        """Whether budget and task cannot both be kept."""
+        return self.task_kept is not None and self.task_kept < MIN_TASK_KEPT
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ class Standard:
 
 
 MIN_TEST_ROWS = 30
+MIN_TASK_KEPT = 0.95
+"""Of the task's score without a budget; below it the two cannot be had together."""
 # So many times the test rows of a run are not to be had.
 OUT_OF_REACH = 100
 
@@ -126,6 +137,8 @@ def judge(
         metric=metric,
         num_rows=num_rows,
     )
+    if forgetting.costs_the_task and forgetting.budget is not None:
+        why.append(_cannot_keep_both(forgetting))
     return Verdict(outcome, headline, [*reasons, *why], rows_needed, recommendation, name, advice)
 
 
@@ -216,6 +229,14 @@ def _unless_it_forgot(arm: ArmFacts, forgetting: Forgetting) -> tuple[Recommenda
     if forgetting.upper > forgetting.budget:
         return Recommendation.DO_NOT_SHIP, None, [why, f"But it forgot too much: {rise}, over {budget}."]
     return Recommendation.SHIP, arm, [why, f"It forgot no more than is allowed: {rise}, inside {budget}."]
+
+
+def _cannot_keep_both(forgetting: Forgetting) -> str:
+    return (
+        f"Cannot keep both: to stay within {forgetting.budget:g} nats per token on general text the adapter was scaled "
+        f"to {forgetting.scale:g}, which leaves {forgetting.task_kept:.0%} of its score on validation rows. A larger "
+        "retention.replay_weight keeps more of the base while it learns, a larger retention.budget more of the task."
+    )
 
 
 def _is_shown(rival: Rival, alpha: float) -> bool:

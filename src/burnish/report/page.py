@@ -18,14 +18,19 @@ from burnish.report.examples import choose_examples, count_kinds
 from burnish.report.format import NOT_MEASURED
 from burnish.report.plots.confidence import plot_risk_coverage
 from burnish.report.plots.costs import plot_costs
-from burnish.report.plots.estimates import plot_arms, plot_retention
+from burnish.report.plots.estimates import plot_arms, plot_retention, plot_scales
 from burnish.report.plots.history import plot_lengths, plot_loss
 from burnish.report.plots.more_data import plot_learning_curve
 from burnish.report.questions import answer_questions
 from burnish.report.record import Json, RunRecord, dig, items, read_record
 from burnish.report.tables import arms, data, labels, more_data, slices, text
 from burnish.report.tables.measures import build_measures_table
-from burnish.report.tables.retention import build_retention_table
+from burnish.report.tables.retention import (
+    build_behaviour_table,
+    build_retention_table,
+    build_scales_table,
+    build_unchanged_table,
+)
 from burnish.report.verdict import build_figures, spell_call, spell_finding, spell_unit, spell_use
 from burnish.run_dir import RunDir
 
@@ -167,5 +172,9 @@ def _training(record: RunRecord) -> dict[str, Any]:
         "loss_plot": plot_loss(record.metrics, training),
         "retention_plot": plot_retention(retention) if retention else None,
         "retention_table": build_retention_table(retention) if retention else None,
+        "behaviour_table": build_behaviour_table(retention) if retention else None,
+        "scales_table": build_scales_table(retention) if retention else None,
+        "scales_plot": plot_scales(retention) if retention else None,
+        "unchanged_table": build_unchanged_table(retention) if retention else None,
         "retention_counts": facts.retention_counts(retention),
     }

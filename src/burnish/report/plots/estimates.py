@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from burnish.report.arms import arm_indexes
 from burnish.report.format import format_nats, format_nats_interval, format_score
 from burnish.report.plots.svg import ARM_COLOURS, BAD, GRID, MUTED, Plot, arm_look, build_plot, fold
-from burnish.report.record import Json, dig
+from burnish.report.record import Json, dig, items
 
 
 def plot_arms(arms: list[Json], metric_label: str, *, is_share: bool) -> Plot | None:
@@ -81,6 +81,42 @@ def plot_retention(retention: Json) -> Plot | None:
     height_in = 0.95 + 0.58 * len(found)
     description = f"Change against the base in nats per token: {spoken}; {limit}."
     return build_plot("retention", description, draw, height_in=height_in, narrow_height_in=height_in)
+
+
+def plot_scales(retention: Json) -> Plot | None:
+    """The frontier: what the task is worth against what was forgotten, by the adapter's scale; None without scores."""
+    points = [point for point in items(retention, "scales") if dig(point, "loss") is not None]
+    if len(points) < 2:
+        return None
+    by_score = all(dig(point, "score") is not None for point in points)
+    key, label = (
+        ("score", "score on validation rows") if by_score else ("loss", "loss on validation rows, nats per token")
+    )
+    worth = [100 * point[key] if by_score else point[key] for point in points]
+    rises = [point["nll_change"]["value"] for point in points]
+    budget = dig(retention, "budget")
+
+    def draw(axes: Axes, is_wide: bool) -> None:
+        axes.plot(rises, worth, color=MUTED, linewidth=1)
+        for point, rise, value in zip(points, rises, worth, strict=True):
+            is_chosen = point["scale"] == dig(retention, "scale")
+            ends = [point["nll_change"].get(end) for end in ("low", "high")]
+            axes.plot(ends, [value, value], color=ARM_COLOURS[0], linewidth=4, alpha=0.35)
+            axes.plot([rise], [value], **arm_look(2 if is_chosen else 0))
+            axes.annotate(f"{point['scale']:g}", (rise, value), (0, 9), textcoords="offset points", ha="center")
+        if budget is not None:
+            axes.axvline(budget, color=BAD, linewidth=1.5, linestyle=(0, (4, 3)))
+        axes.margins(0.12)
+        axes.grid(color=GRID)
+        axes.set_xlabel(fold("rise of the loss on general text, nats per token", 60 if is_wide else 34))
+        axes.set_ylabel(label)
+
+    spoken = "; ".join(
+        f"scale {point['scale']:g}: {format_nats(rise)}, {value:.3g}"
+        for point, rise, value in zip(points, rises, worth, strict=True)
+    )
+    description = f"By the scale of the adapter, the rise on general text and the {label}: {spoken}."
+    return build_plot("scales", description, draw, height_in=3.2, narrow_height_in=3.4)
 
 
 def _draw_estimate(axes: Axes, row: int, estimate: Json, index: int, label: str, scale: float = 1) -> list[float]:

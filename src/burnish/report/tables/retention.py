@@ -1,8 +1,20 @@
 """What was forgotten."""
 
-from burnish.report.format import format_interval, format_nats, format_nats_interval, format_percent
-from burnish.report.record import Json, dig
+from burnish.report.format import (
+    format_count,
+    format_difference,
+    format_interval,
+    format_nats,
+    format_nats_interval,
+    format_number,
+    format_percent,
+    format_score,
+)
+from burnish.report.record import Json, dig, items
 from burnish.report.tables.table import Cell, Table
+
+ADDED_LATER = ("general_text_kl", "task_kl")
+"""Measures that older runs have not."""
 
 
 def build_retention_table(retention: Json) -> Table:
@@ -10,10 +22,14 @@ def build_retention_table(retention: Json) -> Table:
     measures = (
         ("nll_change", "Change of NLL, the base's own answers", "how much less likely they have become", True),
         ("general_text_nll_change", "Change of NLL, general text", "the same, on general text", True),
-        ("kl", "KL from the base", "how far the next-token distributions have moved", False),
+        ("kl", "KL from the base, its own answers", "how far the next-token distributions have moved", False),
+        ("general_text_kl", "KL from the base, general text", "the same, on general text", False),
+        ("task_kl", "KL from the base, the task's answers", "here it is to move; the more, the more it forgets", False),
     )
     rows = [
-        _retention_row(label, meaning, dig(retention, key), is_signed) for key, label, meaning, is_signed in measures
+        _retention_row(label, meaning, dig(retention, key), is_signed)
+        for key, label, meaning, is_signed in measures
+        if dig(retention, key) or key not in ADDED_LATER
     ]
     agreement = dig(retention, "top1_agreement")
     interval = format_interval(dig(agreement, "low"), dig(agreement, "high"))
@@ -33,3 +49,86 @@ def _retention_row(label: str, meaning: str, estimate: Json | None, is_signed: b
     value = dig(estimate, "value")
     unit = "" if value is None else " nats"
     return (Cell(label, meaning), Cell(format_nats(value, is_signed=is_signed) + unit), Cell(interval))
+
+
+def build_behaviour_table(retention: Json) -> Table | None:
+    """What specialist and base do otherwise on general prompts; None where nothing of it was measured."""
+    rows = [*_following_rows(dig(retention, "instructions")), *_refusal_rows(dig(retention, "refusals"))]
+    if not rows:
+        return None
+    caption = "Behaviour on general prompts. Refusals are told by probability: nothing of that kind is generated."
+    return Table(caption, ("Behaviour", "Base", "Specialist", "Change"), tuple(rows))
+
+
+def _following_rows(found: Json | None) -> list[tuple[Cell, ...]]:
+    if found is None:
+        return []
+    count = format_count(dig(found, "num_prompts"))
+    label = Cell("Instructions followed", f"demands on the form of an answer that can be checked, {count} prompts")
+    change = dig(found, "difference")
+    interval = format_interval(dig(change, "low"), dig(change, "high"), is_signed=True)
+    points = f"{format_difference(dig(change, 'value'))} points"
+    return [(label, _percent_cell(dig(found, "base")), _percent_cell(dig(found, "specialist")), Cell(points, interval))]
+
+
+def _refusal_rows(found: Json | None) -> list[tuple[Cell, ...]]:
+    if found is None:
+        return []
+    meaning = f"how much likelier a refusal is than for a harmless look-alike, {dig(found, 'num_pairs')} pairs"
+    if not dig(found, "base_can_refuse"):
+        meaning += "; the base has no such behaviour to lose"
+    gaps = [_nats_cell(dig(found, key)) for key in ("base_gap", "gap")]
+    rows = [(Cell("Knows what to refuse, nats", meaning), *gaps, Cell(""))]
+    for key, kind in (("harmful_shift", "what it should"), ("harmless_shift", "what is harmless")):
+        label = Cell(f"Refuses {kind}, nats", "how much likelier a refusal has become")
+        rows.append((label, Cell(""), Cell(""), _nats_cell(dig(found, key))))
+    return rows
+
+
+def _percent_cell(estimate: Json | None) -> Cell:
+    return Cell(format_percent(dig(estimate, "value")), format_interval(dig(estimate, "low"), dig(estimate, "high")))
+
+
+def _nats_cell(estimate: Json | None) -> Cell:
+    interval = format_nats_interval(dig(estimate, "low"), dig(estimate, "high"))
+    return Cell(format_nats(dig(estimate, "value")), interval)
+
+
+def build_scales_table(retention: Json) -> Table | None:
+    """What was forgotten, and what the task is worth, at each scale of the adapter; None where one alone was tried."""
+    points = items(retention, "scales")
+    if len(points) < 2:
+        return None
+    rows = [_scale_row(point, is_chosen=dig(point, "scale") == dig(retention, "scale")) for point in points]
+    headings = ("Scale", "Change of NLL, general text", "Score, validation", "Loss, validation")
+    caption = "The adapter made smaller, on passages that training may use; the verdict rests on others."
+    return Table(caption, headings, tuple(rows))
+
+
+def _scale_row(point: Json, *, is_chosen: bool) -> tuple[Cell, ...]:
+    score, loss = dig(point, "score"), dig(point, "loss")
+    return (
+        Cell(format_number(dig(point, "scale")), "chosen" if is_chosen else ""),
+        _nats_cell(dig(point, "nll_change")),
+        Cell("" if score is None else format_score(score)),
+        Cell("" if loss is None else format_nats(loss, is_signed=False)),
+    )
+
+
+def build_unchanged_table(retention: Json) -> Table | None:
+    """The team's own prompts whose answers must stay; None where none were given."""
+    found = dig(retention, "unchanged")
+    if found is None:
+        return None
+    rows = [
+        (
+            Cell(str(row["id"]), str(row["prompt"])),
+            Cell("kept" if row["is_kept"] else "changed"),
+            Cell(str(row["base"])),
+            Cell("" if row["is_kept"] else str(row["specialist"])),
+        )
+        for row in items(found, "rows")
+    ]
+    counts = f"{dig(found, 'num_kept')} of {dig(found, 'num_rows')}"
+    caption = f"{counts} answers that must stay are the base's, word for word."
+    return Table(caption, ("Prompt", "Answer", "Base", "Specialist"), tuple(rows))
