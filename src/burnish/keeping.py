@@ -33,6 +33,10 @@ from burnish.train.ranks import ALONE, Ranks
 from burnish.train.shard import follow, lead
 
 SCALES = (1.0, 0.9, 0.8, 0.7, 0.55, 0.4, 0.25)
+FIRST_WEIGHT = 1.0
+"""Of the texts that are replayed, before it is known what the budget takes."""
+TARGET = 1.5
+"""Times the budget: the divergence on replayed texts, KL, at which the rise of the loss on others stays inside it."""
 TEXT_TOKENS = 96
 """Of a text that is replayed, behind its opening."""
 MAX_SCORED_ROWS = 100
@@ -85,7 +89,8 @@ def anchor_of(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALO
             anchor = Anchor(
                 ask_base(model, replayed_texts(model, prepared, screen), max_tokens=size) if options.replay else None,
                 float(options.replay),
-                options.replay_weight,
+                options.replay_weight or FIRST_WEIGHT,
+                None if options.replay_weight or options.budget == "off" else TARGET * float(options.budget),
                 ask_base(model, examples, max_tokens=size, is_masked=True) if options.hold else None,
                 options.hold,
             )

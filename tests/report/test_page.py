@@ -215,7 +215,7 @@ def test_what_was_kept_is_told(tmp_path: Path) -> None:
     assert "the base has no such behaviour to lose" in text
     assert "1 of 2 answers that must stay are the base's, word for word." in text
     assert "Say <b>yes</b>." in text  # as words, not as a tag
-    assert "0.80 chosen" in text and "+0.012" in text
+    assert "0.8 chosen" in text and "+0.012" in text
     retention = read_json(run.evaluation)["retention"]
     for key in ("instructions", "refusals", "unchanged", "scales", "scale", "task_kl", "general_text_kl"):
         retention.pop(key)  # a run of before

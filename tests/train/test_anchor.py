@@ -1,5 +1,8 @@
 """What training holds fast of the base: the divergences by their definition, whatever the packing, and their effect."""
 
+import json
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,12 +10,14 @@ import torch
 from torch.nn.functional import kl_div
 
 from burnish.data import RenderedExample
+from burnish.errors import Interrupted
 from burnish.model.adapter import adapter_off, adapter_parameters, attach_adapter
 from burnish.model.head import UNMARKED
 from burnish.model.loss import Opinions, divergences
 from burnish.recipe import Schedule
 from burnish.train import anchor as anchors
 from burnish.train.anchor import Anchor, anchored_loss, ask_base
+from burnish.train.fit import FitEvents, FitOptions, fit
 from burnish.train.loop import TrainOptions, plan_step, start_training, train
 from burnish.train.pack import batches_for
 from burnish.train.ranks import Ranks
@@ -105,7 +110,9 @@ def test_the_objective_is_its_definition(kind: str, weights: tuple[float, float]
     together = [*ROWS[::-1], *TEXTS]
     owners = [*((i, False) for i in reversed(range(6))), *((i, True) for i in range(5))]
     counts = [sum(e.num_supervised for e in part) for part in (ROWS, TEXTS)]
-    objective = anchored_loss(anchor, owners, num_supervised=counts[0], num_replayed=counts[1])
+    objective = anchored_loss(
+        anchor, owners, num_supervised=counts[0], num_replayed=counts[1], replay_weight=weights[0]
+    )
     total = 0.0
     with batches_for(model, together, max_tokens=120, savings=savings) as batches:
         cut = [batch for batch in batches if batch.fills is None]
@@ -160,7 +167,7 @@ def test_opinions_are_the_bases_and_in_order() -> None:
 def test_ranks_do_the_step_of_one(count: int) -> None:
     """The ranks' parts of a step, added up, are the whole."""
     model = adapted()
-    anchor = Anchor(ask_base(model, TEXTS, max_tokens=500), 1.5, 2.0, ask_base(model, ROWS, max_tokens=500), 0.5)
+    anchor = Anchor(ask_base(model, TEXTS, max_tokens=500), 1.5, 2.0, None, ask_base(model, ROWS, max_tokens=500), 0.5)
     sums = []
     for ranks in ([Ranks()], [Ranks(rank, count) for rank in range(count)]):
         works = [plan_step(ROWS, [4, 1], 1, options(), anchor, one) for one in ranks]
@@ -204,6 +211,58 @@ def test_what_is_held_fast_moves_less(way: str) -> None:
         drifts.append(float(kl_div(torch.cat(logits), torch.cat(base), reduction="batchmean")))
         assert metrics[-1].loss_per_token < metrics[0].loss_per_token
     assert 0 < drifts[1] < 0.9 * drifts[0]
+
+
+def test_the_weight_settles_at_the_target() -> None:
+    """It grows while the divergence is over the target, shrinks while it is under, and stays without texts."""
+    anchor = Anchor(ask_base(new(), TEXTS, max_tokens=500), 0.5, 1.0, target=0.03)
+    assert anchor.adapted(2.0, None) == 2.0
+    assert anchor.adapted(2.0, 0.03) == 2.0
+    assert 2.0 < anchor.adapted(2.0, 0.04) < anchor.adapted(2.0, 0.1) < 2.0 * 1.23
+    assert 2.0 / 1.23 < anchor.adapted(2.0, 0.0) < anchor.adapted(2.0, 0.02) < 2.0
+    assert Anchor(anchor.replay, 0.5, 1.0).adapted(2.0, 9.0) == 2.0
+    weights, found = [], []
+    for target in (0.01, 0.2):
+        model, held = new(), Anchor(ask_base(new(), TEXTS, max_tokens=500), 1.0, 1.0, target=target)
+        long = options(epochs=40)
+        metrics = list(train(start_training(model, long), ROWS, long, anchor=held))
+        weights.append(metrics[-1].replay_weight)
+        found.append(sum(m.divergence or 0.0 for m in metrics[-20:]) / 20)
+    assert weights[0] > weights[1]
+    assert found == [pytest.approx(0.01, rel=0.6), pytest.approx(0.2, rel=0.6)]
+
+
+def test_a_resumed_run_with_an_anchor_is_an_uninterrupted_one(tmp_path: Path) -> None:
+    """The weight that was found goes on, and so does the order of the texts."""
+    results = []
+    for stop in (0, 5):
+        folder = tmp_path / str(stop)
+        folder.mkdir()
+        for is_again in (False, True) if stop else (True,):
+            model = new()
+            anchor = Anchor(ask_base(model, TEXTS, max_tokens=500), 0.5, 1.0, target=0.01)
+            steps = list[int]()
+            events = FitEvents(
+                on_step=lambda metrics, num_steps, steps=steps: steps.append(metrics.step),
+                should_stop=lambda is_again=is_again, steps=steps: not is_again and steps[-1] == 5,
+            )
+            with nullcontext() if is_again else pytest.raises(Interrupted):
+                fit(
+                    model,
+                    ROWS,
+                    TEXTS,
+                    options=options(epochs=4),
+                    fit_options=FitOptions(1, 9, 1e9),
+                    checkpoints=folder / "checkpoints",
+                    metrics_path=folder / "metrics.jsonl",
+                    events=events,
+                    anchor=anchor,
+                )
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        kept = [[row[key] for key in ("loss_per_token", "divergence", "replay_weight")] for row in rows]
+        results.append((kept, {name: p.detach().clone() for name, p in adapter_parameters(model).items()}))
+    assert results[0][0] == results[1][0]
+    assert all(torch.equal(tensor, results[1][1][name]) for name, tensor in results[0][1].items())
 
 
 def test_a_step_tells_the_divergence() -> None:

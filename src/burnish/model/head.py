@@ -6,7 +6,8 @@ head is frozen, the gradient of that sum towards a hidden state is known with it
 head, weighted by their softmax. So one pass over slices of the vocabulary is enough for loss and gradient, with a
 running maximum as in FlashAttention (Dao et al. 2022, arXiv 2205.14135), and the logits never all exist at once.
 
-Shapes: S rows that predict, W width of the model, V vocabulary, M marked tokens of a row; C rows and U tokens at once.
+Shapes: S rows that predict, W width of the model, V vocabulary, M marked tokens of a row, N of all rows; C rows and U
+tokens at once.
 """
 
 from typing import Any
@@ -47,9 +48,12 @@ class FrozenHead(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
         head_VW, marked_SM, means_SW = ctx.saved_tensors
         towards_logits_SM, towards_rest_S = upstream
-        marked_SMW = head_VW[marked_SM.clamp(min=0)].to(towards_logits_SM.dtype)
-        known_SM1 = towards_logits_SM.where(marked_SM != UNMARKED, 0.0)[..., None]
-        gradient_SW = means_SW * towards_rest_S[:, None] + (marked_SMW * known_SM1).sum(1)
+        gradient_SW = means_SW * towards_rest_S[:, None]
+        rows_N, marks_N = (marked_SM != UNMARKED).nonzero(
+            as_tuple=True
+        )  # most rows have fewer marks than there is room
+        heads_NW = head_VW[marked_SM[rows_N, marks_N]].to(gradient_SW.dtype)
+        gradient_SW.index_add_(0, rows_N, heads_NW * towards_logits_SM[rows_N, marks_N, None])
         return gradient_SW.to(head_VW.dtype), None, None
 
 

@@ -207,7 +207,11 @@ class RetentionSection(Section):
     replay: Share | Auto = Field(
         AUTO, description="general texts beside each training example on which the model is to stay like the base"
     )
-    replay_weight: Positive = Field(0.2, description="what staying like the base there counts beside the task's loss")
+    replay_weight: NotNegative = Field(
+        0.0,
+        description="what staying like the base there counts beside the task's loss; 0: what the budget takes, "
+        "which is found while it learns",
+    )
     sweep: bool = Field(False, description="measure every scale of the adapter: the whole picture of score and drift")
     keep: str | None = Field(
         None, description="a file of prompts whose answers must stay the base's, word for word; each is told"

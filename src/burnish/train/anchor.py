@@ -9,6 +9,7 @@ Two ways, each with a weight:
   tokens stays near what the base says of them.
 """
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ from burnish.train.step import BatchLoss, Objective
 
 NUM_LIKELIEST = 20
 """Tokens of an opinion. A divergence over 20 of them trained as well as over all (tinker-cookbook, recipes/sdft)."""
+
+
+GAIN, MAX_ERROR = 0.1, 2.0
+"""The weight changes by a factor of exp(GAIN * error) a step, at most by 22 %."""
+MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
+TINY = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +84,9 @@ class Anchor:
     replay_share: float = 0.0
     """Texts of the base for each example of the task."""
     replay_weight: float = 1.0
-    """Of the mean divergence on the texts, beside the mean loss of the task."""
+    """Of the mean divergence on the texts, beside the mean loss of the task; at first, where there is a target."""
+    target: float | None = None
+    """The mean divergence to settle at, nats per token: the weight is then what that takes."""
     task: Taught | None = None
     """The opinions on the training examples, for the target-masked divergence."""
     task_weight: float = 0.0
@@ -93,14 +102,25 @@ class Anchor:
         count = len(self.replay.examples)
         return [_permuted(n, count, seed) for n in range(first, last)]
 
+    def adapted(self, weight: float, divergence: float | None) -> float:
+        """The weight after a step with this mean divergence on its texts (None: it had none).
+
+        It grows while the divergence is over the target and shrinks while it is under it, as the adaptive KL controller
+        of Ziegler et al. 2019 (arXiv 1909.08593, section 2.2) does, here by the logarithm of their ratio.
+        """
+        if self.target is None or divergence is None:
+            return weight
+        ratio = math.log(max(divergence, TINY) / self.target)
+        return min(MAX_WEIGHT, max(MIN_WEIGHT, weight * math.exp(GAIN * max(-MAX_ERROR, min(MAX_ERROR, ratio)))))
+
 
 def anchored_loss(
-    anchor: Anchor, owners: Sequence[tuple[int, bool]], *, num_supervised: int, num_replayed: int
+    anchor: Anchor, owners: Sequence[tuple[int, bool]], *, num_supervised: int, num_replayed: int, replay_weight: float
 ) -> Objective:
     """The mean loss of the task, and the mean divergence where the base is held fast, each with its weight.
 
     `owners`: for each of the batches' examples its number in `anchor.task` or, if it is replayed, in `anchor.replay`.
-    The counts are those of the whole step, on all ranks.
+    The counts are those of the whole step, on all ranks. `replay_weight` is that of the step.
     """
     numbers, is_text = torch.tensor([number for number, _ in owners]), torch.tensor([text for _, text in owners])
 
@@ -111,10 +131,10 @@ def anchored_loss(
         targets_S = batch.targets_S.masked_fill(is_text_S, UNMARKED)
         losses_S, divergences_S = divergences(model, batch, opinions, targets_S)
         on_texts, on_task = (divergences_S.where(which, 0.0).sum() for which in (is_text_S, ~is_text_S))
-        total = losses_S.sum() / num_supervised + anchor.replay_weight * on_texts / max(1, num_replayed)
+        total = losses_S.sum() / num_supervised + replay_weight * on_texts / max(1, num_replayed)
         if anchor.task:
             total = total + anchor.task_weight * on_task / num_supervised
-        held = on_texts + on_task if anchor.task else on_texts
+        held = on_texts if anchor.replay else on_task
         return BatchLoss(total, losses_S.sum().item(), held.item())
 
     return objective

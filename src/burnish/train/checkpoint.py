@@ -93,7 +93,9 @@ def save_checkpoint(state: TrainState, progress: Progress, best: dict[str, Tenso
         tensors |= {f"best/{name}": value for name, value in best.items()}
         tensors["random/cpu"] = torch.get_rng_state()
         save_file(tensors, draft / "state.safetensors")
-        write_json(draft / "progress.json", {"step": state.step, **progress.to_dict()})
+        write_json(
+            draft / "progress.json", {"step": state.step, "replay_weight": state.replay_weight, **progress.to_dict()}
+        )
     for old in list_checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -127,5 +129,5 @@ def load_checkpoint(state: TrainState, folder: Path) -> tuple[Progress, dict[str
             raise ValueError(f"unknown tensor {sorted(best.keys() - state.parameters.keys())[0]}")
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise RunError(f"{newest}: this checkpoint cannot be used ({error}). Remove it and resume again.") from error
-    state.step = values.pop("step")
+    state.step, state.replay_weight = values.pop("step"), values.pop("replay_weight", None)
     return Progress.from_dict(values), best

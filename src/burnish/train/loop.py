@@ -1,7 +1,7 @@
 """The training loop: an iterator of StepMetrics. Its caller decides when to log, validate, save or stop."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -45,6 +45,8 @@ class TrainState:
     step: int = 0
     """Steps that are done."""
     parameters: dict[str, Tensor] = field(default_factory=dict)
+    replay_weight: float | None = None
+    """Of the anchor's texts in the next step; None before the first."""
 
 
 def start_training(model: Any, options: TrainOptions) -> TrainState:
@@ -87,7 +89,10 @@ def train(
         chosen = examples_of_step(state.step, len(examples), options.batch_size, options.seed)
         for group in state.optimizer.param_groups:
             group["lr"] = rate_of_step(state.step, num_steps, options)
-        work = plan_step(examples, chosen, state.step, options, anchor, ranks)
+        if anchor and state.replay_weight is None:
+            state.replay_weight = anchor.replay_weight
+        weight = state.replay_weight
+        work = plan_step(examples, chosen, state.step, options, anchor, ranks, replay_weight=weight)
         state.model.train()
         with batches_for(
             state.model, work.examples, max_tokens=options.micro_batch_tokens, savings=options.savings, ranks=ranks
@@ -107,6 +112,9 @@ def train(
             )
         state.step += 1
         state.model.eval()
+        if anchor and weight is not None:
+            metrics = replace(metrics, replay_weight=weight)
+            state.replay_weight = anchor.adapted(weight, metrics.divergence)
         yield metrics
 
 
@@ -119,7 +127,7 @@ class StepWork:
     num_supervised: int
     """Tokens of the task, on all ranks."""
     num_held: int = 0
-    """Tokens where the base is held fast, on all ranks."""
+    """Tokens whose divergence from the base is told, on all ranks."""
 
 
 def plan_step(
@@ -129,6 +137,8 @@ def plan_step(
     options: TrainOptions,
     anchor: Anchor | None = None,
     ranks: Ranks = ALONE,
+    *,
+    replay_weight: float | None = None,
 ) -> StepWork:
     """The chosen examples of the task, and texts of the base beside them where there is an anchor."""
     num_supervised = sum(examples[i].num_supervised for i in chosen)
@@ -147,9 +157,10 @@ def plan_step(
             [(numbers[i], i >= len(chosen)) for i in mine],
             num_supervised=num_supervised,
             num_replayed=num_replayed,
+            replay_weight=anchor.replay_weight if replay_weight is None else replay_weight,
         ),
         num_supervised,
-        num_replayed + (num_supervised if anchor.task else 0),
+        num_replayed if anchor.replay else num_supervised,
     )
 
 

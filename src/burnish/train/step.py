@@ -61,6 +61,8 @@ class StepMetrics:
     seconds: float
     divergence: float | None = None
     """From the base, mean over the tokens where it is held fast, nats; None where it is held nowhere."""
+    replay_weight: float | None = None
+    """What that counted in the step."""
 
 
 def train_step(

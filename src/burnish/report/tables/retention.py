@@ -6,7 +6,6 @@ from burnish.report.format import (
     format_interval,
     format_nats,
     format_nats_interval,
-    format_number,
     format_percent,
     format_score,
 )
@@ -108,7 +107,7 @@ def build_scales_table(retention: Json) -> Table | None:
 def _scale_row(point: Json, *, is_chosen: bool) -> tuple[Cell, ...]:
     score, loss = dig(point, "score"), dig(point, "loss")
     return (
-        Cell(format_number(dig(point, "scale")), "chosen" if is_chosen else ""),
+        Cell(f"{dig(point, 'scale'):g}", "chosen" if is_chosen else ""),
         _nats_cell(dig(point, "nll_change")),
         Cell("" if score is None else format_score(score)),
         Cell("" if loss is None else format_nats(loss, is_signed=False)),
