@@ -35,14 +35,12 @@ from burnish.train.shard import follow, lead
 SCALES = (1.0, 0.9, 0.8, 0.7, 0.55, 0.4, 0.25)
 FIRST_WEIGHT = 1.0
 """Of the texts that are replayed, before it is known what the budget takes."""
-TARGET = 1.5
+TARGET = 2.0
 """Times the budget: the divergence on replayed texts, KL, at which the rise of the loss on others stays inside it."""
 TEXT_TOKENS = 96
 """Of a text that is replayed, behind its opening."""
 MAX_SCORED_ROWS = 100
 """Validation rows that are answered at a scale, at most."""
-CAUTION = 0.6745 * math.sqrt(2)
-"""Standard errors between the measurement on some texts and, in three cases of four, that on others of their kind."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,6 @@ class ScalePoint:
     scale: float
     nll_change: ConfidenceInterval
     """On the passages of the training half, nats per token."""
-    likely_upper: float
-    """Of the upper confidence limit on other passages, in three cases of four."""
     loss: float | None = None
     """On the validation rows, nats per token; None where it was not asked for."""
     score: float | None = None
@@ -119,7 +115,7 @@ def replayed_texts(model: Any, prepared: Prepared, screen: Screen) -> list[Rende
 
 
 def keep_budget(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALONE) -> Kept:
-    """Make the adapter smaller, if need be, until what it forgot is likely inside the budget; on every rank alike."""
+    """Make the adapter smaller, if need be, until what it forgot is inside the budget; on every rank alike."""
     options = prepared.recipe.retention
     if not options.measure or (options.budget == "off" and not options.sweep):
         return Kept()
@@ -147,9 +143,9 @@ def _choose_scale(model: Any, prepared: Prepared, budget: float) -> Kept:
         with adapter_scaled(model, scale):
             tuned = example_losses(model, texts, micro_batch_tokens=max_tokens)
         points[scale] = _point(scale, tuned - base, texts, prepared)
-        if points[scale].likely_upper <= budget and not is_sweep:
+        if points[scale].nll_change.high <= budget and not is_sweep:
             break
-    inside = [scale for scale, point in points.items() if point.likely_upper <= budget]
+    inside = [scale for scale, point in points.items() if point.nll_change.high <= budget]
     chosen = inside[0] if inside else min(points)
     asked = set(points) if is_sweep else {1.0, chosen} if chosen < 1 else set()
     points |= {scale: _with_worth(points[scale], model, prepared) for scale in asked}
@@ -187,21 +183,14 @@ def _point(scale: float, rises: torch.Tensor, texts: list[RenderedExample], prep
     options = prepared.recipe.evaluate
     scores = RowScores(rises.numpy(), np.array([text.num_supervised for text in texts], dtype=float))
     interval = bootstrap_interval(scores, confidence=options.confidence, num_resamples=options.num_resamples)
-    return ScalePoint(scale, interval, interval.high + CAUTION * _standard_error(scores))
-
-
-def _standard_error(scores: RowScores) -> float:
-    """Of a ratio of sums, by the spread of the rows around it (Cochran 1977, section 6.13)."""
-    count, total = len(scores), float(scores.denominators.sum())
-    residuals = scores.numerators - scores.value * scores.denominators
-    return float(math.sqrt(count / (count - 1) * (residuals**2).sum()) / total)
+    return ScalePoint(scale, interval)
 
 
 def _describe(kept: Kept, budget: float) -> str:
     at = {point.scale: point for point in kept.points}
     change = f"general text {at[1.0].nll_change.value:+.3f} -> {at[kept.scale].nll_change.value:+.3f} nats per token"
     left = "" if kept.task_kept is None else f", {kept.task_kept:.0%} of the task kept on validation rows"
-    if at[kept.scale].likely_upper > budget:
-        unsure = f"Even so the budget of {budget:g} is not sure to be kept."
+    if at[kept.scale].nll_change.high > budget:
+        unsure = f"Even so the budget of {budget:g} is not kept."
         return f"Adapter scaled to {kept.scale:g}: {change}{left}. {unsure}"
     return f"Adapter scaled to {kept.scale:g} to keep the retention budget of {budget:g}: {change}{left}."

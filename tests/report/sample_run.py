@@ -334,7 +334,7 @@ def _retention() -> Json:
 
 
 def _scale(scale: float, change: Json, loss: float | None = None, score: float | None = None) -> Json:
-    return {"scale": scale, "nll_change": change, "likely_upper": change["high"] + 0.002, "loss": loss, "score": score}
+    return {"scale": scale, "nll_change": change, "loss": loss, "score": score}
 
 
 def _unchanged(line: int, prompt: str, base: str, specialist: str) -> Json:
