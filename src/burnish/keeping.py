@@ -24,7 +24,7 @@ from burnish.files import cache_dir
 from burnish.forgetting import general_answers
 from burnish.model.adapter import adapter_off, adapter_scaled, scale_adapter
 from burnish.preparation import Prepared
-from burnish.recipe import ChooseBy
+from burnish.recipe import AUTO, ChooseBy
 from burnish.screen import Screen
 from burnish.solution import PromptSolution
 from burnish.train.anchor import Anchor, ask_base
@@ -75,7 +75,8 @@ class Kept:
 def anchor_of(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALONE) -> Anchor | None:
     """What training holds fast of the base, as the recipe says; every rank has the same."""
     options, recipe = prepared.recipe.retention, prepared.recipe.train
-    if not options.replay and not options.hold:
+    share = 0.0 if options.replay == AUTO else float(options.replay)  # unsettled in runs of before there was such a key
+    if not share and not options.hold:
         return None
     anchor = None
     if ranks.is_first:
@@ -83,8 +84,8 @@ def anchor_of(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALO
             size = int(recipe.micro_batch_tokens)
             examples = prepared.rendered["train"]
             anchor = Anchor(
-                ask_base(model, replayed_texts(model, prepared, screen), max_tokens=size) if options.replay else None,
-                float(options.replay),
+                ask_base(model, replayed_texts(model, prepared, screen), max_tokens=size) if share else None,
+                share,
                 options.replay_weight or FIRST_WEIGHT,
                 None if options.replay_weight or options.budget == "off" else TARGET * float(options.budget),
                 ask_base(model, examples, max_tokens=size, is_masked=True) if options.hold else None,
