@@ -101,6 +101,18 @@ def test_a_cheaper_way_is_named(tmp_path: Path, outcome: str, call: str, arm: st
     assert answer_questions(read_record(run))[1].answer == answer
 
 
+def test_text_that_became_easier_is_not_called_harder(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    evaluation = read_json(run.evaluation)
+    change = evaluation["retention"]["general_text_nll_change"]
+    change |= {"value": -0.003, "low": -0.009, "high": 0.003}
+    change_json(run.evaluation, retention=evaluation["retention"])
+    question = answer_questions(read_record(run))[3]
+    assert question.grounds.startswith(
+        "Text outside the task is no harder for it to predict than before: −0.3 % (likely −0.9 % to +0.3 %)"
+    )
+
+
 @pytest.mark.parametrize(
     ("p_value", "words"),
     [(None, "not measured"), (0.0009, "under 1 in 1,000"), (0.0031, "1 in 323"), (0.5, "1 in 2"), (1, "nearly always")],

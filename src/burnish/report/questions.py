@@ -182,8 +182,10 @@ def _what_was_forgotten(evaluation: Json) -> Question:
     limit = "" if budget is None else f"; the limit is {_spell_rise(budget)}"
     if dig(change, "value") is None:
         return Question(title, tone, answer, "", "retention")
+    is_harder = dig(change, "value") > 0
+    how = "became harder for it to predict by" if is_harder else "is no harder for it to predict than before:"
     grounds = (
-        f"Text outside the task became harder for it to predict by {_spell_rise(dig(change, 'value'))}{likely}{limit}.",
+        f"Text outside the task {how} {_spell_rise(dig(change, 'value'))}{likely}{limit}.",
         "That matters where it is asked for anything but the task.",
     )
     return Question(title, tone, answer, _join(grounds), "retention")
