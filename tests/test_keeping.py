@@ -115,3 +115,16 @@ def test_replay_keeps_general_text_and_leaves_the_measurement_half_alone(base: P
 def test_without_a_budget_nothing_is_replayed(base: Path) -> None:
     assert prepared_with(base).recipe.retention.replay > 0
     assert prepared_with(base, "retention.budget=off").recipe.retention.replay == 0
+
+
+@pytest.mark.parametrize("budget", ["off", "0.15"])
+def test_a_sweep_measures_every_scale_and_chooses_as_without(base: Path, budget: str) -> None:
+    kept = []
+    for sweep in ("true", "false"):
+        prepared = prepared_with(base, f"retention.budget={budget}", f"retention.sweep={sweep}")
+        model = adapted(prepared, num_harmful_steps=2)
+        kept.append(keep_budget(model, prepared, SCREEN))
+    assert [point.scale for point in kept[0].points] == list(SCALES)
+    assert all(point.loss is not None and point.score is not None for point in kept[0].points)
+    assert kept[0].scale == kept[1].scale
+    assert kept[0].to_dict()["task_kept"] == kept[1].to_dict()["task_kept"] or budget == "off"
