@@ -29,8 +29,9 @@ from burnish.evaluate.arms import (
 )
 from burnish.evaluate.evaluation import ArmRun
 from burnish.evaluate.kept import Budget, answer_rows
-from burnish.evaluate.metrics import CustomMetric
+from burnish.evaluate.metrics import CustomMetric, collect_scores
 from burnish.evaluate.retrieval import Retriever
+from burnish.evaluate.statistics import RowScores
 from burnish.files import sha256_of_file, sha256_of_json
 from burnish.model.base import context_length, is_encoder
 from burnish.model.device import free_unused
@@ -301,6 +302,12 @@ def _choose_shots(model: Any, prepared: Prepared, num_shots: int) -> Sequence[Ex
         draws, lambda shots: shots_loss(model, prepared.renderer, shots, rows, micro_batch_tokens=limit)
     )
     return chosen
+
+
+def score_specialist(model: Any, prepared: Prepared, examples: Sequence[Example]) -> RowScores:
+    """Of the answers that the model gives with its adapter as it is now; they are not kept."""
+    solution = PromptSolution(model, prepared.renderer, card_of(Arm.SPECIALIST, prepared))
+    return collect_scores(ask(solution, prepared, examples))
 
 
 def spread(rows: Sequence[Row], count: int) -> list[Row]:

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from burnish.answering import ask, card_of, spread
+from burnish.answering import score_specialist, spread
 from burnish.data import RenderedExample
-from burnish.evaluate.arms import Arm
 from burnish.evaluate.bundled import Half, general_text, openings
-from burnish.evaluate.metrics import collect_scores
 from burnish.evaluate.retention import base_texts, text_examples
 from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
 from burnish.files import cache_dir
@@ -26,7 +24,6 @@ from burnish.model.adapter import adapter_off, adapter_scaled, scale_adapter
 from burnish.preparation import Prepared
 from burnish.recipe import AUTO, ChooseBy
 from burnish.screen import Screen
-from burnish.solution import PromptSolution
 from burnish.train.anchor import Anchor, ask_base
 from burnish.train.loop import example_losses, loss_per_token
 from burnish.train.ranks import ALONE, Ranks
@@ -40,7 +37,7 @@ TARGET = 2.0
 TEXT_TOKENS = 96
 """Of a text that is replayed, behind its opening."""
 MAX_SCORED_ROWS = 100
-"""Validation rows that are answered at a scale, at most."""
+"""Validation rows that are answered at a validation, or at a scale of the adapter, at most: it is done often."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +158,7 @@ def _with_worth(point: ScalePoint, model: Any, prepared: Prepared) -> ScalePoint
         loss = _validation_loss(model, prepared)
         if prepared.recipe.train.choose_by is ChooseBy.LOSS:
             return replace(point, loss=loss)
-        solution = PromptSolution(model, prepared.renderer, card_of(Arm.SPECIALIST, prepared))
-        return replace(point, loss=loss, score=collect_scores(ask(solution, prepared, rows)).value)
+        return replace(point, loss=loss, score=score_specialist(model, prepared, rows).value)
 
 
 def _share_kept(whole: ScalePoint, chosen: ScalePoint, model: Any, prepared: Prepared) -> float | None:

@@ -14,19 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from burnish.answering import ask, card_of, spread
-from burnish.data import Example, RenderedExample
-from burnish.evaluate.arms import Arm
-from burnish.evaluate.metrics import collect_scores
+from burnish.answering import score_specialist, spread
+from burnish.data import RenderedExample
 from burnish.evaluate.more_data import Curve, CurvePoint, nested_subsets
 from burnish.evaluate.statistics import RowScores
 from burnish.files import read_json, write_json
 from burnish.keeping import anchor_of, keep_budget
-from burnish.model.adapter import adapter_parameters, restart_adapter
+from burnish.model.adapter import adapter_kept, restart_adapter
 from burnish.preparation import Prepared
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
-from burnish.solution import PromptSolution
 from burnish.train.fit import FitEvents, FitOptions, fit
 from burnish.train.loop import count_steps, start_training, train
 from burnish.training import choice_of, settled_options
@@ -41,12 +38,12 @@ def score_seeds(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen)
     path = run_dir.side_runs / "seeds.json"
     done: list[dict[str, Any]] = read_json(path) if path.is_file() else []
     for seed in range(recipe.seed + 1 + len(done), recipe.seed + recipe.seeds):
-        with _adapter_kept(model):
+        with _state_kept(model):
             restart_adapter(model, seed)
             _fit_with(seed, model, prepared, run_dir, screen)
             keep_budget(model, prepared, screen)
             screen.say(f"Seed {seed}: answering {len(prepared.split.test)} test rows ...")
-            score = _scores(model, prepared, prepared.split.test).value
+            score = score_specialist(model, prepared, prepared.split.test).value
         done.append({"seed": seed, "score": score})
         write_json(path, done)
         rmtree(_folder(run_dir, seed) / "checkpoints")
@@ -62,11 +59,11 @@ def measure_learning_curve(model: Any, prepared: Prepared, run_dir: RunDir, scre
     subsets = nested_subsets([0] * len(examples), groups=groups, seed=prepared.recipe.train.seed)
     held = spread(prepared.split.validation, MAX_CURVE_ROWS)
     for subset in subsets[len(done) :]:
-        with _adapter_kept(model):
+        with _state_kept(model):
             if len(subset) < len(examples):  # else it is what the model holds
                 _train_on(subset.tolist(), model, prepared, run_dir, screen)
                 keep_budget(model, prepared, screen)
-            scores = _scores(model, prepared, held)
+            scores = score_specialist(model, prepared, held)
         done.append(
             {
                 "num_rows": len(subset),
@@ -120,20 +117,12 @@ def _train_on(rows: Sequence[int], model: Any, prepared: Prepared, run_dir: RunD
             advance(1, "")
 
 
-def _scores(model: Any, prepared: Prepared, examples: Sequence[Example]) -> RowScores:
-    solution = PromptSolution(model, prepared.renderer, card_of(Arm.SPECIALIST, prepared))
-    return collect_scores(ask(solution, prepared, examples))
-
-
 @contextmanager
-def _adapter_kept(model: Any) -> Iterator[None]:
+def _state_kept(model: Any) -> Iterator[None]:
     """The adapter and the random state are put back as they were."""
-    before = {name: tensor.detach().clone() for name, tensor in adapter_parameters(model).items()}
     random_state = torch.get_rng_state()
     try:
-        yield
+        with adapter_kept(model):
+            yield
     finally:
-        with torch.no_grad():
-            for name, tensor in adapter_parameters(model).items():
-                tensor.copy_(before[name])
         torch.set_rng_state(random_state)

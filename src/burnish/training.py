@@ -8,7 +8,7 @@ from burnish.evaluate.arms import Arm
 from burnish.evaluate.choice import prefers
 from burnish.evaluate.metrics import describe_metric
 from burnish.files import read_json, write_json
-from burnish.keeping import anchor_of
+from burnish.keeping import MAX_SCORED_ROWS, anchor_of
 from burnish.preparation import Prepared, savings_of
 from burnish.recipe import ChooseBy
 from burnish.run_dir import RunDir
@@ -22,9 +22,6 @@ from burnish.train.ranks import ALONE, Ranks
 from burnish.train.shard import follow, lead
 from burnish.train.step import StepMetrics
 from burnish.train.trial import best_rate, rates_around, trial_steps, try_rates
-
-MAX_SCORED_ROWS = 100
-"""Validation rows that are answered at each validation, at most: it is done often."""
 
 
 def train_adapter(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: Ranks) -> FitResult:

@@ -235,7 +235,7 @@ def _cannot_keep_both(forgetting: Forgetting) -> str:
     return (
         f"Cannot keep both: to stay within {forgetting.budget:g} nats per token on general text the adapter was scaled "
         f"to {forgetting.scale:g}, which leaves {forgetting.task_kept:.0%} of its score on validation rows. A larger "
-        "retention.replay_weight keeps more of the base while it learns, a larger retention.budget more of the task."
+        "retention.budget keeps more of the task."
     )
 
 

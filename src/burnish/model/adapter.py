@@ -123,16 +123,23 @@ def scale_adapter(model: Any, factor: float) -> None:
 
 
 @contextmanager
-def adapter_scaled(model: Any, factor: float) -> Iterator[None]:
-    """Within the block what the adapter adds is so many times as large."""
+def adapter_kept(model: Any) -> Iterator[None]:
+    """Whatever the block does to the adapter's weights, they are put back as they were."""
     before = {name: p.detach().clone() for name, p in adapter_parameters(model).items()}
-    scale_adapter(model, factor)
     try:
         yield
     finally:
         with torch.no_grad():
             for name, parameter in adapter_parameters(model).items():
                 parameter.copy_(before[name])
+
+
+@contextmanager
+def adapter_scaled(model: Any, factor: float) -> Iterator[None]:
+    """Within the block what the adapter adds is so many times as large."""
+    with adapter_kept(model):
+        scale_adapter(model, factor)
+        yield
 
 
 def save_adapter(model: Any, folder: Path, card: AdapterCard) -> None:

@@ -10,7 +10,7 @@ from burnish.report.format import (
     format_score,
 )
 from burnish.report.record import Json, dig, items
-from burnish.report.tables.table import Cell, Table
+from burnish.report.tables.table import Cell, Table, spell_interval
 
 ADDED_LATER = ("general_text_kl", "task_kl")
 """Measures that older runs have not."""
@@ -65,7 +65,7 @@ def _following_rows(found: Json | None) -> list[tuple[Cell, ...]]:
     count = format_count(dig(found, "num_prompts"))
     label = Cell("Instructions followed", f"demands on the form of an answer that can be checked, {count} prompts")
     change = dig(found, "difference")
-    interval = format_interval(dig(change, "low"), dig(change, "high"), is_signed=True)
+    interval = spell_interval(change, is_share=True, is_signed=True)
     points = f"{format_difference(dig(change, 'value'))} points"
     return [(label, _percent_cell(dig(found, "base")), _percent_cell(dig(found, "specialist")), Cell(points, interval))]
 
@@ -85,7 +85,7 @@ def _refusal_rows(found: Json | None) -> list[tuple[Cell, ...]]:
 
 
 def _percent_cell(estimate: Json | None) -> Cell:
-    return Cell(format_percent(dig(estimate, "value")), format_interval(dig(estimate, "low"), dig(estimate, "high")))
+    return Cell(format_percent(dig(estimate, "value")), spell_interval(estimate, is_share=True))
 
 
 def _nats_cell(estimate: Json | None) -> Cell:
