@@ -8,7 +8,7 @@ import torch
 
 from burnish.data.rendering.render import RenderedExample
 from burnish.errors import TrainingError
-from burnish.model.adapter import adapter_parameters
+from burnish.model.adapter import adapter_kept
 from burnish.train.anchor import Anchor
 from burnish.train.checkpoint import Prefers, Validation
 from burnish.train.loop import TrainOptions, start_training, train
@@ -58,23 +58,21 @@ def try_rates(
 
     The adapter is left as it was, and so is the random state.
     """
-    start = {name: p.detach().clone() for name, p in adapter_parameters(model).items()}
     random_state = torch.get_rng_state()
     order = examples_of_run(len(examples), options.batch_size, options.epochs, options.seed)[:num_steps]
     first = [examples[i] for step in order for i in step]
     trials = []
     for rate in rates:
         torch.manual_seed(options.seed + ranks.rank)
-        state = start_training(model, replace(options, learning_rate=rate))
-        try:
-            for _ in train(state, first, replace(options, learning_rate=rate, epochs=1), ranks, anchor):
-                on_step()
-            trials.append(Trial(rate, validate(state.step)))
-        except TrainingError:
-            trials.append(Trial(rate, None))
-        with torch.no_grad():
-            for name, parameter in state.parameters.items():
-                parameter.copy_(start[name])
+        own = replace(options, learning_rate=rate, epochs=1)
+        with adapter_kept(model):
+            state = start_training(model, own)
+            try:
+                for _ in train(state, first, own, ranks, anchor):
+                    on_step()
+                trials.append(Trial(rate, validate(state.step)))
+            except TrainingError:
+                trials.append(Trial(rate, None))
     torch.set_rng_state(random_state)
     return trials
 
