@@ -1,0 +1,1 @@
+"""Specialists behind the OpenAI wire: chat, completions, embeddings, files and fine-tuning jobs."""

@@ -1,0 +1,1 @@
+"""The part of the OpenAI wire that answers: chat, completions, embeddings, models."""
