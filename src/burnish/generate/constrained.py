@@ -37,9 +37,13 @@ def build_matchers(renderer: Renderer, schema: Mapping[str, Any], prompts: Seque
 
 
 def json_grammar(renderer: Renderer, schema: Mapping[str, Any], prompt: Conversation) -> str:
-    """The grammar of answers to prompts like this one: JSON by `schema`, and what the template writes around it."""
+    """The grammar of an answer to `prompt`, for llguidance: JSON by `schema`, and what the template writes around it.
+
+    Raises:
+        BaseModelError: the tokenizer does not tell what its tokens spell.
+    """
     json_rule = "%json " + json.dumps({"x-guidance": COMPACT, **schema}, ensure_ascii=False)
-    return f"start: {_around_answer(renderer, _spelling_of(renderer), prompt, json_rule)}"
+    return f"start: {_around_answer(renderer, spelling(renderer), prompt, json_rule)}"
 
 
 def build_matcher(renderer: Renderer, grammar: str) -> LLMatcher:
@@ -49,11 +53,21 @@ def build_matcher(renderer: Renderer, grammar: str) -> LLMatcher:
         BaseModelError: the tokenizer does not tell what its tokens spell.
         DataError: the grammar holds a schema that cannot be followed token by token.
     """
-    matcher = LLMatcher(_spelling_of(renderer), grammar, log_level=0)
+    matcher = LLMatcher(spelling(renderer), grammar, log_level=0)
     if matcher.is_error():
         reason = matcher.get_error().strip().splitlines()[0].split("failed to compile JSON schema: ")[-1]
         raise DataError(f"the JSON schema cannot be followed token by token: {reason}. Take that out of the schema.")
     return matcher
+
+
+def spelling(renderer: Renderer) -> LLTokenizer:
+    """What each token spells.
+
+    Raises:
+        BaseModelError: the tokenizer does not tell.
+    """
+    known: Any = renderer.tokenizer  # hashable, though its protocol does not say so
+    return _spelling(known, tuple(sorted(renderer.end_of_turn_ids)))
 
 
 def forbid(logits_BV: Tensor, matchers: Sequence[LLMatcher]) -> None:
@@ -73,11 +87,6 @@ def take(matcher: LLMatcher, token: int) -> None:
     if not matcher.consume_token(token):
         reason = matcher.get_error().strip().splitlines()[0]
         raise DataError(f"the JSON schema can no longer be followed: {reason}. Use a simpler one.")
-
-
-def _spelling_of(renderer: Renderer) -> LLTokenizer:
-    known: Any = renderer.tokenizer  # hashable, though its protocol does not say so
-    return _spelling(known, tuple(sorted(renderer.end_of_turn_ids)))
 
 
 @lru_cache(maxsize=4)  # reading a vocabulary takes half a second, which a single question should not pay each time
