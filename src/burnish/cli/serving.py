@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from burnish.errors import RunError
+from burnish.errors import BurnishError, RunError
 from burnish.files import write_text
 from burnish.run_dir import find_run_dir
 from burnish.serve.catalog import Catalog
@@ -20,9 +20,17 @@ KEY_FILE = "api_key.sha256"
 
 
 def key_hash(given: str | None, host: str, folder: Path, console: Console) -> str | None:
-    """SHA-256 of the key that clients must send: the given one; for other machines the one that was made before, else
-    a new one, which is shown this once. None on this machine alone where none is given."""
-    if given:
+    """SHA-256 of the key that clients must send; None on this machine alone where none is given.
+
+    For other machines, where none is given, it is that of the key that was made before, else of a new one, which is
+    shown this once.
+
+    Raises:
+        BurnishError: the given one is empty.
+    """
+    if given is not None:
+        if not given.strip():
+            raise BurnishError("the API key is empty. Give one, or none at all and listen on 127.0.0.1.")
         return _sha256(given)
     if is_loopback(host):
         return None

@@ -102,10 +102,15 @@ def _of_validation(error: RequestValidationError) -> ApiError:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return ApiError("The body is not valid JSON. Check quotes, commas and brackets.", code="invalid_json")
-    place = [part for part in first["loc"][1:] if isinstance(part, int) or part.isidentifier()]
+    place = [part for part in first["loc"][1:] if isinstance(part, int) or _is_field(part)]
     param = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or None
     message = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "missing" and param is None:
-        message = "The body is missing. Send JSON with content-type: application/json"
+    if tuple(first["loc"]) == ("body",) and first["type"] in ("missing", "model_attributes_type"):
+        message = "the body is no JSON object. Send one, with content-type: application/json"
     where = f"'{param}': " if param else ""
     return ApiError(f"Invalid request: {where}{message}.".replace("..", "."), param=param, code=str(first["type"]))
+
+
+def _is_field(part: str) -> bool:
+    """Whether part of a place is one of the request's words, not a branch of a union of types."""
+    return part.isidentifier() and part.islower() and part not in ("str", "int", "float", "bool")

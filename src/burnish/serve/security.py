@@ -33,7 +33,7 @@ class Security:
     def __init__(self, app: ASGIApp, *, settings: ServeSettings, clock: Callable[[], float] = time.monotonic) -> None:
         check_exposure(settings)
         self._app = app
-        self._key_hash = None if settings.api_key is None else hashlib.sha256(settings.api_key.encode()).digest()
+        self._key_hash = bytes.fromhex(settings.api_key_sha256) if settings.api_key_sha256 else None
         self._max_body, self._max_file = settings.max_body_bytes, settings.max_file_bytes
         self._buckets = RateLimit(settings.requests_per_minute, clock)
 
@@ -122,9 +122,7 @@ def check_exposure(settings: ServeSettings) -> None:
     Raises:
         BurnishError: they would be.
     """
-    if settings.api_key is not None and not settings.api_key.strip():
-        raise BurnishError("the API key is empty. Give one, or none at all and listen on 127.0.0.1.")
-    if settings.api_key is None and not is_loopback(settings.host):
+    if settings.api_key_sha256 is None and not is_loopback(settings.host):
         raise BurnishError(
             f"{settings.host}: other machines could reach the server, and no API key is set. "
             "Set one, or listen on 127.0.0.1."

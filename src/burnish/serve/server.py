@@ -1,6 +1,5 @@
 """`burnish serve`: the parts put together, and the port."""
 
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from burnish.model.fetch import Say
 from burnish.serve.app import create_app
 from burnish.serve.host import Host
-from burnish.serve.jobs import conformance_seed, files, jobs, uploads
+from burnish.serve.jobs import files, jobs, uploads
 from burnish.serve.jobs.graders import routes as graders
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.jobs.worker.supervisor import Supervisor

@@ -2,14 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 TokenId = Annotated[int, Field(ge=0, strict=True)]
-Stop = Annotated[list[str], Field(max_length=4)]
+Stop = Annotated[
+    list[str], Field(max_length=4), BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+]
 
 
 class Shape(BaseModel):
@@ -113,7 +115,7 @@ class Sampled(Shape):
     temperature: Temperature | None = None
     top_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     max_tokens: Count | None = None
-    stop: str | Stop | None = None
+    stop: Stop | None = None
     seed: int | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
@@ -129,8 +131,7 @@ class Sampled(Shape):
     @property
     def stops(self) -> tuple[str, ...]:
         """The texts that end an answer."""
-        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        return tuple(stop for stop in stops if stop)
+        return tuple(stop for stop in self.stop or () if stop)
 
 
 class ChatRequest(Sampled):

@@ -33,7 +33,7 @@ def tools_of(body: ChatRequest) -> Tools:
     Raises:
         ApiError: a choice that is unknown, or that names no function of the request.
     """
-    is_legacy = not body.tools
+    is_legacy = not body.tools and bool(body.functions)
     functions = [tool.function for tool in body.tools or ()] or body.functions or []
     choice = body.function_call if is_legacy else body.tool_choice
     param = "function_call" if is_legacy else "tool_choice"

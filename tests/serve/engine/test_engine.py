@@ -21,7 +21,17 @@ from burnish.serve.engine.request import (
     LabelRequest,
     SamplingParams,
 )
-from tests.serve.engines import END, RENDERER, answers_of, engine, pieces_of, prompt, run, save_adapter, with_adapter
+from tests.serve.engine.engines import (
+    END,
+    RENDERER,
+    answers_of,
+    engine,
+    pieces_of,
+    prompt,
+    run,
+    save_adapter,
+    with_adapter,
+)
 from tests.tiny import EXACT_KINDS, build_exact_model, build_model
 
 

@@ -28,7 +28,7 @@ from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.jobs.worker import Supervisor
 from burnish.serve.jobs.worker.job_recipe import DEFAULT_LEARNING_RATE
 from burnish.serve.settings import ServeSettings
-from tests.serve.jobs_app import CHAT_ROW, client_of, create, jsonl, upload, wait_for
+from tests.serve.jobs.jobs_app import CHAT_ROW, client_of, create, jsonl, upload, wait_for
 from tests.test_pipeline import rows
 from tests.tiny import save_base
 

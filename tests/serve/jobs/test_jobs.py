@@ -23,8 +23,8 @@ from burnish.serve.jobs.job import (
 from burnish.serve.jobs.models import set_alias
 from burnish.serve.jobs.store import Store
 from burnish.serve.settings import ServeSettings
-from tests.serve.jobs_app import CHAT_ROW, client_of, create, jsonl, upload
-from tests.serve.test_files import refused
+from tests.serve.jobs.jobs_app import CHAT_ROW, client_of, create, jsonl, upload
+from tests.serve.jobs.test_files import refused
 
 JOBS = "/fine_tuning/jobs"
 FIELDS = {
@@ -324,7 +324,10 @@ def test_a_cancel_beside_the_end_leaves_one_of_them_whole(client: TestClient, st
             except Lost:
                 ended.append(False)
 
-        threads = [threading.Thread(target=end), threading.Thread(target=client.post, args=(f"{JOBS}/{job_id}/cancel",))]
+        threads = [
+            threading.Thread(target=end),
+            threading.Thread(target=client.post, args=(f"{JOBS}/{job_id}/cancel",)),
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from burnish.serve.jobs.graders.formula import FormulaError, UnknownName, evaluate_formula
 from burnish.serve.jobs.graders.similarity import similarity
-from tests.serve.test_files import refused
+from tests.serve.jobs.test_files import refused
 
 RUN, VALIDATE = "/fine_tuning/alpha/graders/run", "/fine_tuning/alpha/graders/validate"
 
@@ -115,9 +115,7 @@ def test_one_grader_in_place_of_several_is_taken(client: TestClient) -> None:
     assert run(client, grader, "x", {"want": "x"}).json()["reward"] == 1
 
 
-@pytest.mark.parametrize(
-    ("formula", "error"), [("same +", "formula_parse_error"), ("other", "invalid_variable_error")]
-)
+@pytest.mark.parametrize(("formula", "error"), [("same +", "formula_parse_error"), ("other", "invalid_variable_error")])
 def test_a_formula_that_cannot_be_computed_is_told_beside_the_reward(
     client: TestClient, formula: str, error: str
 ) -> None:
