@@ -89,9 +89,7 @@ def test_a_time_to_live_out_of_its_limits_is_refused(client: TestClient, seconds
     refused(upload(client, b"x", **texts), 400, "from 3600 to 2592000", "expires_after[seconds]")
 
 
-def test_a_file_whose_time_is_over_is_gone(
-    client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_whose_time_is_over_is_gone(client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = upload(client, b"x", **{"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}).json()
     assert made["expires_at"] == made["created_at"] + 3600
     assert client.get(f"/files/{made['id']}").json() == made

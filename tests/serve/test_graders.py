@@ -115,9 +115,7 @@ def test_one_grader_in_place_of_several_is_taken(client: TestClient) -> None:
     assert run(client, grader, "x", {"want": "x"}).json()["reward"] == 1
 
 
-@pytest.mark.parametrize(
-    ("formula", "error"), [("same +", "formula_parse_error"), ("other", "invalid_variable_error")]
-)
+@pytest.mark.parametrize(("formula", "error"), [("same +", "formula_parse_error"), ("other", "invalid_variable_error")])
 def test_a_formula_that_cannot_be_computed_is_told_beside_the_reward(
     client: TestClient, formula: str, error: str
 ) -> None:
@@ -181,7 +179,8 @@ def test_formulas_are_computed(text: str, value: float) -> None:
     "text",
     [
         "", "1 / 0", "9**9**9**9", "exp(1000)", "log(0)", "a if a else 1", "a.real", "[a]", "'x' * 9", "True + 1",
-        "__import__('os')", "min()", "abs(x=1)", "(lambda: 1)()", "a < 2", "1j", "a" * 3000, "sqrt(-1)", "1 +" * 900 + "1",
+        "__import__('os')", "min()", "abs(x=1)", "(lambda: 1)()", "a < 2", "1j", "a" * 3000, "sqrt(-1)",
+        "1 +" * 900 + "1",
         "(" * 200 + "1" + ")" * 200 + ".x", "-" * 100 + "1", "min(*[1])", "\0", "abs(1, 2)",
     ],
 )  # fmt: skip

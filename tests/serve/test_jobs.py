@@ -324,7 +324,10 @@ def test_a_cancel_beside_the_end_leaves_one_of_them_whole(client: TestClient, st
             except Lost:
                 ended.append(False)
 
-        threads = [threading.Thread(target=end), threading.Thread(target=client.post, args=(f"{JOBS}/{job_id}/cancel",))]
+        threads = [
+            threading.Thread(target=end),
+            threading.Thread(target=client.post, args=(f"{JOBS}/{job_id}/cancel",)),
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

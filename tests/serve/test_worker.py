@@ -196,10 +196,11 @@ def test_a_finished_job_has_everything_that_clients_look_for(undisturbed: tuple[
 
 
 def test_the_last_three_epochs_can_be_used_by_name_and_are_what_the_run_had(undisturbed: tuple[Place, Any]) -> None:
+    from safetensors.torch import load_file
+
     from burnish.model.adapter import load_adapter
     from burnish.model.base import find_base, load_model
     from burnish.specialist import load_specialist
-    from safetensors.torch import load_file
 
     place, job = undisturbed
     kept = place.client.get(f"{JOBS}/{job['id']}/checkpoints").json()["data"]

@@ -49,9 +49,7 @@ def get_job(store: Store, job_id: str) -> sqlite3.Row:
     """
     row = store.one("SELECT * FROM job WHERE id = ?", (job_id,))
     if row is None:
-        raise not_found(
-            f"Could not find fine tune: {job_id}", param="fine_tune_id", code="fine_tune_not_found"
-        )
+        raise not_found(f"Could not find fine tune: {job_id}", param="fine_tune_id", code="fine_tune_not_found")
     return row
 
 

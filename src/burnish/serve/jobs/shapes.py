@@ -31,9 +31,7 @@ class Hyperparameters(Shape):
 
     batch_size: Auto | Annotated[StrictInt, Field(ge=1, le=256)] = "auto"
     learning_rate_multiplier: (
-        Auto
-        | Annotated[StrictInt, Field(gt=0)]
-        | Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
+        Auto | Annotated[StrictInt, Field(gt=0)] | Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
     ) = "auto"
     n_epochs: Auto | Annotated[StrictInt, Field(ge=1, le=50)] = "auto"
 

@@ -127,9 +127,7 @@ async def _add_part(request: Request, store: Store, upload_id: str) -> dict[str,
             with store.transaction() as connection:
                 _pending(store, upload_id)  # it may have been cancelled while the part came
                 draft.replace(folder / part_id)
-                insert(
-                    connection, "part", id=part_id, upload_id=upload_id, created_at=made, bytes=form.size_bytes
-                )
+                insert(connection, "part", id=part_id, upload_id=upload_id, created_at=made, bytes=form.size_bytes)
 
         await run_in_threadpool(keep)
     return {"id": part_id, "object": "upload.part", "created_at": made, "upload_id": upload_id}

@@ -27,7 +27,11 @@ ERRORS = (
     "truncated_observation_error",
     "unresponsive_reward_error",
 )
-DETAILS = ("model_grader_server_error_details", "python_grader_runtime_error_details", "python_grader_server_error_type")
+DETAILS = (
+    "model_grader_server_error_details",
+    "python_grader_runtime_error_details",
+    "python_grader_server_error_type",
+)
 
 
 class RunGrader(Shape):

@@ -80,5 +80,3 @@ def _tell_end(connection: sqlite3.Connection, job_id: str, name: str, run: "Run"
     tell(connection, job_id, f"The report is {run.report_path.resolve()}")
     tell(connection, job_id, f"New fine-tuned model created: {name}")
     tell(connection, job_id, "The job has successfully completed")
-
-
