@@ -179,7 +179,8 @@ def test_formulas_are_computed(text: str, value: float) -> None:
     "text",
     [
         "", "1 / 0", "9**9**9**9", "exp(1000)", "log(0)", "a if a else 1", "a.real", "[a]", "'x' * 9", "True + 1",
-        "__import__('os')", "min()", "abs(x=1)", "(lambda: 1)()", "a < 2", "1j", "a" * 3000, "sqrt(-1)", "1 +" * 900 + "1",
+        "__import__('os')", "min()", "abs(x=1)", "(lambda: 1)()", "a < 2", "1j", "a" * 3000, "sqrt(-1)",
+        "1 +" * 900 + "1",
         "(" * 200 + "1" + ")" * 200 + ".x", "-" * 100 + "1", "min(*[1])", "\0", "abs(1, 2)",
     ],
 )  # fmt: skip

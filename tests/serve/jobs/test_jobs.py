@@ -174,7 +174,7 @@ def test_a_body_that_is_sent_once_more_gives_the_same_job(client: TestClient, fi
 MOVES = {
     "cancel": ({Status.VALIDATING, Status.QUEUED, Status.RUNNING, Status.PAUSED, Status.CANCELLED}, Status.CANCELLED),
     "pause": ({Status.QUEUED, Status.RUNNING, Status.PAUSED}, Status.PAUSED),
-    "resume": ({Status.PAUSED}, Status.QUEUED),
+    "resume": ({Status.PAUSED, Status.QUEUED}, Status.QUEUED),
 }
 
 

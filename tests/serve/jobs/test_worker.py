@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ rank = 2
 [train]
 precision = "fp32"
 patience = 99
-checkpoint_minutes = 0
+checkpoint_minutes = 60
 [retention]
 num_prompts = 4
 answer_tokens = 4
@@ -48,7 +48,7 @@ arms = ["zero_shot"]
 max_new_tokens = 6
 num_resamples = 200
 """
-LONG = {"n_epochs": 30, "batch_size": 4, "learning_rate_multiplier": 10}
+LONG = {"n_epochs": 12, "learning_rate_multiplier": 10}
 
 
 @dataclass
@@ -132,7 +132,7 @@ def place(base: Path, tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Any]]:
-    """A job of thirty epochs that nothing has come between."""
+    """A job of twelve epochs that nothing has come between."""
     with place_in(tmp_path_factory.mktemp("undisturbed"), base) as place, supervised(place):
         yield place, place.wait(place.job(hyperparameters=LONG, suffix="calm"), "succeeded")
 
@@ -148,7 +148,7 @@ def test_a_job_tells_its_story_in_openais_words(undisturbed: tuple[Place, Any]) 
         "15 rows are learned from, 15 choose between epochs, and 30 are held out to tell whether training has helped",
         "Files validated, moving job to queued state",
         "Fine-tuning job started",
-        "Training with learning rate 0.01 (burnish's own 0.001 times 10), batch size 4, at most 30 epochs",
+        "Training with learning rate 0.01 (burnish's own 0.001 times 10), batch size 4, at most 12 epochs",
         *(f"Checkpoint created at step {step}" for step in range(4, total + 1, 4)),
         f"The report is {run.report_path}",
         f"New fine-tuned model created: {job['fine_tuned_model']}",
@@ -164,21 +164,21 @@ def test_every_step_is_told_with_the_losses_of_the_run(undisturbed: tuple[Place,
     run = open_run(RunDir(place.model(job).run or Path()))
     steps = [event for event in place.told(job["id"]) if event["type"] == "metrics"]
     validations = {each["step"]: each["loss_per_token"] for each in run.evaluation["training"]["validation"]}
-    assert len(validations) == 30
+    assert len(validations) == 12
     assert [event["data"] for event in steps] == [
-        {"step": row["step"], "train_loss": row["loss_per_token"], "total_steps": 120}
+        {"step": row["step"], "train_loss": row["loss_per_token"], "total_steps": 48}
         | ({"full_valid_loss": validations[row["step"]]} if row["step"] in validations else {})
         for row in read_jsonl(run.dir.metrics)
     ]
     data = steps[3]["data"]
     losses = f"training loss={data['train_loss']:.2f}, full validation loss={data['full_valid_loss']:.2f}"
-    assert steps[3]["message"] == f"Step 4/120: {losses}"
+    assert steps[3]["message"] == f"Step 4/48: {losses}"
 
 
 def test_a_finished_job_has_everything_that_clients_look_for(undisturbed: tuple[Place, Any]) -> None:
     place, job = undisturbed
     run = open_run(RunDir(place.model(job).run or Path()))
-    settled = {"batch_size": 4, "learning_rate_multiplier": 10, "n_epochs": 30}
+    settled = {"batch_size": 4, "learning_rate_multiplier": 10, "n_epochs": 12}
     assert job["hyperparameters"] == settled == job["method"]["supervised"]["hyperparameters"]
     assert job["error"] is None and job["finished_at"] >= job["created_at"]
     assert job["trained_tokens"] == run.evaluation["training"]["num_tokens"] > 0
@@ -192,27 +192,28 @@ def test_a_finished_job_has_everything_that_clients_look_for(undisturbed: tuple[
     table = list(csv.DictReader(io.StringIO(base64.b64decode(content).decode())))
     assert list(table[0]) == ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
     assert [float(row["train_loss"]) for row in table] == [row["loss_per_token"] for row in read_jsonl(run.dir.metrics)]
-    assert [row["step"] for row in table if row["valid_loss"]] == [str(step) for step in range(4, 121, 4)]
+    assert [row["step"] for row in table if row["valid_loss"]] == [str(step) for step in range(4, 49, 4)]
 
 
 def test_the_last_three_epochs_can_be_used_by_name_and_are_what_the_run_had(undisturbed: tuple[Place, Any]) -> None:
+    from safetensors.torch import load_file
+
     from burnish.model.adapter import load_adapter
     from burnish.model.base import find_base, load_model
     from burnish.specialist import load_specialist
-    from safetensors.torch import load_file
 
     place, job = undisturbed
     kept = place.client.get(f"{JOBS}/{job['id']}/checkpoints").json()["data"]
-    assert [checkpoint["step_number"] for checkpoint in kept] == [120, 116, 112]
+    assert [checkpoint["step_number"] for checkpoint in kept] == [48, 44, 40]
     assert [set(checkpoint["metrics"]) for checkpoint in kept] == [{"step", "train_loss", "full_valid_loss"}] * 3
     names = [checkpoint["fine_tuned_model_checkpoint"] for checkpoint in kept]
     assert all(name.startswith("ft:tiny:burnish:calm:") for name in names)
-    assert [name.rpartition(":")[2] for name in names] == ["ckpt-step-120", "ckpt-step-116", "ckpt-step-112"]
+    assert [name.rpartition(":")[2] for name in names] == ["ckpt-step-48", "ckpt-step-44", "ckpt-step-40"]
     assert {model.id for model in list_models(place.store)} == {*names, job["fine_tuned_model"]}
     newest = find_model(place.store, names[0])
     assert newest is not None
     run_dir = RunDir(place.model(job).run or Path())
-    state = load_file(run_dir.checkpoints / "step-000120" / "state.safetensors")
+    state = load_file(run_dir.checkpoints / "step-000048" / "state.safetensors")
     files = find_base(newest.base)
     model = load_adapter(load_model(files, dtype=torch.float32, device=torch.device("cpu")), newest.adapter, files)
     loaded = {f"adapter/{name}": tensor for name, tensor in model.named_parameters() if ".lora_" in name}
@@ -241,17 +242,6 @@ def same_end(place: Place, job_id: str, undisturbed: tuple[Place, Any]) -> None:
     assert tokens == []
 
 
-def test_a_process_that_is_killed_is_started_again_and_comes_to_the_same_end(
-    place: Place, undisturbed: tuple[Place, Any]
-) -> None:
-    with supervised(place):
-        job_id = place.job(hyperparameters=LONG)
-        place.wait_for_step(job_id, 10)
-        place.child(job_id).send_signal(signal.SIGKILL)
-        wait_for(lambda: any("ended unexpectedly" in message for message in place.messages(job_id)))
-        same_end(place, job_id, undisturbed)
-
-
 SERVER = """
 import sys, time
 from pathlib import Path
@@ -265,71 +255,93 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("how", ["noticed", "frozen"])
-def test_a_server_that_is_killed_leaves_no_process_and_the_next_one_goes_on(
-    place: Place, undisturbed: tuple[Place, Any], how: str
-) -> None:
-    """A frozen process notices nothing, and is ended by the next server."""
-    server = subprocess.Popen([sys.executable, "-c", textwrap.dedent(SERVER), str(place.settings.runs)])
+@contextmanager
+def server_of(place: Place) -> Iterator["subprocess.Popen[bytes]"]:
+    """A server in a process of its own."""
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(place.settings.runs)])
     try:
-        job_id = place.job(hyperparameters=LONG)
-        place.wait_for_step(job_id, 10)
+        yield server
     finally:
-        child = place.child(job_id)
-        if how == "frozen":
-            child.suspend()
         server.kill()
         server.wait()
-    if how == "noticed":
-        child.wait(timeout=10)
+
+
+def test_a_job_that_is_killed_orphaned_and_paused_comes_to_the_same_end(
+    place: Place, undisturbed: tuple[Place, Any]
+) -> None:
+    with server_of(place) as server:
+        job_id = place.job(hyperparameters=LONG)
+        place.wait_for_step(job_id, 6)
+        place.child(job_id).send_signal(signal.SIGKILL)
+        wait_for(lambda: any("ended unexpectedly" in message for message in place.messages(job_id)))
+        place.wait_for_step(job_id, 12)
+        child = place.child(job_id)
+        server.send_signal(signal.SIGKILL)
+        wait_for(lambda: is_gone(child), timeout_s=20)
     assert place.get(job_id)["status"] == "running"
     with supervised(place):
-        wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+        place.wait_for_step(job_id, 20)
+        assert place.ask(job_id, "pause")["status"] == "paused"
+        child = place.child(job_id)
+        wait_for(lambda: is_gone(child))
+        (run_dir,) = list_run_dirs(place.settings.runs)
+        kept = max(int(path.name.removeprefix("step-")) for path in run_dir.checkpoints.glob("step-*"))
+        assert kept == len(read_jsonl(run_dir.metrics)) < 48  # it stopped behind a step, and none is lost
+        assert place.ask(job_id, "resume")["status"] == "queued"
         same_end(place, job_id, undisturbed)
     assert "The server was restarted; the job goes on where it was" in place.messages(job_id)
 
 
-def test_a_paused_job_stops_with_a_checkpoint_and_goes_on_when_it_is_resumed(
-    place: Place, undisturbed: tuple[Place, Any]
-) -> None:
-    (place.settings.folder / "jobs.toml").write_text(JOBS_TOML.replace("minutes = 0", "minutes = 60"))
-    with supervised(place):
-        job_id = place.job(hyperparameters=LONG)
-        place.wait_for_step(job_id, 10)
+def is_gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def begun(place: Place) -> tuple[str, psutil.Process]:
+    """A job whose training is just being started, and its process."""
+    job_id = place.job(hyperparameters=LONG)
+    place.wait(job_id, "running")
+    return job_id, wait_for(lambda: trainer(place, job_id))
+
+
+def trainer(place: Place, job_id: str) -> psutil.Process | None:
+    """The process that trains, once it holds the job."""
+    try:
         child = place.child(job_id)
-        assert place.ask(job_id, "pause")["status"] == "paused"
-        wait_for(lambda: not child.is_running())
-        (run_dir,) = list_run_dirs(place.settings.runs)
-        steps = max(int(path.name.removeprefix("step-")) for path in run_dir.checkpoints.glob("step-*"))
-        assert steps == len(read_jsonl(run_dir.metrics)) < 120  # none is lost
-        assert place.ask(job_id, "resume")["status"] == "queued"
-        same_end(place, job_id, undisturbed)
+        return child if '"train"' in " ".join(child.cmdline()) else None
+    except (OSError, ValueError, psutil.Error):
+        return None
 
 
-def test_a_server_that_ends_stops_its_job_with_a_checkpoint(place: Place, undisturbed: tuple[Place, Any]) -> None:
-    (place.settings.folder / "jobs.toml").write_text(JOBS_TOML.replace("minutes = 0", "minutes = 60"))
+def test_a_process_that_does_not_notice_that_its_server_is_gone_is_ended_by_the_next(place: Place) -> None:
+    with server_of(place):
+        job_id, child = begun(place)
+        child.suspend()
+    assert not is_gone(child)
     with supervised(place):
-        job_id = place.job(hyperparameters=LONG)
-        place.wait_for_step(job_id, 10)
+        wait_for(lambda: is_gone(child))
+        other = wait_for(lambda: trainer(place, job_id))
+        assert other.pid != child.pid and place.get(job_id)["status"] == "running"
+        place.ask(job_id, "cancel")
+
+
+def test_a_server_that_ends_puts_its_job_back(place: Place) -> None:
+    with supervised(place):
+        job_id, child = begun(place)
+    assert is_gone(child)
     assert place.get(job_id)["status"] == "queued"
-    (run_dir,) = list_run_dirs(place.settings.runs)
-    steps = max(int(path.name.removeprefix("step-")) for path in run_dir.checkpoints.glob("step-*"))
-    assert steps == len(read_jsonl(run_dir.metrics)) < 120
-    with supervised(place):
-        same_end(place, job_id, undisturbed)
+    assert place.messages(job_id)[-1] == "The server ends; the job goes on when it is started again"
 
 
 def test_a_cancelled_job_is_ended_and_the_next_one_is_begun(place: Place) -> None:
     with supervised(place):
-        job_id = place.job(hyperparameters=LONG)
-        place.wait_for_step(job_id, 2)
-        other = place.job(hyperparameters={"n_epochs": 1})
+        job_id, child = begun(place)
+        other = place.job()
         place.wait(other, "queued")  # it is looked through while the first one trains
         assert place.get(job_id)["status"] == "running"
-        child = place.child(job_id)
         assert place.ask(job_id, "cancel")["status"] == "cancelled"
-        wait_for(lambda: not child.is_running())
-        place.wait(other, "succeeded")
+        wait_for(lambda: is_gone(child))
+        place.wait(other, "running")
+        place.ask(other, "cancel")
     assert place.get(job_id)["status"] == "cancelled"
     assert place.messages(job_id)[-1] == "The job was cancelled"
     assert place.get(job_id)["fine_tuned_model"] is None
@@ -338,14 +350,13 @@ def test_a_cancelled_job_is_ended_and_the_next_one_is_begun(place: Place) -> Non
 def test_of_two_servers_of_one_folder_one_works_and_the_other_takes_over(place: Place) -> None:
     first, second = (Supervisor(place.store, place.settings) for _ in range(2))
     first.start()
-    job_id = place.job(hyperparameters=LONG)
-    place.wait_for_step(job_id, 2)
+    job_id, child = begun(place)
     second.start()
-    wait_for(lambda: any(m.startswith("Step 8/") for m in place.messages(job_id)))
-    assert not any("restarted" in message for message in place.messages(job_id))
-    first.stop()
     try:
-        place.wait(job_id, "running")
+        time.sleep(1.5)
+        assert place.child(job_id).pid == child.pid and not is_gone(child)
+        first.stop()
+        wait_for(lambda: (found := trainer(place, job_id)) and found.pid != child.pid)
         place.ask(job_id, "cancel")
     finally:
         second.stop()
@@ -365,7 +376,7 @@ FAULTS = {
     ),
     "not json": (jsonl(rows("chat")[:30]) + b"{no", "invalid_training_file", "Line 31: not valid JSON"),
     "binary": (bytes(range(256)) * 9, "invalid_training_file", "cannot be used"),
-    "empty": (b"", "invalid_training_file", "there is no row in it"),
+    "empty": (b"", "invalid_training_file", "the file is empty"),
     "preferences": (
         jsonl(
             [
@@ -416,14 +427,13 @@ def test_a_validation_file_is_used_and_its_faults_are_its_own(place: Place) -> N
         place.ask(made[held], "cancel")
 
 
-def test_prompts_and_completions_and_a_file_of_fifteen_rows_are_trained_on(place: Place) -> None:
+def test_prompts_and_completions_and_a_file_of_fifteen_rows_are_taken(place: Place) -> None:
     pairs = [{"prompt": row["question"], "completion": row["answer"]} for row in rows("completion")[:15]]
     file_id = upload(place.client, jsonl(pairs)).json()["id"]
     with supervised(place):
-        job = place.wait(create(place.client, file_id).json()["id"], "succeeded")
-    assert "5 rows are learned from, 5 choose between epochs, and 5 are held out" in place.messages(job["id"])[2]
-    # What was left to burnish is told once it is settled.
-    assert job["hyperparameters"] == {"batch_size": 4, "learning_rate_multiplier": 1, "n_epochs": 6}
+        job = place.wait(create(place.client, file_id).json()["id"], "queued", "running")
+        place.ask(job["id"], "cancel")
+    assert place.messages(job["id"])[2].startswith("5 rows are learned from, 5 choose between epochs, and 5 are held")
 
 
 def test_a_process_that_cannot_work_fails_the_job_after_three_times(place: Place) -> None:
@@ -437,13 +447,11 @@ def test_a_process_that_cannot_work_fails_the_job_after_three_times(place: Place
     assert "child.pid" in error["message"]
 
 
-def test_a_base_that_is_gone_fails_the_job_with_the_remedy(place: Place, tmp_path: Path) -> None:
-    gone = client_of(place.store, place.settings, str(tmp_path / "gone"))
-    file_id = upload(gone, jsonl(rows("chat"))).json()["id"]
-    job_id = create(gone, file_id).json()["id"]
+def test_what_is_wrong_with_the_servers_own_settings_fails_the_job_with_the_remedy(place: Place) -> None:
+    (place.settings.folder / "jobs.toml").write_text("[train]\nepoch = 3\n")
     with supervised(place):
-        error = place.wait(job_id, "failed")["error"]
-    assert error["code"] == "training_failed" and "gone" in error["message"]
+        error = place.wait(place.job(), "failed")["error"]
+    assert error["code"] == "training_failed" and "Did you mean `train.epochs`?" in error["message"]
 
 
 def test_a_multiplier_of_one_is_what_burnish_chooses_by_itself() -> None:

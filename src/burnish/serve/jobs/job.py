@@ -190,7 +190,7 @@ def _move(store: Store, job_id: str, allowed: set[Status], to: Status, message: 
     get_job(store, job_id)
     with store.transaction() as connection:
         status = Status(connection.execute("SELECT status FROM job WHERE id = ?", (job_id,)).fetchone()["status"])
-        if status is to and to is not Status.QUEUED:
+        if status is to:
             return
         if status not in allowed:
             raise ApiError(f"Job {job_id} is {status.value} and cannot be {_DONE[to]}.", param="fine_tuning_job_id")

@@ -1,4 +1,4 @@
-"""The files that clients have sent, and those that jobs have written: bytes under our own names, facts in the database."""
+"""The files that clients have sent and jobs have written: bytes under our own names, facts in the database."""
 
 import os
 import re

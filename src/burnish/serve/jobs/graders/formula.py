@@ -1,4 +1,4 @@
-"""Arithmetic over the scores of graders, and nothing else: no names but theirs, no attributes, no calls but of a few."""
+"""Arithmetic over the scores of graders and nothing else: no names but theirs, no attributes, a few functions."""
 
 import ast
 import math

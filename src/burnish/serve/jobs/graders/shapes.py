@@ -2,8 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StrictStr, TypeAdapter, ValidationError, model_validator
 from pydantic import BaseModel as Model
+from pydantic import ConfigDict, Field, StrictStr, TypeAdapter, ValidationError, model_validator
 
 from burnish.serve.errors import ApiError
 

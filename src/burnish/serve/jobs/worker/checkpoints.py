@@ -63,11 +63,11 @@ def export_adapter(checkpoint: Path, folder: Path, run_dir: RunDir) -> None:
     from safetensors.torch import save_file
 
     recipe = load_recipe(run_dir.recipe).recipe
-    with safe_open(checkpoint / "state.safetensors", "pt") as state:  # type: ignore[no-untyped-call]
+    with safe_open(checkpoint / "state.safetensors", "pt") as state:
         names = [name for name in state.keys() if name.startswith("adapter/")]  # noqa: SIM118  (it is no mapping)
         # peft leaves the adapter's own name out on disk.
         tensors = {name.removeprefix("adapter/").replace(".default.", "."): state.get_tensor(name) for name in names}
-    targets = sorted({name.split(".lora_")[0].rpartition(".")[2] for name in tensors})
+    targets = sorted({name.split(".lora_")[0].removeprefix("base_model.model.") for name in tensors})
     config = LoraConfig(
         r=int(recipe.adapter.rank),
         lora_alpha=recipe.adapter.alpha,

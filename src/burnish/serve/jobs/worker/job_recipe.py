@@ -13,7 +13,7 @@ from burnish.conversation import Task
 from burnish.data import detect_file
 from burnish.errors import RecipeError
 from burnish.recipe import LoadedRecipe, build_recipe
-from burnish.serve.jobs.shelf import get_file, path_of
+from burnish.serve.jobs.shelf import path_of
 from burnish.serve.jobs.store import Store
 from burnish.serve.jobs.worker.order import Order
 from burnish.serve.jobs.worker.progress import training_path
@@ -86,7 +86,7 @@ def _validation_of(store: Store, row: sqlite3.Row) -> str | None:
         return None
     query = "SELECT DISTINCT sha256 FROM file WHERE id IN (?, ?)"
     hashes = store.all(query, (row["training_file"], row["validation_file"]))
-    return None if len(hashes) == 1 else get_file(store, row["validation_file"]).id
+    return None if len(hashes) == 1 else str(row["validation_file"])
 
 
 def _train_values(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,11 @@ class JobScreen:
     def bar(self, title: str, total: int) -> Iterator[Advance]:
         """The title is told; units are not, but the steps of the training are, with their losses."""
         self._tell(title, "info")
-        yield lambda units, note="": self._look()
+
+        def advance(units: int, note: str = "") -> None:
+            self._look()
+
+        yield advance
         self._look()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The server's side of the work: takes jobs from the queue, starts a process for each, and sees to it that none is stuck."""
+"""The server's side of the work: takes jobs from the queue, starts a process for each, leaves none stuck."""
 
 import logging
 import sqlite3
@@ -108,27 +108,17 @@ class Supervisor:
 
     def _watch(self, process: "subprocess.Popen[bytes]", job_id: str, token: str) -> None:
         """Wait for the process; where its job is taken from it, ask it to stop, and end it when it does not."""
-        asked_at = None
+        asked_at: float | None = None
         while process.poll() is None:
-            is_ours = holds(self._store, job_id, token)
-            if not is_ours and self._is_over(job_id):
-                # A process that has just settled its job is about to end by itself; a cancelled one is ended.
-                if asked_at is None:
+            if self._status(job_id) is Status.CANCELLED:
+                return
+            if asked_at is None:
+                if self._is_ending.is_set() or not holds(self._store, job_id, token):
+                    ask_to_stop(process)
                     asked_at = time.monotonic()
-                if self._is_cancelled(job_id) or time.monotonic() - asked_at > self._patience_s:
-                    return
-            elif asked_at is None and (not is_ours or self._is_ending.is_set()):
-                ask_to_stop(process)
-                asked_at = time.monotonic()
-            elif asked_at is not None and time.monotonic() - asked_at > self._patience_s:
+            elif time.monotonic() - asked_at > self._patience_s:
                 return
             time.sleep(POLL_S)
-
-    def _is_over(self, job_id: str) -> bool:
-        return self._status(job_id) in (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
-
-    def _is_cancelled(self, job_id: str) -> bool:
-        return self._status(job_id) is Status.CANCELLED
 
     def _status(self, job_id: str) -> Status | None:
         row = self._store.one("SELECT status FROM job WHERE id = ?", (job_id,))
