@@ -97,7 +97,7 @@ def test_draws_have_the_distribution_of_the_nucleus(engine: PlainEngine) -> None
     counts = torch.bincount(torch.tensor([chooser.choose(logits_V.clone()) for _ in range(4000)]), minlength=5)
     num_kept = int((share.cumsum(0) < 0.8).sum()) + 1
     assert counts[num_kept:].sum() == 0 and num_kept == 4
-    assert torch.allclose(counts[:num_kept] / 4000, share[:num_kept] / share[:num_kept].sum(), atol=0.03)
+    assert torch.allclose(counts[:num_kept].double() / 4000, share[:num_kept] / share[:num_kept].sum(), atol=0.03)
 
 
 def test_a_stop_text_is_never_begun(engine: PlainEngine) -> None:
