@@ -304,6 +304,13 @@ class TestTools:
         reply = ask(client, tools=TOOLS, tool_choice=choice, max_tokens=100)["choices"][0]
         assert reply["message"]["tool_calls"][0]["function"]["name"] == "look_up"
 
+    def test_with_a_form_the_answer_is_a_call_or_in_that_form(self, client: TestClient) -> None:
+        form = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}
+        choices = ask(client, tools=TOOLS, response_format=form, n=8, max_tokens=100)["choices"]
+        assert {choice["finish_reason"] for choice in choices} == {"stop", "tool_calls"}
+        for choice in choices:
+            assert choice["message"]["content"] is None or "urgent" in json.loads(choice["message"]["content"])
+
     def test_a_conversation_with_calls_is_read(self, client: TestClient) -> None:
         call = {"id": "call_1", "type": "function", "function": {"name": "book", "arguments": "{}"}}
         turns = [

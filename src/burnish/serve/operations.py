@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from burnish.errors import BurnishError
 from burnish.serve.engine.request import EngineStats
 from burnish.serve.errors import error_response, server_error
 from burnish.serve.metrics import Counter, Histogram, Labels, sample_lines
@@ -107,8 +108,9 @@ class Operations:
 
         try:
             await self._app(scope, receive, send_marked)
-        except Exception:
-            log.exception("%s: a request failed", request_id)
+        except Exception as error:
+            # What the operator can mend says so itself; anything else is a fault of ours.
+            log.error("%s: %s", request_id, error, exc_info=not isinstance(error, BurnishError))
             if status:  # the reply has begun: only a broken connection can tell
                 raise
             await error_response(server_error())(scope, receive, send_marked)

@@ -81,8 +81,11 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
 
 
 def as_event(value: Mapping[str, Any]) -> bytes:
-    """One event. No `id:` line: clients would take later comments for empty events."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n\n"
+    """One event. No `id:` line: clients would take later comments for empty events.
+
+    In ASCII, because some clients split lines at every character that Unicode calls a line's end.
+    """
+    return b"data: " + json.dumps(value, allow_nan=False, separators=(",", ":")).encode() + b"\n\n"
 
 
 async def _with_heartbeat(events: AsyncIterator[Mapping[str, Any]], heartbeat_s: float) -> AsyncIterator[bytes]:

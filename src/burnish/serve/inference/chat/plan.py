@@ -14,7 +14,7 @@ from burnish.serve.engine.grammar import ANY_PROMPT, json_grammar
 from burnish.serve.engine.request import GenerationRequest, LabelRequest
 from burnish.serve.errors import ApiError
 from burnish.serve.inference.chat.messages import conversation_of
-from burnish.serve.inference.chat.tools import NO_TOOLS, Tools, tools_of
+from burnish.serve.inference.chat.tools import NO_TOOLS, Tools, call_or, tools_of
 from burnish.serve.inference.sampling import room_for_answer, sampling_params, seed_of
 from burnish.serve.inference.shapes import ChatRequest
 
@@ -56,7 +56,7 @@ def check_chat(body: ChatRequest, model: ServedModel) -> None:
         return
     if body.response_format and body.response_format.type != "text":
         raise ApiError(f"{model.id} answers in a form of its own. Take out response_format.", param="response_format")
-    if tools_of(body).schema is not None:
+    if tools_of(body).must_call:
         raise ApiError(f"{model.id} calls no tools. Take out tool_choice.", param="tool_choice")
 
 
@@ -123,11 +123,21 @@ def _label_ids(renderer: Renderer, labels: tuple[str, ...]) -> tuple[tuple[int, 
 
 def _grammar(body: ChatRequest, model: ServedModel, renderer: Renderer, tools: Tools) -> str | None:
     """Of a call that must be made; else of the form that the request asks for; else of the model's own."""
-    if tools.schema is not None:
+    if tools.must_call:
         return json_grammar(renderer, tools.schema, param="tools")
-    schema: Mapping[str, Any] | None = model.schema
-    if body.response_format and body.response_format.json_schema and body.response_format.type == "json_schema":
-        schema = body.response_format.json_schema.schema_
-    elif body.response_format and body.response_format.type == "json_object":
-        schema = schema or {"type": "object"}
+    wanted = _wanted_schema(body, model)
+    if wanted is not None and tools.names:
+        json_grammar(renderer, wanted)  # so that a fault is told where it is
+        return json_grammar(renderer, call_or(tools, wanted), param="tools")
+    schema = model.schema if wanted is None else wanted
     return None if schema is None else json_grammar(renderer, schema)
+
+
+def _wanted_schema(body: ChatRequest, model: ServedModel) -> Mapping[str, Any] | None:
+    """The schema that the request asks for; a model that has one of its own knows no other JSON objects."""
+    wanted = body.response_format
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return model.schema or {"type": "object"}
+    return wanted.json_schema.schema_ if wanted.json_schema else None

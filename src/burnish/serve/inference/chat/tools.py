@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from burnish.serve.errors import ApiError
@@ -20,8 +20,10 @@ class Tools:
     """Whether one answer may make several calls."""
     is_legacy: bool = False
     """Whether the client speaks of functions, the wire's word before it had tools."""
-    schema: Mapping[str, Any] | None = None
-    """Of the call, where one must be made."""
+    must_call: bool = False
+    """Whether the answer must be a call."""
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    """Of a call, as most models write it: an object with the name and the arguments."""
 
 
 NO_TOOLS = Tools()
@@ -52,8 +54,17 @@ def tools_of(body: ChatRequest) -> Tools:
         names=frozenset(function.name for function in chosen),
         is_parallel=body.parallel_tool_calls is not False and not is_legacy,
         is_legacy=is_legacy,
-        schema=_call_schema(chosen) if must_call else None,
+        must_call=must_call,
+        schema=_call_schema(chosen),
     )
+
+
+def call_or(tools: Tools, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of an answer that either calls a tool or fits `schema`."""
+    either = {"call": tools.schema, "answer": schema}
+    places = {name: f"#/$defs/{name}" for name in either}
+    moved = {name: _moved(own, places[name]) for name, own in either.items()}
+    return {"$defs": moved, "anyOf": [{"$ref": place} for place in places.values()]}
 
 
 def _read_choice(choice: str | dict[str, Any] | NameShape | None, param: str) -> tuple[bool, list[str] | None]:
@@ -85,7 +96,7 @@ def _declaration(function: FunctionShape) -> str:
 
 
 def _call_schema(functions: Sequence[FunctionShape]) -> dict[str, Any]:
-    """A call of one of them, as most models write it: an object with the name and the arguments."""
+    """A call of one of them."""
     calls = [
         {
             "type": "object",
