@@ -101,7 +101,7 @@ class Catalog:
             raise ApiError(f"{name} is a run: remove its folder, and it is served no longer.", status=403)
 
     def _trained(self) -> list[ServedModel]:
-        named = [model for trained in list_models(self._store) if (model := _of_trained(trained))]
+        named = [_of_trained(trained) for trained in list_models(self._store)]
         runs = [model for run in reversed(list_run_dirs(self._runs)) for model in _of_run(run)]
         return [*named, *runs]
 
@@ -116,11 +116,14 @@ def public_id(base: str) -> str:
     return name.replace("/", "--").replace(":", "-")
 
 
-def _of_trained(trained: TrainedModel) -> ServedModel | None:
+def _of_trained(trained: TrainedModel) -> ServedModel:
     try:
         card = card_of_adapter(read_card(trained.adapter), Arm.SPECIALIST)
-    except BurnishError:  # the run folder was removed
-        return None
+    except BurnishError:  # the run folder was removed: who asks for it is told, and it can be deleted
+        adapter = AdapterRef(str(trained.adapter), trained.adapter)
+        return ServedModel(
+            id=trained.id, created=trained.created_at, owned_by=TRAINED, base=trained.base, adapter=adapter
+        )
     return _served(trained.id, trained.created_at, card, trained.adapter)
 
 

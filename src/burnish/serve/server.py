@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from burnish.model.fetch import Say
 from burnish.serve.app import create_app
 from burnish.serve.host import Host
-from burnish.serve.jobs import files, jobs, uploads
+from burnish.serve.jobs import conformance_seed, files, jobs, uploads
 from burnish.serve.jobs.graders import routes as graders
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.jobs.worker.supervisor import Supervisor
@@ -48,7 +48,7 @@ def build_app(settings: ServeSettings, store: Store) -> FastAPI:
 
     @asynccontextmanager
     async def at_work() -> AsyncIterator[None]:
-        if settings.trains:
+        if settings.trains and not conformance_seed.is_wanted():
             supervisor.start()
         try:
             yield
@@ -56,13 +56,16 @@ def build_app(settings: ServeSettings, store: Store) -> FastAPI:
             await run_in_threadpool(host.close)
             await run_in_threadpool(supervisor.stop)
 
-    return create_app(
+    app = create_app(
         settings,
         host,
         extra_routers=_job_routers(settings, store, host),
         jobs_by_status=lambda: _jobs_by_status(store),
         lifespans=[at_work],
     )
+    if conformance_seed.is_wanted():
+        app.include_router(conformance_seed.build_router(store, settings))
+    return app
 
 
 def _job_routers(settings: ServeSettings, store: Store, host: Host) -> Sequence[APIRouter]:
