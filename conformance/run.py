@@ -52,12 +52,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.xml"
         if arguments.base_url:
-            run_suite(suite, arguments.suite_python, arguments.base_url, arguments.files, results)
+            is_done = run_suite(suite, arguments.suite_python, arguments.base_url, arguments.files, results)
         else:
             with serve(Path(folder) / "runs") as base_url:
-                run_suite(suite, arguments.suite_python, base_url, arguments.files, results)
-        if not results.is_file():
-            print("The tests could not be collected; see above.", file=sys.stderr)
+                is_done = run_suite(suite, arguments.suite_python, base_url, arguments.files, results)
+        if not is_done or not results.is_file():
+            print("The tests could not be run; see above.", file=sys.stderr)
             return 1
         return tell(results)
 
@@ -107,12 +107,13 @@ def serve(runs: Path) -> Iterator[str]:
             server.wait()
 
 
-def run_suite(suite: Path, python: str, base_url: str, files: list[str], results: Path) -> None:
-    """One after another: the tests delete and cancel the same things."""
-    command = [os.path.abspath(python), "-m", "pytest", "-n", "0", "-q", "--durations=0", "-p", "no:cacheprovider"]
+def run_suite(suite: Path, python: str, base_url: str, files: list[str], results: Path) -> bool:
+    """One after another, because the tests delete and cancel the same things; whether pytest came to its end."""
+    command = [os.path.abspath(python), "-m", "pytest", "-o", "addopts=", "-q", "--tb=no", "-p", "no:cacheprovider"]
     command += ["-p", "openai_conformance", "-o", "junit_family=xunit1", f"--junitxml={results}", *files]
     environment = {**os.environ, "PYTHONPATH": str(HERE), "TEST_API_BASE_URL": base_url}
-    subprocess.run(command, cwd=suite, env=environment, check=False, stdout=subprocess.DEVNULL)
+    # Its code is 1 where tests fail, which the results tell better, and more where it could not do its work.
+    return subprocess.run(command, cwd=suite, env=environment, check=False).returncode <= 1
 
 
 def tell(results: Path) -> int:

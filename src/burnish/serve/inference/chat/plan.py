@@ -54,7 +54,8 @@ def check_chat(body: ChatRequest, model: ServedModel) -> None:
         raise ApiError(f"{model.id} makes embeddings; it cannot chat. Ask another model.", param="model")
     if not (model.labels or model.solution):
         return
-    if body.response_format and body.response_format.type != "text":
+    fitting = ("text", "json_object") if model.schema else ("text",)
+    if body.response_format and body.response_format.type not in fitting:
         raise ApiError(f"{model.id} answers in a form of its own. Take out response_format.", param="response_format")
     if tools_of(body).must_call:
         raise ApiError(f"{model.id} calls no tools. Take out tool_choice.", param="tool_choice")

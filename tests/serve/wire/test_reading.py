@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.conversation import ToolCall
@@ -51,6 +51,7 @@ def test_what_is_said_and_called(text: str, said: str, calls: Any) -> None:
     assert read([text]) == (said, calls)
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(BITS), max_size=8).map("".join), st.data())
 def test_it_does_not_matter_where_the_text_is_cut(text: str, data: Any) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
@@ -59,6 +60,7 @@ def test_it_does_not_matter_where_the_text_is_cut(text: str, data: Any) -> None:
     assert read(pieces, ONE) == read([text], ONE)
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.text(), st.integers(0, 9))
 def test_without_tools_the_text_is_said_as_it_is_but_for_the_space_around_it(text: str, cut: int) -> None:
     assert read([text[:cut], text[cut:]], NO_TOOLS) == (text.strip(), [])
