@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from openai import OpenAI
 
 from burnish.serve.app import create_app
-from tests.serve.plain_backend import PlainBackend, live, settings
+from tests.serve.wire.plain_backend import PlainBackend, live, settings
 
 LOCAL = "http://127.0.0.1"
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from burnish.conversation import Role, build_conversation
 from burnish.serve.app import create_app
 from burnish.serve.engine.request import GenerationRequest, SamplingParams
-from tests.serve.plain_backend import (
+from tests.serve.wire.plain_backend import (
     CHAT,
     EXTRACTOR,
     LABELLER,

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from openai import OpenAI
 
 from burnish.serve.engine.request import GenerationRequest
-from tests.serve.plain_backend import CHAT, LABELLER, PlainBackend
+from tests.serve.wire.plain_backend import CHAT, LABELLER, PlainBackend
 
 
 def ask(client: TestClient, **body: Any) -> dict[str, Any]:
@@ -113,10 +113,16 @@ def test_the_real_client_reads_it(openai: OpenAI) -> None:
     assert "".join(chunk.choices[0].text for chunk in openai.completions.create(**asked, stream=True)) == whole != ""
 
 
+def test_a_text_before_a_suffix_ends_where_that_begins(client: TestClient) -> None:
+    asked = {"model": "tiny", "prompt": "Once", "max_tokens": 12, "temperature": 0}
+    whole = client.post("/v1/completions", json=asked).json()["choices"][0]["text"]
+    gap = client.post("/v1/completions", json={**asked, "suffix": whole[4:6]}).json()["choices"][0]
+    assert (gap["text"], gap["finish_reason"]) == (whole[: whole.index(whole[4:6])], "stop")
+
+
 @pytest.mark.parametrize(
     ("body", "param", "said"),
     [
-        ({"suffix": "x"}, "suffix", "no model here fills gaps"),
         ({"best_of": 1, "n": 2}, "best_of", "smaller than n"),
         ({"best_of": 3, "stream": True}, "best_of", "cannot be streamed"),
         ({"prompt": [1, 999]}, "prompt", "999 is no token of this model, which has 258"),

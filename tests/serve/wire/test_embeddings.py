@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI
 
-from tests.serve.plain_backend import PlainBackend
+from tests.serve.wire.plain_backend import PlainBackend
 
 
 def test_the_real_client_gets_the_encoder_s_vectors(openai: OpenAI, backend: PlainBackend) -> None:

@@ -14,7 +14,7 @@ from burnish.errors import DataError
 from burnish.serve.app import create_app
 from burnish.serve.engine.request import EngineBusy, FinishReason, Piece, Ticket
 from burnish.serve.errors import ApiError
-from tests.serve.plain_backend import PlainBackend, live, settings
+from tests.serve.wire.plain_backend import PlainBackend, live, settings
 
 CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
 

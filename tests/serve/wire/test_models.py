@@ -6,7 +6,7 @@ import pytest
 from openai import NotFoundError, OpenAI, PermissionDeniedError
 
 from burnish.serve.app import create_app
-from tests.serve.plain_backend import CHAT, SOLVER, PlainBackend, live, settings
+from tests.serve.wire.plain_backend import CHAT, SOLVER, PlainBackend, live, settings
 
 
 def test_what_was_trained_comes_first(openai: OpenAI) -> None:

@@ -14,7 +14,7 @@ from burnish.serve.app import create_app
 from burnish.serve.inference.sse import EventStream
 from burnish.serve.metrics import Counter, Histogram
 from burnish.serve.operations import log_requests, request_log
-from tests.serve.plain_backend import PlainBackend, settings
+from tests.serve.wire.plain_backend import PlainBackend, settings
 
 CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "a secret"}], "max_tokens": 2}
 

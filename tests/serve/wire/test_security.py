@@ -11,7 +11,7 @@ from burnish.errors import BurnishError
 from burnish.serve.app import create_app
 from burnish.serve.errors import ApiError
 from burnish.serve.security import RateLimit, check_exposure, is_loopback
-from tests.serve.plain_backend import PlainBackend, settings
+from tests.serve.wire.plain_backend import PlainBackend, settings
 
 KEY = "sk-kéy"
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI
 
-from tests.serve.plain_backend import PlainBackend
+from tests.serve.wire.plain_backend import PlainBackend
 from tests.serve.wire.asking import USER, ask, streamed, wait_for
 
 

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from openai import OpenAI
 
 from burnish.serve.app import create_app
-from tests.serve.plain_backend import CALL, SCHEMA, PlainBackend, live, settings, teach
+from tests.serve.wire.plain_backend import CALL, SCHEMA, PlainBackend, live, settings, teach
 from tests.serve.wire.asking import TOOLS, USER, ask, streamed
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from burnish.files import sha256_of_file, write_text
+from burnish.model.encoder import DEFAULT_ENCODER
 from burnish.serve.jobs.events import tell
 from burnish.serve.jobs.job import Status
 from burnish.serve.jobs.models import add_model
@@ -23,7 +24,8 @@ FILES = ("file-abc123", "file_id")
 JOB = "ft-AF1WoRqd3aJAHsqc9NY7iL8F"
 TUNED = "ft:gpt-4o-mini:acemeco:suffix:abc123"
 UPLOAD, PART = "upload_abc123", "string"
-ALIASES = ("gpt-4o-mini", "gpt-6-astra", "gpt-5.4", "gpt-3.5-turbo-instruct", "text-embedding-3-small")
+ALIASES = ("gpt-4o-mini", "gpt-6-astra", "gpt-5.4", "gpt-3.5-turbo-instruct")
+EMBEDDING_ALIAS = "text-embedding-3-small"
 NUM_ROWS = 12
 
 
@@ -70,6 +72,7 @@ def reseed(store: Store, base: str) -> None:
         insert(connection, "part", id=PART, upload_id=UPLOAD, created_at=now(), bytes=0)
         for name in ALIASES:
             insert(connection, "alias", name=name, target=base)
+        insert(connection, "alias", name=EMBEDDING_ALIAS, target=DEFAULT_ENCODER)
 
 
 def _write_rows(store: Store, file_id: str) -> None:
@@ -89,7 +92,7 @@ def _forget(connection: sqlite3.Connection) -> None:
     delete("model", "id", [TUNED])
     delete("upload", "id", [UPLOAD])
     delete("part", "upload_id", [UPLOAD])
-    delete("alias", "name", ALIASES)
+    delete("alias", "name", [*ALIASES, EMBEDDING_ALIAS])
 
 
 def _add_file(connection: sqlite3.Connection, store: Store, file_id: str) -> None:

@@ -53,8 +53,6 @@ def check_completion(body: CompletionRequest, model: ServedModel) -> None:
     """
     if is_encoder(model.base) or model.labels or model.solution:
         raise ApiError(f"{model.id} continues no texts. Use /v1/chat/completions or another model.", param="model")
-    if body.suffix:
-        raise ApiError("suffix: no model here fills gaps. Take it out.", param="suffix")
     if body.best_of and body.best_of < (body.n or 1):
         raise ApiError("best_of is smaller than n. Raise it, or take it out.", param="best_of")
     if body.best_of and body.best_of > (body.n or 1) and body.stream:
@@ -101,7 +99,8 @@ def _requests(
             max_new_tokens=room_for_answer(len(prompt.ids), wanted, max_length, param="prompt"),
             adapter=model.adapter,
             sampling=sampling,
-            stop=body.stops,
+            # No model here knows what comes behind a gap; the text that fills it ends where that begins.
+            stop=(*body.stops, body.suffix) if body.suffix else body.stops,
             num_top=num_top,
             echoes_prompt=bool(body.echo) and body.logprobs is not None,
         )

@@ -23,8 +23,8 @@ from burnish.serve.engine.request import (
     SamplingParams,
 )
 from tests.data.chat_models import build_chat_renderer
-from tests.serve.plain_backend import END, LABELS, SCHEMA, save_tiny_adapter
-from tests.serve.plain_engine import PlainEngine
+from tests.serve.wire.plain_backend import END, LABELS, SCHEMA, save_tiny_adapter
+from tests.serve.engine.plain_engine import PlainEngine
 from tests.tiny import adapt, build_model, build_tokenizer
 
 PROMPT = build_conversation("Be kind.", (Role.USER, "Where is it?"))
@@ -85,7 +85,7 @@ def test_an_adapter_answers_as_it_does_alone(engine: PlainEngine, tmp_path: Path
 
 def test_draws_have_the_distribution_of_the_nucleus(engine: PlainEngine) -> None:
     """4,000 draws of a first token against the probabilities, computed otherwise."""
-    from tests.serve.plain_engine import _Chooser
+    from tests.serve.engine.plain_engine import _Chooser
 
     request = GenerationRequest(
         prompt_ids=(1,), max_new_tokens=1, sampling=SamplingParams(temperature=2.0, top_p=0.8, seed=0)

@@ -10,7 +10,7 @@ from burnish.serve.jobs import conformance_seed
 from burnish.serve.jobs.models import delete_model, find_model
 from burnish.serve.jobs.store import Store
 from burnish.serve.settings import ServeSettings
-from tests.serve.jobs_app import client_of, create, upload
+from tests.serve.jobs.jobs_app import client_of, create, upload
 
 
 @pytest.fixture
