@@ -27,7 +27,9 @@ def test_a_reseed_undoes_what_was_done_and_leaves_what_is_not_its_own(store: Sto
     for _ in range(2):
         assert hooks.post("/_test/reseed").status_code == 200
         assert client.get(job).json()["status"] == "queued"
-        assert len(client.get(f"{job}/events").json()["data"]) == len(client.get(f"{job}/checkpoints").json()["data"]) == 1
+        assert (
+            len(client.get(f"{job}/events").json()["data"]) == len(client.get(f"{job}/checkpoints").json()["data"]) == 1
+        )
         assert create(client, "file-abc123", model="gpt-4o-mini").status_code == 200
         assert find_model(store, conformance_seed.TUNED) is not None
         done = client.post("/uploads/upload_abc123/complete", json={"part_ids": ["string"]}).json()

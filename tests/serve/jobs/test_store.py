@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import RunError
@@ -42,6 +42,7 @@ def test_a_walk_sees_each_row_of_one_second_once_and_in_order(store: Store, limi
     assert walk(store, limit, newest_first=False) == ids
 
 
+@settings(max_examples=25, deadline=None)  # each makes a database
 @given(times=st.lists(st.integers(0, 3), max_size=12), limit=st.integers(1, 5))
 def test_a_walk_sees_all_rows_whatever_their_times(
     times: list[int], limit: int, tmp_path_factory: pytest.TempPathFactory

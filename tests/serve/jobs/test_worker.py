@@ -27,6 +27,8 @@ from burnish.serve.jobs.models import TrainedModel, find_model, list_models
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.jobs.worker import Supervisor
 from burnish.serve.jobs.worker.job_recipe import DEFAULT_LEARNING_RATE
+from burnish.serve.jobs.worker.order import Order, Phase
+from burnish.serve.jobs.worker.steps import MAX_STEP_EVENTS, RunLength, StepTeller
 from burnish.serve.settings import ServeSettings
 from tests.serve.jobs.jobs_app import CHAT_ROW, client_of, create, jsonl, upload, wait_for
 from tests.test_pipeline import rows
@@ -225,6 +227,28 @@ def test_the_last_three_epochs_can_be_used_by_name_and_are_what_the_run_had(undi
     assert sorted(ours.pop("target_modules")) == sorted(theirs.pop("target_modules"))
     assert ours == theirs
     assert isinstance(load_specialist(newest.adapter).generate([{"role": "user", "content": "red box"}]), str)
+
+
+def test_a_checkpoint_that_a_stop_came_before_is_made_when_the_job_goes_on(undisturbed: tuple[Place, Any]) -> None:
+    place, job = undisturbed
+    told = place.messages(job["id"])
+    with place.store.transaction() as connection:
+        connection.execute("UPDATE job SET token = 't', last_step = 47")
+        connection.execute("DELETE FROM model WHERE id = (SELECT model FROM checkpoint WHERE step = 48)")
+        connection.execute("DELETE FROM checkpoint WHERE step = 48")
+    order = Order(str(place.settings.runs), job["id"], "t", Phase.TRAIN, 10)
+    StepTeller(place.store, order, RunDir(place.model(job).run or Path())).look()
+    kept = place.client.get(f"{JOBS}/{job['id']}/checkpoints").json()["data"]
+    assert [checkpoint["step_number"] for checkpoint in kept] == [48, 44, 40]
+    assert place.messages(job["id"]) == told
+    with place.store.transaction() as connection:
+        assert connection.execute("UPDATE job SET token = NULL WHERE last_step = 48").rowcount == 1
+
+
+def test_a_long_run_tells_some_of_its_steps_and_every_end_of_an_epoch() -> None:
+    told = [step for step in range(1, 30_001) if RunLength(per_epoch=9_999, total=30_000).is_told(step)]
+    assert len(told) <= MAX_STEP_EVENTS + 4 and {1, 9_999, 19_998, 30_000} <= set(told)
+    assert all(RunLength(per_epoch=100, total=500).is_told(step) for step in range(1, 501))
 
 
 def same_end(place: Place, job_id: str, undisturbed: tuple[Place, Any]) -> None:

@@ -35,7 +35,7 @@ def keep_checkpoint(store: Store, order: Order, run_dir: RunDir, step: int, metr
     row = get_job(store, order.job_id)
     name = f"{model_name(row, new_id('')[:8])}:ckpt-step-{step}"
     with store.transaction() as connection:
-        change(connection, order.job_id, order.token)
+        change(connection, order.job_id, order.token, last_step=step)
         query = "SELECT 1 FROM checkpoint WHERE job_id = ? AND step = ?"
         if connection.execute(query, (order.job_id, step)).fetchone():
             return
@@ -50,7 +50,7 @@ def keep_checkpoint(store: Store, order: Order, run_dir: RunDir, step: int, metr
             metrics=json.dumps(metrics, allow_nan=False),
         )
         add_model(connection, name, base=row["base"], base_id=row["base_id"], adapter=folder, job_id=order.job_id)
-        tell(connection, order.job_id, f"Checkpoint created at step {step}")
+        tell(connection, order.job_id, f"Checkpoint created at step {step}", once=True)
         old = _let_go(connection, order.job_id)
     for path in old:
         shutil.rmtree(path, ignore_errors=True)

@@ -21,7 +21,9 @@ MAX_STEP_EVENTS = 500
 
 
 @dataclass(frozen=True)
-class _Length:
+class RunLength:
+    """How many steps a run may have, and which of them are told."""
+
     per_epoch: int
     total: int
 
@@ -94,21 +96,23 @@ class StepTeller:
         metrics = self._tell(row, self._length(row), loss)
         keep_checkpoint(self._store, self._order, self._run_dir, row["step"], metrics)
 
-    def _tell(self, row: dict[str, Any], length: _Length, validation: float | None) -> dict[str, Any]:
+    def _tell(self, row: dict[str, Any], length: RunLength, validation: float | None) -> dict[str, Any]:
         metrics = {"step": row["step"], "train_loss": row["loss_per_token"]}
         losses = f"training loss={row['loss_per_token']:.2f}"
         if validation is not None:
             metrics["full_valid_loss"] = validation
             losses += f", full validation loss={validation:.2f}"
+        # The end of an epoch is done with when its checkpoint is kept; a stop may come between.
+        done = row["step"] if validation is None else row["step"] - 1
         with self._store.transaction() as connection:
-            change(connection, self._order.job_id, self._order.token, last_step=row["step"])
+            change(connection, self._order.job_id, self._order.token, last_step=done)
             told = f"Step {row['step']}/{length.total}: {losses}"
             tell(connection, self._order.job_id, told, data={**metrics, "total_steps": length.total}, once=True)
         return metrics
 
-    def _length(self, row: dict[str, Any]) -> _Length:
+    def _length(self, row: dict[str, Any]) -> RunLength:
         per_epoch = round(row["step"] / row["epoch"])
-        return _Length(per_epoch, per_epoch * int(self._recipe.train.epochs))
+        return RunLength(per_epoch, per_epoch * int(self._recipe.train.epochs))
 
 
 def validations_of(folder: Path) -> dict[int, float]:
