@@ -23,8 +23,8 @@ from burnish.serve.engine.request import (
     SamplingParams,
 )
 from tests.data.chat_models import build_chat_renderer
-from tests.serve.wire.plain_backend import END, LABELS, SCHEMA, save_tiny_adapter
 from tests.serve.engine.plain_engine import PlainEngine
+from tests.serve.wire.plain_backend import END, LABELS, SCHEMA, save_tiny_adapter
 from tests.tiny import adapt, build_model, build_tokenizer
 
 PROMPT = build_conversation("Be kind.", (Role.USER, "Where is it?"))

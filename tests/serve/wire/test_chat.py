@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from burnish.conversation import Role, build_conversation
 from burnish.serve.app import create_app
 from burnish.serve.engine.request import GenerationRequest, SamplingParams
+from tests.serve.wire.asking import TOOLS, USER, ask, refusal, streamed, text
 from tests.serve.wire.plain_backend import (
     CHAT,
     EXTRACTOR,
@@ -22,7 +23,6 @@ from tests.serve.wire.plain_backend import (
     PlainBackend,
     settings,
 )
-from tests.serve.wire.asking import TOOLS, USER, ask, refusal, streamed, text
 
 
 class TestWhole:

@@ -8,8 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI
 
-from tests.serve.wire.plain_backend import PlainBackend
 from tests.serve.wire.asking import USER, ask, streamed, wait_for
+from tests.serve.wire.plain_backend import PlainBackend
 
 
 @pytest.mark.parametrize("more", [{}, {"stop": "e", "n": 3}, {"logprobs": True, "top_logprobs": 1}])

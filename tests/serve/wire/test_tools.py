@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 from openai import OpenAI
 
 from burnish.serve.app import create_app
-from tests.serve.wire.plain_backend import CALL, SCHEMA, PlainBackend, live, settings, teach
 from tests.serve.wire.asking import TOOLS, USER, ask, streamed
+from tests.serve.wire.plain_backend import CALL, SCHEMA, PlainBackend, live, settings, teach
 
 
 @pytest.fixture(scope="module")
