@@ -13,7 +13,7 @@ from burnish.files import read_jsonl
 from burnish.preparation import prepare_rows
 from burnish.recipe import build_recipe, load_recipe
 from burnish.recorded import hash_prompt
-from burnish.recording import Prices, Question, estimate_cost, read_questions
+from burnish.recording import Prices, Question, estimate_cost, read_questions, spell_money
 from tests.recording.server import Asked, Reply, completion, serving
 
 
@@ -83,6 +83,10 @@ def test_the_cost_counts_characters_and_says_that_it_is_an_estimate() -> None:
         "2 requests; an estimate by characters / 4: about 7 prompt tokens, and 110 of answers as long as the wanted "
         "ones. Give --price-in and --price-out, per million tokens, to see money."
     )
+
+
+def test_little_money_is_not_shown_as_nothing() -> None:
+    assert [spell_money(amount) for amount in (0.00123, 0.5, 1234.5)] == ["0.0012", "0.5000", "1,234.50"]
 
 
 def good(asked: Asked, number: int) -> Reply:

@@ -96,6 +96,22 @@ def test_answers_of_another_model_are_not_mixed_in(tmp_path: Path) -> None:
     assert len(server.asked) == 1
 
 
+def test_two_recordings_do_not_write_one_file(tmp_path: Path) -> None:
+    path, told = tmp_path / "answers.jsonl", list[str]()
+
+    def begin_another(asked: Asked, number: int) -> Reply:
+        with pytest.raises(DataError) as raised:
+            record_answers(questions(1), endpoint(server.url), path)
+        told.append(str(raised.value))
+        return echo(asked, number)
+
+    with serving(begin_another) as server:
+        done = record_answers(questions(1), endpoint(server.url), path)
+        again = record_answers(questions(1), endpoint(server.url), path)  # once it is done, nothing is in the way
+    assert (len(done.answers), again.num_kept, len(server.asked)) == (1, 1, 1)
+    assert told == [f"{path}: another recording is writing it. Wait for it, or name another file."]
+
+
 def test_a_busy_endpoint_is_given_the_time_that_it_asks_for(tmp_path: Path) -> None:
     def busy_once(asked: Asked, number: int) -> Reply:
         return (

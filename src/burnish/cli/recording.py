@@ -20,6 +20,7 @@ from burnish.recording import (
     missing_questions,
     read_questions,
     record_answers,
+    spell_money,
 )
 
 
@@ -92,7 +93,7 @@ def _tell(done: Recording, options: RecordOptions, console: Console) -> None:
     text += f"; {done.num_kept:,} were there already" if done.num_kept else ""
     if tokens_in is not None and tokens_out is not None:
         text += f"; the endpoint counted {tokens_in:,} prompt tokens and {tokens_out:,} of answers"
-    text += f", {money:,.2f} in all" if money is not None else ""
+    text += f", {spell_money(money)} in all" if money is not None else ""
     console.print(f"{text}.", markup=False, soft_wrap=True)
     if num_cut:
         console.print(f"{num_cut:,} of them were cut at --max-tokens.", markup=False, soft_wrap=True)

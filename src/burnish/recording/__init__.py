@@ -1,6 +1,6 @@
 """The prompts of a data file -> the answers of any OpenAI-compatible endpoint, kept line by line."""
 
-from burnish.recording.cost import Cost, Prices, estimate_cost
+from burnish.recording.cost import Cost, Prices, estimate_cost, spell_money
 from burnish.recording.endpoint import Endpoint, Patience
 from burnish.recording.questions import Question, read_questions
 from burnish.recording.record import Recording, missing_questions, record_answers
@@ -16,4 +16,5 @@ __all__ = [
     "missing_questions",
     "read_questions",
     "record_answers",
+    "spell_money",
 ]

@@ -39,11 +39,10 @@ class Cost:
             f"{self.num_requests:,} requests; an estimate by characters / {CHARACTERS_PER_TOKEN}: about "
             f"{self.prompt_tokens:,} prompt tokens, and {self.answer_tokens:,} of answers as long as the wanted ones"
         )
-        if self.money is None:
+        if self.money is None or self.most_money is None:
             return f"{text}. Give --price-in and --price-out, per million tokens, to see money."
-        return (
-            f"{text}: about {self.money:,.2f}, at most {self.most_money:,.2f} if every answer is as long as it may be."
-        )
+        money, most = spell_money(self.money), spell_money(self.most_money)
+        return f"{text}: about {money}, at most {most} if every answer is as long as it may be."
 
 
 def estimate_cost(questions: Sequence[Question], *, max_tokens: int, prices: Prices | None = None) -> Cost:
@@ -58,6 +57,11 @@ def estimate_cost(questions: Sequence[Question], *, max_tokens: int, prices: Pri
         prices.of(prompt_tokens, answer_tokens) if prices else None,
         prices.of(prompt_tokens, most) if prices else None,
     )
+
+
+def spell_money(amount: float) -> str:
+    """With two decimals, or four below one, so that little is not shown as nothing."""
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.4f}"
 
 
 def _prompt_characters(question: Question) -> int:

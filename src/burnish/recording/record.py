@@ -3,13 +3,13 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from burnish.errors import DataError, EndpointError
-from burnish.files import storage_errors, write_jsonl
+from burnish.errors import DataError, EndpointError, StorageError
+from burnish.files import lock, storage_errors, write_jsonl
 from burnish.recorded import RecordedAnswer, read_recorded, wire_messages
 from burnish.recording.endpoint import Client, Endpoint, Pace, Patience, Reply, RowRefused
 from burnish.recording.questions import Question
@@ -72,29 +72,42 @@ def record_answers(
 
     Raises:
         EndpointError: the endpoint answers nobody, or refuses one question after the other.
-        DataError: the file is no recording, or one of another model.
+        DataError: the file is no recording, one of another model, or another process is writing it.
     """
-    missing = missing_questions(questions, path, endpoint)
-    answers, notes = list[RecordedAnswer](), list[str]()
-    with _appending(path) as write, (screen or SilentScreen()).bar(_title(endpoint), len(missing)) as advance:
+    client = Client(endpoint, patience or Patience(), num_at_once)
+    with _alone(path):
+        missing = missing_questions(questions, path, endpoint)
+        answers = list[RecordedAnswer]()
+        with _appending(path) as write, (screen or SilentScreen()).bar(_title(endpoint), len(missing)) as advance:
 
-        def keep(answer: RecordedAnswer) -> None:
-            write(answer)
-            answers.append(answer)
+            def keep(answer: RecordedAnswer) -> None:
+                write(answer)
+                answers.append(answer)
 
-        asking = _ask_all(
-            missing, endpoint, patience or Patience(), Pace(per_minute), num_at_once, keep, advance, notes
-        )
-        refusals = asyncio.run(asking)
-    _put_in_order(path, questions)
+            asking = _ask_all(missing, client, Pace(per_minute), num_at_once=num_at_once, keep=keep, advance=advance)
+            refusals = asyncio.run(asking)
+        _put_in_order(path, questions)
     place = {question.sha256: number for number, question in enumerate(questions)}
     return Recording(
         path,
         sorted(answers, key=lambda answer: place[answer.prompt_sha256]),
         len(questions) - len(missing),
         refusals,
-        notes,
+        [f"{endpoint.model} does not take `{knob}`: {_INSTEAD[knob]}." for knob in sorted(client.unknown)],
     )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Two recordings into one file would ask everything twice."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(path.with_name(f".{path.name}.lock"), timeout_s=0.0))
+        except StorageError as error:
+            if error.__cause__ is not None:  # the system's refusal, not another process
+                raise
+            raise DataError(f"{path}: another recording is writing it. Wait for it, or name another file.") from None
+        yield
 
 
 def _title(endpoint: Endpoint) -> str:
@@ -103,38 +116,36 @@ def _title(endpoint: Endpoint) -> str:
 
 async def _ask_all(
     questions: Sequence[Question],
-    endpoint: Endpoint,
-    patience: Patience,
+    client: Client,
     pace: Pace,
+    *,
     num_at_once: int,
     keep: Write,
     advance: Advance,
-    notes: list[str],
 ) -> list[Refusal]:
     """The questions that were refused; answers are given to `keep` as they come."""
     waiting, refusals, in_a_row = iter(questions), list[Refusal](), 0
 
-    async def work(client: Client) -> None:
+    async def work() -> None:
         nonlocal in_a_row
         for question in waiting:  # shared by all workers: each takes the next one
             try:
-                keep(_recorded(question, await client.ask(question, pace), endpoint))
+                keep(_recorded(question, await client.ask(question, pace), client.endpoint))
                 in_a_row = 0
             except RowRefused as refused:
                 refusals.append(Refusal(question.id, str(refused)))
                 in_a_row += 1
                 if in_a_row >= REFUSALS_IN_A_ROW:
-                    raise EndpointError(_spell_refused(endpoint, refusals[-1], in_a_row)) from None
+                    raise EndpointError(_spell_refused(client.endpoint, refusals[-1], in_a_row)) from None
             advance(1, f"{len(refusals)} refused" if refusals else "")
 
-    async with Client(endpoint, patience, num_at_once) as client:
+    async with client:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(num_at_once, len(questions))):
-                    group.create_task(work(client))
+                    group.create_task(work())
         except BaseExceptionGroup as faults:  # the first fault ends the other workers
             raise faults.exceptions[0] from None
-        notes += [f"{endpoint.model} does not take `{knob}`: {_INSTEAD[knob]}." for knob in sorted(client.unknown)]
     return refusals
 
 
