@@ -11,7 +11,8 @@ from pathlib import Path
 from burnish.errors import DataError, EndpointError, StorageError
 from burnish.files import lock, storage_errors, write_jsonl
 from burnish.recorded import RecordedAnswer, read_recorded, wire_messages
-from burnish.recording.endpoint import Client, Endpoint, Pace, Patience, Reply, RowRefused
+from burnish.recording.client import Client, Reply, RowRefused
+from burnish.recording.endpoint import Endpoint, Pace, Patience
 from burnish.recording.questions import Question
 from burnish.screen import Advance, Screen, SilentScreen
 
