@@ -252,6 +252,25 @@ def test_tools_are_offered_and_calls_kept(tmp_path: Path) -> None:
     assert hash_prompt(prompt) != question.sha256
 
 
+@pytest.mark.parametrize(("typed", "num_asked", "code"), [(b"n\n", 0, 1), (b"y\n", 12, 0)])
+def test_at_a_terminal_it_asks_before_it_spends(tmp_path: Path, typed: bytes, num_asked: int, code: int) -> None:
+    pty = pytest.importorskip("pty", reason="no terminals of this kind on Windows")
+    rows = [{"text": f"what is {n}?", "label": "even" if n % 2 == 0 else "odd"} for n in range(12)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    keyboard, terminal = pty.openpty()
+    with serving(echo) as server:
+        command = [sys.executable, "-m", "burnish", "record", "rows.jsonl", "--base-url", server.url, "--model", "m"]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        os.write(keyboard, typed)
+        _, said = process.communicate(timeout=60)
+    for descriptor in (keyboard, terminal):
+        os.close(descriptor)
+    assert (len(server.asked), process.returncode) == (num_asked, code)
+    assert b"12 requests" in said and b"Ask them? [y/N]" in said
+
+
 def test_ctrl_c_keeps_what_came_and_the_same_command_goes_on(tmp_path: Path) -> None:
     rows = [{"text": f"what is {n}?", "label": "even" if n % 2 == 0 else "odd"} for n in range(40)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -68,7 +68,8 @@ def record(source: str, overrides: list[str], endpoint: Endpoint, options: Recor
         raise
     _tell(done, options, console)
     if not options.as_json and not done.refusals:
-        print_next((f"run RECIPE evaluate.recorded={options.output}", "the specialist against these answers"))
+        recipe = source if source.endswith(".toml") else "RECIPE"
+        print_next((f"run {recipe} evaluate.recorded={options.output}", "the specialist against these answers"))
     return not done.refusals
 
 
