@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS ?= trl
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types floors unit bench bench-data bench-gpu proof-check format lock schema clean
+.PHONY: demo test lint types floors unit bench bench-data bench-gpu proof-check conformance format lock schema clean
 
 demo: $(STAMP)
 	$(BIN)/burnish demo
@@ -37,6 +37,15 @@ bench-gpu: $(STAMP)
 # make proof-check: do the intervals cover, is noise called a gain? Half an hour; ARGS=--quick for two minutes.
 proof-check: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/proof_check.py $(ARGS)
+
+# make conformance: OpenAI's own tests of its client against a live `burnish serve`.
+conformance: $(STAMP) .venv-conformance/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python conformance/run.py --suite-python .venv-conformance/bin/python $(ARGS)
+
+.venv-conformance/.installed: conformance/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $<
+	touch $@
 
 bench-data:
 	@test -d "$(DATA)" || { echo "make bench DATA=FOLDER: the folder of the datasets; see benchmarks/README.md"; exit 1; }

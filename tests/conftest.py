@@ -7,7 +7,7 @@ import pytest
 
 from burnish.report.plots import svg
 
-LONG = ("test_ranks.py", "test_shard.py", "test_pipeline.py")
+LONG = ("test_ranks.py", "test_shard.py", "test_pipeline.py", "test_worker.py")
 _draw = svg._draw_svg
 
 

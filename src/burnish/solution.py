@@ -170,7 +170,7 @@ class ClassifierSolution:
 def save_previous(folder: Path, adapter: Path) -> None:
     """Write the folder of an adapter that was made before, with a copy of it."""
     with new_folder(folder) as draft:
-        _write_card(draft, _card_of(read_card(adapter), Arm.PREVIOUS))
+        _write_card(draft, card_of_adapter(read_card(adapter), Arm.PREVIOUS))
         write_jsonl(draft / SHOTS_NAME, [])
         (draft / ADAPTER_NAME).mkdir()
         for name in (ADAPTER_CARD_NAME, CONFIG_NAME, WEIGHTS_NAME):
@@ -185,14 +185,21 @@ def load_solution(folder: Path, adapter: Path, *, dtype: "torch.dtype | None" = 
     Raises:
         RunError: the folder is damaged, or the base model is another one by now.
     """
-    card = _read_card(folder)
+    card = read_solution_card(folder)
     if card.arm in CLASSIFIERS:
         return load_classifier_solution(folder)
     own = folder / ADAPTER_NAME if card.arm is Arm.PREVIOUS else adapter if card.arm in ADAPTED else None
     model, renderer, limit = _load_model(card, own, dtype)
+    return prompt_solution(folder, card, model, renderer, limit)
+
+
+def prompt_solution(
+    folder: Path, card: SolutionCard, model: Any, renderer: Renderer, max_prompt_tokens: int
+) -> PromptSolution:
+    """The solution in `folder` on a model that is there; without one it shows prompts but answers none."""
     shots = tuple(example_from_dict(row) for row in read_jsonl(folder / SHOTS_NAME))
     retriever = Retriever(shots, encoder_if_there()) if card.num_retrieved else None
-    return PromptSolution(model, renderer, card, shots, retriever, limit)
+    return PromptSolution(model, renderer, card, shots, retriever, max_prompt_tokens)
 
 
 def load_classifier_solution(folder: Path) -> ClassifierSolution:
@@ -201,7 +208,7 @@ def load_classifier_solution(folder: Path) -> ClassifierSolution:
     Raises:
         RunError, ClassifierError: the folder is damaged.
     """
-    return ClassifierSolution(load_classifier(folder), _read_card(folder))
+    return ClassifierSolution(load_classifier(folder), read_solution_card(folder))
 
 
 def solution_of(card: AdapterCard, adapter: Path) -> Solution:
@@ -210,12 +217,13 @@ def solution_of(card: AdapterCard, adapter: Path) -> Solution:
     Raises:
         AdapterError: its base has changed.
     """
-    known = _card_of(card, Arm.SPECIALIST)
+    known = card_of_adapter(card, Arm.SPECIALIST)
     model, renderer, limit = _load_model(known, adapter)
     return PromptSolution(model, renderer, known, max_prompt_tokens=limit)
 
 
-def _card_of(card: AdapterCard, arm: Arm) -> SolutionCard:
+def card_of_adapter(card: AdapterCard, arm: Arm) -> SolutionCard:
+    """What an adapter alone tells of the solution that it is."""
     return SolutionCard(
         arm=arm,
         task=Task(card.task),
@@ -281,7 +289,12 @@ def _write_card(folder: Path, card: SolutionCard) -> None:
     write_json(folder / CARD_NAME, values)
 
 
-def _read_card(folder: Path) -> SolutionCard:
+def read_solution_card(folder: Path) -> SolutionCard:
+    """What the solution in `folder` needs besides weights.
+
+    Raises:
+        RunError: the folder holds none, or is damaged.
+    """
     try:
         values = read_json(folder / CARD_NAME)
         named = {"arm": Arm(values["arm"]), "task": Task(values["task"])}

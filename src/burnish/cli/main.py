@@ -327,6 +327,77 @@ def chat(
     chat_loop(specialist, _console(), message=message, as_json=as_json)
 
 
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on; others than this machine need a key.")
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option("--port", help="The port to listen on.", min=0, max=65535)] = 8000,
+    runs: Folder = RUNS,
+    base: Annotated[str, typer.Option("--base", help="A base model that is served besides those of the runs.")] = (
+        "smollm2-135m-instruct"
+    ),
+    api_key: Annotated[
+        str | None,
+        typer.Option("--api-key", envvar="BURNISH_API_KEY", help="What clients must send.", show_envvar=True),
+    ] = None,
+    max_batch: Annotated[int, typer.Option("--max-batch", help="Answers written together.", min=1, max=256)] = 16,
+    max_waiting: Annotated[int, typer.Option("--max-waiting", help="Requests in line; more get a 429.", min=1)] = 256,
+    adapter_memory: Annotated[int, typer.Option("--adapter-memory", help="For adapters, MiB.", min=1)] = 512,
+    prefix_memory: Annotated[int, typer.Option("--prefix-memory", help="For prompts read before, MiB.", min=0)] = 512,
+    per_minute: Annotated[int, typer.Option("--requests-per-minute", help="Of a client; 0: no limit.", min=0)] = 0,
+    jobs: Annotated[bool, typer.Option("--jobs/--no-jobs", help="Whether fine-tuning jobs are worked on.")] = True,
+) -> None:
+    """Serve models and fine-tuning jobs behind the OpenAI wire: clients change their base_url, no more."""
+    from burnish.cli.serving import key_hash
+    from burnish.serve.server import serve as serve_all
+    from burnish.serve.settings import MIB, ServeSettings
+
+    console = _console(stderr=True)
+    settings = ServeSettings(
+        runs=runs,
+        base=base,
+        host=host,
+        port=port,
+        max_batch=max_batch,
+        max_waiting=max_waiting,
+        adapter_bytes=adapter_memory * MIB,
+        prefix_bytes=prefix_memory * MIB,
+        requests_per_minute=per_minute,
+        trains=jobs,
+        api_key_sha256=key_hash(api_key, host, runs / "serve", console),
+    )
+    serve_all(settings, lambda text: console.print(text, markup=False, soft_wrap=True))
+
+
+@app.command()
+def alias(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names, and then the model.", metavar="NAME... MODEL")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the names away.")] = False,
+    runs: Folder = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Give a run, a fine-tuned model or a base other names, under which it is served; without names, list them."""
+    from burnish.cli.serving import list_names, name_models, remove_names
+    from burnish.serve.settings import ServeSettings
+
+    settings = ServeSettings(runs=runs)
+    if names and remove:
+        remove_names(names, settings)
+    elif names:
+        if len(names) < 2:
+            raise typer.BadParameter("give one name or more, and then the model that they mean")
+        name_models(names[:-1], names[-1], settings)
+    known = list_names(settings)
+    if as_json:
+        print_json(known)
+        return
+    for name, target in known.items():
+        typer.echo(f"{name:32}{target}")
+
+
 def main() -> None:
     """Run the command line; a user's fault is one message and an exit code, never a traceback."""
     _collect_garbage_seldom()

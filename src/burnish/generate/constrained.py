@@ -32,14 +32,42 @@ def build_matchers(renderer: Renderer, schema: Mapping[str, Any], prompts: Seque
         BaseModelError: the tokenizer does not tell what its tokens spell.
         DataError: the schema says something that cannot be followed token by token.
     """
-    known: Any = renderer.tokenizer  # hashable, though its protocol does not say so
-    tokenizer = _spelling(known, tuple(sorted(renderer.end_of_turn_ids)))
+    matcher = build_matcher(renderer, json_grammar(renderer, schema, prompts[0]))
+    return [matcher.deep_copy() for _ in prompts]
+
+
+def json_grammar(renderer: Renderer, schema: Mapping[str, Any], prompt: Conversation) -> str:
+    """The grammar of an answer to `prompt`, for llguidance: JSON by `schema`, and what the template writes around it.
+
+    Raises:
+        BaseModelError: the tokenizer does not tell what its tokens spell.
+    """
     json_rule = "%json " + json.dumps({"x-guidance": COMPACT, **schema}, ensure_ascii=False)
-    matcher = LLMatcher(tokenizer, f"start: {_around_answer(renderer, tokenizer, prompts[0], json_rule)}", log_level=0)
+    return f"start: {_around_answer(renderer, spelling(renderer), prompt, json_rule)}"
+
+
+def build_matcher(renderer: Renderer, grammar: str) -> LLMatcher:
+    """A matcher that follows one answer.
+
+    Raises:
+        BaseModelError: the tokenizer does not tell what its tokens spell.
+        DataError: the grammar holds a schema that cannot be followed token by token.
+    """
+    matcher = LLMatcher(spelling(renderer), grammar, log_level=0)
     if matcher.is_error():
         reason = matcher.get_error().strip().splitlines()[0].split("failed to compile JSON schema: ")[-1]
         raise DataError(f"the JSON schema cannot be followed token by token: {reason}. Take that out of the schema.")
-    return [matcher.deep_copy() for _ in prompts]
+    return matcher
+
+
+def spelling(renderer: Renderer) -> LLTokenizer:
+    """What each token spells.
+
+    Raises:
+        BaseModelError: the tokenizer does not tell.
+    """
+    known: Any = renderer.tokenizer  # hashable, though its protocol does not say so
+    return _spelling(known, tuple(sorted(renderer.end_of_turn_ids)))
 
 
 def forbid(logits_BV: Tensor, matchers: Sequence[LLMatcher]) -> None:
@@ -61,7 +89,7 @@ def take(matcher: LLMatcher, token: int) -> None:
         raise DataError(f"the JSON schema can no longer be followed: {reason}. Use a simpler one.")
 
 
-@lru_cache(maxsize=1)  # reading a vocabulary takes half a second, which a single question should not pay each time
+@lru_cache(maxsize=4)  # reading a vocabulary takes half a second, which a single question should not pay each time
 def _spelling(tokenizer: Any, end_ids: tuple[int, ...]) -> LLTokenizer:
     try:
         return from_tokenizer(tokenizer, eos_token=list(end_ids))

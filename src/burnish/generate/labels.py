@@ -51,12 +51,12 @@ def choose_labels(
     room = max(map(len, labels))
     if not (can_pack(model) and fits_window(model, prompts, room)):
         return _choose_plainly(model, prompts, labels, batch_size, on_done)
-    root = _build_trie(labels)
+    root = build_trie(labels)
     choices: dict[int, LabelChoice] = {}
     start = time.perf_counter()
     for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=pad_id, room=room):
-        first = _children_log_probabilities(filled.logits_BV, [(row, root) for row in range(len(chosen))])
-        searches = [_Search(prompt, root, values) for prompt, values in zip(chosen, first, strict=True)]
+        first = children_log_probabilities(filled.logits_BV, [(row, root) for row in range(len(chosen))])
+        searches = [LabelSearch(prompt, root, values) for prompt, values in zip(chosen, first, strict=True)]
         while True:
             wanted = [search.next_nodes() for search in searches]
             for search, nodes in zip(searches, wanted, strict=True):
@@ -93,73 +93,73 @@ def _choose_plainly(
 
 
 @dataclass(eq=False)
-class _Node:
+class LabelNode:
     """A token of the labels that share the path to it; the last token of a label is a leaf."""
 
     token: int
     label_index: int | None = None
-    children: dict[int, "_Node"] = field(default_factory=dict)
+    children: dict[int, "LabelNode"] = field(default_factory=dict)
 
 
-def _build_trie(labels: Sequence[Sequence[int]]) -> _Node:
+def build_trie(labels: Sequence[Sequence[int]]) -> LabelNode:
     """The root, which stands for the end of the prompt and is never read."""
-    root = _Node(-1)
+    root = LabelNode(-1)
     for index, label in enumerate(labels):
         node = root
         for token in label:
-            node = node.children.setdefault(token, _Node(token))
+            node = node.children.setdefault(token, LabelNode(token))
         if node.label_index is None:
             node.label_index = index
     return root
 
 
 @dataclass(frozen=True, order=True)
-class _Found:
+class FoundNode:
     """A node that a search knows of but has not read; the most likely sorts first, then the first found."""
 
     negative_log_probability: float
     """Of the path to it."""
     order: int
-    node: _Node = field(compare=False)
+    node: LabelNode = field(compare=False)
     ancestors: tuple[int, ...] = field(compare=False)
     """Their places in the cache."""
 
 
-class _Search:
+class LabelSearch:
     """The nodes that are still worth reading for one prompt, and the best label so far."""
 
-    def __init__(self, prompt: int, root: _Node, first: Sequence[float]) -> None:
+    def __init__(self, prompt: int, root: LabelNode, first: Sequence[float]) -> None:
         self.prompt = prompt
         self.best, self.best_label = float("-inf"), -1
-        self._found: list[_Found] = []
+        self._found: list[FoundNode] = []
         self._num_found = 0
         self._add_children(root, 0.0, (), first)
 
-    def next_nodes(self) -> list[_Found]:
+    def next_nodes(self) -> list[FoundNode]:
         """At most a pass full; none once no unread node can lead to a better label."""
-        taken: list[_Found] = []
+        taken: list[FoundNode] = []
         floor = self.best
         while self._found and len(taken) < NODES_PER_PASS and -self._found[0].negative_log_probability > floor:
             taken.append(heapq.heappop(self._found))
             floor = max(floor, -taken[0].negative_log_probability - MARGIN)
         return taken
 
-    def add(self, read: _Found, place: int, children: Sequence[float]) -> None:
+    def add(self, read: FoundNode, place: int, children: Sequence[float]) -> None:
         """`read` was read into `place` of the cache; `children` are its children's log-probabilities behind it."""
         self._add_children(read.node, -read.negative_log_probability, (*read.ancestors, place), children)
 
-    def _add_children(self, node: _Node, bound: float, path: tuple[int, ...], children: Sequence[float]) -> None:
+    def _add_children(self, node: LabelNode, bound: float, path: tuple[int, ...], children: Sequence[float]) -> None:
         for child, value in zip(node.children.values(), children, strict=True):
             score = bound + value
             if child.label_index is None:
                 self._num_found += 1
-                heapq.heappush(self._found, _Found(-score, self._num_found, child, path))
+                heapq.heappush(self._found, FoundNode(-score, self._num_found, child, path))
             elif (score, -child.label_index) > (self.best, -self.best_label):
                 self.best, self.best_label = score, child.label_index
 
 
 def _read_nodes(
-    model: Any, filled: FilledCache, searches: Sequence[_Search], wanted: Sequence[Sequence[_Found]], pad_id: int
+    model: Any, filled: FilledCache, searches: Sequence[LabelSearch], wanted: Sequence[Sequence[FoundNode]], pad_id: int
 ) -> None:
     """Read each row's nodes in one pass, append them to the cache, and hand their children to the searches."""
     rows, width, longest = len(wanted), int(filled.mask_BT.shape[1]), max(map(len, wanted))
@@ -183,12 +183,12 @@ def _read_nodes(
     ).logits
     filled.mask_BT = torch.cat([filled.mask_BT, filled.mask_BT.new_zeros(rows, longest)], dim=1)  # nodes see by path
     parents = [(row * longest + column, found.node) for row, column, found in cells]
-    children = _children_log_probabilities(logits_BNV.flatten(0, 1), parents)
+    children = children_log_probabilities(logits_BNV.flatten(0, 1), parents)
     for (row, column, found), values in zip(cells, children, strict=True):
         searches[row].add(found, width + column, values)
 
 
-def _children_log_probabilities(logits_MV: Tensor, parents: Sequence[tuple[int, _Node]]) -> list[list[float]]:
+def children_log_probabilities(logits_MV: Tensor, parents: Sequence[tuple[int, LabelNode]]) -> list[list[float]]:
     """For each (row of the logits, node): the log-probabilities of the node's children, nats."""
     rows = [row for row, node in parents for _ in node.children]
     tokens = [token for _, node in parents for token in node.children]

@@ -2,11 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from burnish.conversation import Task
+from burnish.errors import BurnishError
+from burnish.evaluate.arms import ADAPTED, Arm
+from burnish.files import read_json
+from burnish.model.adapter import read_card
+from burnish.model.encoder import DEFAULT_ENCODER
+from burnish.run_dir import RunDir, list_run_dirs
 from burnish.serve.engine.request import AdapterRef
+from burnish.serve.errors import ApiError, not_found
+from burnish.serve.jobs.models import TrainedModel, aliases, delete_model, find_model, list_models
+from burnish.serve.jobs.store import Store
+from burnish.solution import ADAPTER_NAME, SolutionCard, card_of_adapter, read_solution_card
+
+MAX_ALIASES = 8
+"""That one name may lead through; more go in a circle."""
+OWN, TRAINED = "burnish", "organization"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +32,13 @@ class ServedModel:
     id: str
     created: int
     owned_by: str
-    """"burnish" for base models, "organization" for what was trained here."""
+    """`OWN` for base models, `TRAINED` for what was trained here."""
     base: str
     """The base model as a recipe names it."""
+    base_fingerprint: str | None = None
+    """Of the base that it was trained on."""
+    precision: str | None = None
+    """Of the base when it was tested; None: the one that is fast here."""
     adapter: AdapterRef | None = None
     task: Task | None = None
     """What it was trained for; None for a base model."""
@@ -32,3 +52,125 @@ class ServedModel:
     thinking: bool = False
     solution: Path | None = None
     """The solution of a run that answers otherwise than by the adapter alone: shots, retrieval, a classifier."""
+
+
+class Catalog:
+    """What is served from the run folders and the database: read anew each time, so that nothing needs a restart."""
+
+    def __init__(self, runs: Path, base: str, store: Store) -> None:
+        self._runs, self._base, self._store = runs, base, store
+
+    def resolve(self, name: str) -> ServedModel:
+        """The model of that name or alias.
+
+        Raises:
+            ApiError: there is none.
+        """
+        found = self.find(name)
+        if found is None:
+            message = f"The model `{name}` does not exist or you do not have access to it."
+            raise not_found(message, param="model", code="model_not_found")
+        return found
+
+    def find(self, name: str) -> ServedModel | None:
+        """The model of that name or alias, if there is one."""
+        known = aliases(self._store)
+        for _ in range(MAX_ALIASES):
+            if name not in known:
+                break
+            name = known[name]
+        if trained := find_model(self._store, name):
+            return _of_trained(trained)
+        run_id = name.removesuffix(f"-{Arm.SPECIALIST}")
+        if run_id == Path(run_id).name and (run := RunDir(self._runs / run_id)).recipe.is_file():
+            return next((model for model in _of_run(run) if model.id == name), None)
+        return next((base for base in self._bases(self._trained()) if name in (base.id, base.base)), None)
+
+    def models(self) -> list[ServedModel]:
+        """All of them, what was trained first and the newest of it first; without aliases."""
+        trained = self._trained()
+        return [*trained, *self._bases(trained)]
+
+    def delete(self, name: str) -> None:
+        """Serve a fine-tuned model no longer; its run folder stays.
+
+        Raises:
+            ApiError: it is a run, whose folder has to be removed by who owns it.
+        """
+        if not delete_model(self._store, name):
+            raise ApiError(f"{name} is a run: remove its folder, and it is served no longer.", status=403)
+
+    def _trained(self) -> list[ServedModel]:
+        named = [model for trained in list_models(self._store) if (model := _of_trained(trained))]
+        runs = [model for run in reversed(list_run_dirs(self._runs)) for model in _of_run(run)]
+        return [*named, *runs]
+
+    def _bases(self, trained: list[ServedModel]) -> list[ServedModel]:
+        names = dict.fromkeys([self._base, *(model.base for model in trained), DEFAULT_ENCODER])
+        return [ServedModel(id=public_id(name), created=0, owned_by=OWN, base=name) for name in names]
+
+
+def public_id(base: str) -> str:
+    """A base model's name as clients use it: without `/` and `:`, which some of them read as something else."""
+    name = Path(base).name if Path(base).is_absolute() else base
+    return name.replace("/", "--").replace(":", "-")
+
+
+def _of_trained(trained: TrainedModel) -> ServedModel | None:
+    try:
+        card = card_of_adapter(read_card(trained.adapter), Arm.SPECIALIST)
+    except BurnishError:  # the run folder was removed
+        return None
+    return _served(trained.id, trained.created_at, card, trained.adapter)
+
+
+def _of_run(run: RunDir) -> tuple[ServedModel, ...]:
+    """A finished run: what it recommends by its own name, and its specialist if that is something else."""
+    try:
+        return _read_run(run, run.evaluation.stat().st_mtime_ns)
+    except (OSError, BurnishError, ValueError, KeyError):  # not finished, or damaged: `burnish runs` tells
+        return ()
+
+
+@lru_cache(maxsize=4096)  # a folder does not change once it is finished
+def _read_run(run: RunDir, _: int) -> tuple[ServedModel, ...]:
+    evaluation = read_json(run.evaluation)
+    candidate = Arm(evaluation.get("candidate") or Arm.SPECIALIST)
+    recommended = Arm(evaluation.get("verdict", {}).get("recommended_arm") or candidate)
+    created = int(datetime.strptime(run.run_id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp())
+    models = [_of_arm(run, recommended, run.run_id, created)]
+    if recommended != candidate:
+        models.append(_of_arm(run, candidate, f"{run.run_id}-{Arm.SPECIALIST}", created))
+    return tuple(models)
+
+
+def _of_arm(run: RunDir, arm: Arm, name: str, created: int) -> ServedModel:
+    folder = run.solution(arm)
+    if arm in ADAPTED:
+        card = read_solution_card(folder) if folder.is_dir() else card_of_adapter(read_card(run.adapter), arm)
+        return _served(name, created, card, run.adapter)
+    card = read_solution_card(folder)
+    if arm is Arm.PREVIOUS:
+        return _served(name, created, card, folder / ADAPTER_NAME)
+    return _served(name, created, card, None, None if arm is Arm.ZERO_SHOT else folder)
+
+
+def _served(
+    name: str, created: int, card: SolutionCard, adapter: Path | None, solution: Path | None = None
+) -> ServedModel:
+    return ServedModel(
+        id=name,
+        created=created,
+        owned_by=TRAINED,
+        base=card.base_model,
+        base_fingerprint=card.base_fingerprint,
+        precision=card.precision,
+        adapter=AdapterRef(str(adapter), adapter) if adapter else None,
+        task=card.task,
+        system=card.system,
+        labels=card.labels,
+        schema=card.schema,
+        max_new_tokens=card.max_new_tokens,
+        thinking=card.thinking,
+        solution=solution,
+    )

@@ -1,6 +1,19 @@
 """What a client is told when its request cannot be served, in OpenAI's shape."""
 
+import math
 from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from burnish.errors import DataError
+from burnish.serve.engine.request import EngineBusy
+
+UNKNOWN_ROUTE = ("Not Found", "Method Not Allowed")
+"""What starlette says of its own accord."""
 
 
 class ApiError(Exception):
@@ -28,3 +41,76 @@ class ApiError(Exception):
 def not_found(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
     """What was asked for is not there (404)."""
     return ApiError(message, status=404, param=param, code=code)
+
+
+def server_error() -> ApiError:
+    """A fault of our own (500); what it was stands in the server's log."""
+    return ApiError("The server had an error. Its log says which.", status=500, kind="server_error")
+
+
+def error_response(error: ApiError) -> JSONResponse:
+    """The reply that tells a client of `error`."""
+    headers = {} if error.retry_after_s is None else {"retry-after": str(math.ceil(error.retry_after_s))}
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse(error.to_dict(), error.status, headers)
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """Any exception as what a client may know of it."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, EngineBusy):
+        message = f"The server is busy: {error}."
+        return ApiError(
+            message,
+            status=429,
+            kind="rate_limit_exceeded",
+            code="rate_limit_exceeded",
+            retry_after_s=max(1.0, error.retry_after_s),
+        )
+    if isinstance(error, RequestValidationError):
+        return _of_validation(error)
+    if isinstance(error, HTTPException):
+        kind = "invalid_request_error" if error.status_code < 500 else "server_error"
+        return ApiError(str(error.detail), status=error.status_code, kind=kind)
+    if isinstance(error, DataError):
+        return ApiError(str(error))
+    return server_error()
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Have every refusal and fault told in OpenAI's shape, and no slash redirects: they lose the bodies of uploads."""
+
+    async def tell(request: Request, error: Exception) -> Response:
+        known = as_api_error(error)
+        if known.status in (404, 405) and isinstance(error, HTTPException) and error.detail in UNKNOWN_ROUTE:
+            known = ApiError(f"Unknown request URL: {request.method} {request.url.path}.", status=known.status)
+            known.code = "unknown_url" if known.status == 404 else "method_not_allowed"
+        response = error_response(known)
+        if isinstance(error, HTTPException):
+            response.headers.update(error.headers or {})
+        return response
+
+    for kind in (ApiError, EngineBusy, RequestValidationError, HTTPException, DataError, Exception):
+        app.add_exception_handler(kind, tell)
+    app.router.redirect_slashes = False
+
+
+def _of_validation(error: RequestValidationError) -> ApiError:
+    """The first fault of a body or query, with the place as clients write it: `messages[0].content`."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return ApiError("The body is not valid JSON. Check quotes, commas and brackets.", code="invalid_json")
+    place = [part for part in first["loc"][1:] if isinstance(part, int) or _is_field(part)]
+    param = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or None
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if tuple(first["loc"]) == ("body",) and first["type"] in ("missing", "model_attributes_type"):
+        message = "the body is no JSON object. Send one, with content-type: application/json"
+    where = f"'{param}': " if param else ""
+    return ApiError(f"Invalid request: {where}{message}.".replace("..", "."), param=param, code=str(first["type"]))
+
+
+def _is_field(part: str) -> bool:
+    """Whether part of a place is one of the request's words, not a branch of a union of types."""
+    return part.isidentifier() and part.islower() and part not in ("str", "int", "float", "bool")

@@ -16,8 +16,8 @@ class ServeSettings:
     """The base model that is served even where no run has used it, and that jobs of an unknown OpenAI name train."""
     host: str = "127.0.0.1"
     port: int = 8000
-    api_key: str | None = None
-    """What clients must send; None where none is asked for."""
+    api_key_sha256: str | None = None
+    """Of the key that clients must send; None where none is asked for."""
     max_batch: int = 16
     """Sequences that are extended together."""
     max_waiting: int = 256

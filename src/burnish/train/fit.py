@@ -129,7 +129,9 @@ def fit(
             if ranks.any(events.should_stop()):
                 save()
                 raise Interrupted
-            if time.monotonic() - saved_at >= fit_options.checkpoint_s:
+            # What the adapter was at the end of an epoch may be wanted by name; see serve/jobs.
+            is_epoch_end = metrics.step % per_epoch == 0 and metrics.step < num_steps
+            if is_epoch_end or time.monotonic() - saved_at >= fit_options.checkpoint_s:
                 save()
                 saved_at = time.monotonic()
     save()

@@ -1,1 +1,1 @@
-"""The part of the OpenAI wire that trains: files, uploads, fine-tuning jobs and their worker."""
+"""Fine-tuning jobs: files, uploads, the queue, the process that trains, graders."""

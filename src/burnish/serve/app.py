@@ -1,0 +1,69 @@
+"""The server as one application: its routes, and what lies around them."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+
+from burnish.serve import operations, security
+from burnish.serve.errors import install_error_handlers
+from burnish.serve.inference import chat, completions, embeddings, models
+from burnish.serve.inference.backend import Backend
+from burnish.serve.operations import Operations, ServerMetrics
+from burnish.serve.security import Security
+from burnish.serve.settings import ServeSettings
+
+PREFIX = "/v1"
+
+
+def create_app(
+    settings: ServeSettings,
+    backend: Backend,
+    *,
+    extra_routers: Sequence[APIRouter] = (),
+    jobs_by_status: Callable[[], Mapping[str, int]] = dict,
+    lifespans: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = (),
+) -> FastAPI:
+    """What `burnish serve` runs. `extra_routers` come below /v1; `lifespans` are entered at start, left at the end.
+
+    Raises:
+        BurnishError: the settings would serve other machines without a key.
+    """
+    security.check_exposure(settings)
+    metrics = ServerMetrics(backend.stats, jobs_by_status)
+    is_open = False
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        nonlocal is_open
+        async with AsyncExitStack() as stack:
+            for enter in lifespans:
+                await stack.enter_async_context(enter())
+            is_open = True
+            try:
+                yield
+            finally:
+                is_open = False
+
+    app = FastAPI(
+        title="burnish",
+        summary="Specialists behind the OpenAI wire.",
+        version=version("burnish"),
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    install_error_handlers(app)
+    app.include_router(operations.build_router(metrics, lambda: is_open))
+    for router in (
+        chat.build_router(backend, on_first_token=metrics.first_token.observe),
+        completions.build_router(backend, on_first_token=metrics.first_token.observe),
+        embeddings.build_router(backend),
+        models.build_router(backend),
+        *extra_routers,
+    ):
+        app.include_router(router, prefix=PREFIX)
+    # The last one is the outermost: what is refused is counted and logged as well.
+    app.add_middleware(Security, settings=settings)
+    app.add_middleware(Operations, metrics=metrics)
+    return app

@@ -1,0 +1,191 @@
+"""The models behind the wire: bases are loaded when they are first asked for, and stay."""
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.conversation import Conversation
+from burnish.data import Renderer
+from burnish.evaluate.arms import CLASSIFIERS
+from burnish.generate.answer import Answer
+from burnish.model.base import BaseFiles, context_length, find_base, is_encoder, load_model, load_tokenizer, width
+from burnish.model.device import choose_device, measure_bf16_speedup
+from burnish.model.encoder import Encoder, load_encoder
+from burnish.recipe import MIN_BF16_SPEEDUP, Precision
+from burnish.serve.catalog import Catalog, ServedModel
+from burnish.serve.engine.engine import Engine
+from burnish.serve.engine.request import EngineStats, GenerationRequest, LabelRequest
+from burnish.serve.errors import ApiError
+from burnish.serve.jobs.store import Store
+from burnish.serve.settings import ServeSettings
+from burnish.solution import (
+    ClassifierSolution,
+    PromptSolution,
+    load_classifier_solution,
+    prompt_solution,
+    read_solution_card,
+)
+
+
+@dataclass(frozen=True)
+class _Base:
+    """A base model's files and words; its weights are the engine's."""
+
+    files: BaseFiles
+    tokenizer: Any
+    end_ids: frozenset[int]
+
+
+class Host:
+    """Names to models, models to what answers for them."""
+
+    def __init__(self, settings: ServeSettings, store: Store) -> None:
+        self._settings = settings
+        self._catalog = Catalog(settings.runs, settings.base, store)
+        self._bases: dict[str, _Base] = {}
+        self._engines: dict[tuple[str, str], Engine] = {}
+        self._solutions: dict[str, PromptSolution | ClassifierSolution] = {}
+        self._encoder: Encoder | None = None
+        self._turn = threading.RLock()
+        """Of loading: two threads never load the same."""
+
+    def resolve(self, name: str) -> ServedModel:
+        """The model of that name or alias.
+
+        Raises:
+            ApiError: there is none (404, model_not_found).
+        """
+        return self._catalog.resolve(name)
+
+    def find(self, name: str) -> ServedModel | None:
+        """The model of that name or alias, if there is one."""
+        return self._catalog.find(name)
+
+    def models(self) -> list[ServedModel]:
+        """All of them, without aliases."""
+        return self._catalog.models()
+
+    def delete(self, name: str) -> None:
+        """Serve it no longer."""
+        self._catalog.delete(name)
+
+    def base_fingerprint(self, model: ServedModel) -> str:
+        """The hash of the base's weights, tokenizer and template."""
+        return self._base(model.base).files.fingerprint
+
+    def renderer_for(self, model: ServedModel) -> Renderer:
+        """Its tokenizer with its chat template."""
+        base = self._base(model.base)
+        return Renderer(base.tokenizer, base.end_ids, thinking=model.thinking)
+
+    async def engine_for(self, model: ServedModel) -> Engine:
+        """What answers for it; its base is loaded on first use."""
+        return await asyncio.to_thread(self._engine, model)
+
+    async def answer_solution(self, model: ServedModel, conversation: Conversation) -> Answer:
+        """The answer of a model that has a `solution`: a classifier's, or the base's behind shown examples."""
+        solution = await asyncio.to_thread(self._solution, model)
+        shown = await asyncio.to_thread(solution.shown, [conversation])
+        if isinstance(solution, ClassifierSolution):
+            (answer,) = await asyncio.to_thread(lambda: solution.answer(shown, batch_size=1))
+            return answer
+        return await self._answer(model, solution.renderer, shown[0])
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """A vector of unit length for each text."""
+        vectors = await asyncio.to_thread(lambda: self._load_encoder().embed(texts))
+        return [[float(value) for value in row] for row in vectors]
+
+    def count_embedding_tokens(self, texts: Sequence[str]) -> int:
+        """Tokens that `embed` reads of all of them."""
+        return sum(map(len, self._load_encoder().token_ids(texts)))
+
+    @property
+    def embedding_dimension(self) -> int:
+        """Numbers of such a vector."""
+        return int(self._load_encoder().embed(["a"]).shape[1])
+
+    def stats(self) -> Mapping[str, EngineStats]:
+        """What each loaded base's engine does."""
+        return {f"{name} ({precision})": engine.stats() for (name, precision), engine in list(self._engines.items())}
+
+    def close(self) -> None:
+        """Finish what runs, refuse what waits."""
+        for engine in self._engines.values():
+            engine.close()
+
+    def _base(self, name: str) -> _Base:
+        with self._turn:
+            if name not in self._bases:
+                if is_encoder(name):
+                    raise ApiError(f"{name} makes embeddings; it writes no text. Ask /v1/embeddings.", param="model")
+                files = find_base(name)
+                self._bases[name] = _Base(files, *load_tokenizer(files))
+            return self._bases[name]
+
+    def _engine(self, model: ServedModel) -> Engine:
+        import torch
+
+        with self._turn:
+            files = self._base(model.base).files
+            if model.base_fingerprint not in (None, files.fingerprint):
+                raise ApiError(f"{model.id}: its base model {model.base} is another one by now.", param="model")
+            precision = self._precision(model, files)
+            if (model.base, precision) not in self._engines:
+                dtype = torch.bfloat16 if precision == Precision.BF16 else torch.float32
+                settings = self._settings
+                self._engines[model.base, precision] = Engine(
+                    load_model(files, dtype=dtype, device=choose_device()),
+                    self.renderer_for(model),
+                    max_length=context_length(files),
+                    max_batch=settings.max_batch,
+                    max_waiting=settings.max_waiting,
+                    adapter_bytes=settings.adapter_bytes,
+                    prefix_bytes=settings.prefix_bytes,
+                )
+            return self._engines[model.base, precision]
+
+    def _precision(self, model: ServedModel, files: BaseFiles) -> str:
+        """As the model was tested, but never a bf16 that is slow here."""
+        if model.precision == Precision.FP32:
+            return Precision.FP32
+        is_fast = measure_bf16_speedup(choose_device(), width(files)) >= MIN_BF16_SPEEDUP
+        return Precision.BF16 if is_fast else Precision.FP32
+
+    def _solution(self, model: ServedModel) -> PromptSolution | ClassifierSolution:
+        assert model.solution is not None
+        with self._turn:
+            if model.id not in self._solutions:
+                card = read_solution_card(model.solution)
+                self._solutions[model.id] = (
+                    load_classifier_solution(model.solution)
+                    if card.arm in CLASSIFIERS
+                    else prompt_solution(
+                        model.solution,
+                        card,
+                        None,
+                        self.renderer_for(model),
+                        context_length(self._base(model.base).files) - card.max_new_tokens,
+                    )
+                )
+            return self._solutions[model.id]
+
+    async def _answer(self, model: ServedModel, renderer: Renderer, shown: Conversation) -> Answer:
+        loop, engine = asyncio.get_running_loop(), await self.engine_for(model)
+        start, prompt_ids = loop.time(), tuple(renderer.prompt_ids(shown))
+        if model.labels:
+            label_ids = tuple(tuple(renderer.answer_ids(shown, label)) for label in model.labels)
+            choice = await engine.submit(LabelRequest(prompt_ids=prompt_ids, label_ids=label_ids)).label()
+            elapsed = loop.time() - start
+            return Answer(model.labels[choice.index], True, elapsed, len(prompt_ids), choice.probability)
+        request = GenerationRequest(prompt_ids=prompt_ids, max_new_tokens=model.max_new_tokens)
+        pieces = [piece async for piece in engine.submit(request).pieces()]
+        text = "".join(piece.text for piece in pieces).strip()
+        return Answer(text, pieces[-1].finish == "stop", loop.time() - start, len(prompt_ids))
+
+    def _load_encoder(self) -> Encoder:
+        with self._turn:
+            self._encoder = self._encoder or load_encoder()
+            return self._encoder

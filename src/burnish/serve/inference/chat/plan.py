@@ -1,0 +1,143 @@
+"""A chat request -> what the engine is asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from burnish.conversation import Conversation
+from burnish.data import Renderer
+from burnish.errors import RenderError
+from burnish.model.base import is_encoder
+from burnish.serve.catalog import ServedModel
+from burnish.serve.engine.grammar import ANY_PROMPT, json_grammar
+from burnish.serve.engine.request import GenerationRequest, LabelRequest
+from burnish.serve.errors import ApiError
+from burnish.serve.inference.chat.messages import conversation_of
+from burnish.serve.inference.chat.tools import NO_TOOLS, Tools, call_or, tools_of
+from burnish.serve.inference.sampling import room_for_answer, sampling_params, seed_of
+from burnish.serve.inference.shapes import ChatRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatPlan:
+    """What answers a chat request."""
+
+    model: ServedModel
+    conversation: Conversation
+    tools: Tools = NO_TOOLS
+    num_choices: int = 1
+    has_logprobs: bool = False
+    is_empty: bool = False
+    """Whether no token is wanted at all."""
+    request: GenerationRequest | LabelRequest | None = None
+    """None where the model's solution answers."""
+
+    def request_of(self, choice: int) -> GenerationRequest | LabelRequest:
+        """What the engine is asked for the choice with that number."""
+        assert self.request is not None
+        if isinstance(self.request, LabelRequest):
+            return self.request
+        sampling = self.request.sampling
+        return replace(self.request, sampling=replace(sampling, seed=seed_of(sampling, choice)))
+
+
+def check_chat(body: ChatRequest, model: ServedModel) -> None:
+    """Refuse what can be refused without a tokenizer.
+
+    Raises:
+        ApiError: settings that contradict one another, or that this model cannot follow.
+    """
+    if body.top_logprobs and not body.logprobs:
+        raise ApiError("top_logprobs needs logprobs: true beside it.", param="top_logprobs")
+    if is_encoder(model.base) and not model.solution:
+        raise ApiError(f"{model.id} makes embeddings; it cannot chat. Ask another model.", param="model")
+    if not (model.labels or model.solution):
+        return
+    if body.response_format and body.response_format.type != "text":
+        raise ApiError(f"{model.id} answers in a form of its own. Take out response_format.", param="response_format")
+    if tools_of(body).must_call:
+        raise ApiError(f"{model.id} calls no tools. Take out tool_choice.", param="tool_choice")
+
+
+def plan_solution(body: ChatRequest, model: ServedModel) -> ChatPlan:
+    """For a model whose solution answers."""
+    return ChatPlan(
+        model=model,
+        conversation=conversation_of(body.messages, model.system),
+        num_choices=body.n or 1,
+        has_logprobs=bool(body.logprobs),
+        is_empty=_limit(body, model) == 0,
+    )
+
+
+def plan_chat(body: ChatRequest, model: ServedModel, renderer: Renderer, max_length: int) -> ChatPlan:
+    """For a model that the engine runs.
+
+    Raises:
+        ApiError: the template refuses the messages, they are too long, or a schema cannot be followed.
+    """
+    plan = plan_solution(body, model)
+    tools = NO_TOOLS if model.labels else tools_of(body)
+    prompt_ids = _prompt_ids(renderer, plan.conversation, tools)
+    if model.labels:
+        return replace(plan, request=_label_request(model, renderer, prompt_ids, max_length))
+    limit = room_for_answer(len(prompt_ids), _limit(body, model), max_length, param="messages")
+    request = GenerationRequest(
+        prompt_ids=prompt_ids,
+        max_new_tokens=limit,
+        adapter=model.adapter,
+        sampling=sampling_params(body, model, renderer),
+        stop=body.stops,
+        grammar=_grammar(body, model, renderer, tools) if limit else None,
+        num_top=(body.top_logprobs or 0) if body.logprobs else None,
+    )
+    return replace(plan, tools=tools, request=request)
+
+
+def _limit(body: ChatRequest, model: ServedModel) -> int:
+    limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+    return model.max_new_tokens if limit is None else limit
+
+
+def _prompt_ids(renderer: Renderer, conversation: Conversation, tools: Tools) -> tuple[int, ...]:
+    try:
+        return tuple(renderer.prompt_ids(conversation, tools.declarations))
+    except RenderError as error:
+        raise ApiError(f"{error}.", param="messages") from error
+
+
+def _label_request(
+    model: ServedModel, renderer: Renderer, prompt_ids: tuple[int, ...], max_length: int
+) -> LabelRequest:
+    label_ids = _label_ids(renderer, model.labels)
+    longest = max(map(len, label_ids))
+    room_for_answer(len(prompt_ids), longest, max_length, param="messages", needed=longest)
+    return LabelRequest(prompt_ids=prompt_ids, label_ids=label_ids, adapter=model.adapter)
+
+
+@lru_cache(maxsize=64)  # each label goes through the template
+def _label_ids(renderer: Renderer, labels: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(renderer.answer_ids(ANY_PROMPT, label)) for label in labels)
+
+
+def _grammar(body: ChatRequest, model: ServedModel, renderer: Renderer, tools: Tools) -> str | None:
+    """Of a call that must be made; else of the form that the request asks for; else of the model's own."""
+    if tools.must_call:
+        return json_grammar(renderer, tools.schema, param="tools")
+    wanted = _wanted_schema(body, model)
+    if wanted is not None and tools.names:
+        json_grammar(renderer, wanted)  # so that a fault is told where it is
+        return json_grammar(renderer, call_or(tools, wanted), param="tools")
+    schema = model.schema if wanted is None else wanted
+    return None if schema is None else json_grammar(renderer, schema)
+
+
+def _wanted_schema(body: ChatRequest, model: ServedModel) -> Mapping[str, Any] | None:
+    """The schema that the request asks for; a model that has one of its own knows no other JSON objects."""
+    wanted = body.response_format
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return model.schema or {"type": "object"}
+    return wanted.json_schema.schema_ if wanted.json_schema else None

@@ -1,0 +1,61 @@
+"""The route of chat, read from top to bottom."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from burnish.serve.catalog import ServedModel
+from burnish.serve.inference.backend import Backend
+from burnish.serve.inference.chat.answering import Answering, ask_engine, ask_solution
+from burnish.serve.inference.chat.plan import ChatPlan, check_chat, plan_chat, plan_solution
+from burnish.serve.inference.chat.reply import Reply
+from burnish.serve.inference.identity import reply_head
+from burnish.serve.inference.shapes import ChatRequest
+from burnish.serve.inference.sse import CLIENT_GONE, ClientGone, EventStream, unless_gone
+
+
+def build_router(backend: Backend, *, on_first_token: Callable[[float], None] = lambda elapsed_s: None) -> APIRouter:
+    """`POST /chat/completions`; `on_first_token` is told how long each request waited for its first token."""
+    router = APIRouter(tags=["inference"])
+
+    @router.post("/chat/completions", response_model=None)
+    async def create_chat_completion(request: Request, body: ChatRequest) -> Response:
+        """The answer to a conversation, whole or as a stream."""
+        start = time.perf_counter()
+        model = backend.resolve(body.model)
+        check_chat(body, model)
+        try:
+            plan, answering = await unless_gone(request.receive, _ask(body, model, backend))
+            reply = Reply(answering, plan, lambda: on_first_token(time.perf_counter() - start))
+            if body.stream:
+                head = reply_head("chatcmpl", "chat.completion.chunk", model, backend)
+                chunks = reply.chunks(head, includes_usage=body.includes_usage)
+                return EventStream(chunks, on_end=answering.cancel)
+            head = reply_head("chatcmpl", "chat.completion", model, backend)
+            return JSONResponse(await unless_gone(request.receive, _whole(reply, answering, head)))
+        except ClientGone:
+            return Response(status_code=CLIENT_GONE)
+
+    return router
+
+
+async def _ask(body: ChatRequest, model: ServedModel, backend: Backend) -> tuple[ChatPlan, Answering]:
+    """Everything that can be refused is refused here, before a stream has begun."""
+    if model.solution is not None:
+        plan = plan_solution(body, model)
+        return plan, await ask_solution(plan, backend)
+    engine = await backend.engine_for(model)
+    renderer = backend.renderer_for(model)
+    # A long prompt takes a while to be cut into tokens; others are answered meanwhile.
+    plan = await asyncio.to_thread(plan_chat, body, model, renderer, engine.max_length)
+    return plan, await ask_engine(plan, engine, renderer)
+
+
+async def _whole(reply: Reply, answering: Answering, head: dict[str, object]) -> dict[str, object]:
+    try:
+        return await reply.whole(head)
+    finally:
+        answering.cancel()

@@ -1,0 +1,185 @@
+"""The requests as clients send them. What is unknown is ignored; what is out of bounds is refused with its place."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
+Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+TokenId = Annotated[int, Field(ge=0, strict=True)]
+Stop = Annotated[
+    list[str], Field(max_length=4), BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+]
+
+
+class Shape(BaseModel):
+    """A JSON object whose unknown fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _holds_whole_characters(cls, value: Any) -> Any:
+        """JSON can spell half of a surrogate pair, which no tokenizer takes and no reply can carry."""
+        _check_characters(value)
+        return value
+
+
+class FunctionShape(BaseModel):
+    """A function that the model may call."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class ToolShape(BaseModel):
+    """A tool; only functions are known."""
+
+    type: Literal["function"]
+    function: FunctionShape
+
+
+class NameShape(BaseModel):
+    """A function by name."""
+
+    name: str
+
+
+class CalledShape(BaseModel):
+    """What an assistant wanted called."""
+
+    name: str
+    arguments: str = "{}"
+
+
+class CallShape(BaseModel):
+    """A tool call of an earlier answer."""
+
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: CalledShape
+
+
+class PartShape(BaseModel):
+    """A part of a message's content; texts only."""
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
+class MessageShape(BaseModel):
+    """One turn of a conversation."""
+
+    role: Literal["developer", "system", "user", "assistant", "tool", "function"]
+    content: str | list[PartShape] | None = None
+    name: str | None = None
+    tool_calls: list[CallShape] | None = None
+    function_call: CalledShape | None = None
+    tool_call_id: str | None = None
+
+
+class StreamOptions(BaseModel):
+    """What a stream tells besides the answer."""
+
+    include_usage: bool = False
+
+
+class JsonSchemaShape(BaseModel):
+    """A schema that the answer must fit."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")] = Field(default_factory=dict)
+
+
+class ResponseFormat(BaseModel):
+    """The form of the answer."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaShape | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> "ResponseFormat":
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema is missing beside type json_schema")
+        return self
+
+
+class Sampled(Shape):
+    """What chat and completions have in common."""
+
+    model: str
+    temperature: Temperature | None = None
+    top_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    max_tokens: Count | None = None
+    stop: Stop | None = None
+    seed: int | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, Bias] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @property
+    def includes_usage(self) -> bool:
+        """Whether a stream ends with what it cost."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts that end an answer."""
+        return tuple(stop for stop in self.stop or () if stop)
+
+
+class ChatRequest(Sampled):
+    """The body of `POST /chat/completions`."""
+
+    messages: Annotated[list[MessageShape], Field(min_length=1)]
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    max_completion_tokens: Count | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    response_format: ResponseFormat | None = None
+    tools: list[ToolShape] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[FunctionShape] | None = None
+    function_call: str | NameShape | None = None
+
+
+class CompletionRequest(Sampled):
+    """The body of `POST /completions`."""
+
+    prompt: str | list[str] | list[TokenId] | list[list[TokenId]]
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    best_of: Annotated[int, Field(ge=0, le=20)] | None = None
+    echo: bool | None = None
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    suffix: str | None = None
+
+
+class EmbeddingRequest(Shape):
+    """The body of `POST /embeddings`."""
+
+    model: str
+    input: str | list[str] | list[int] | list[list[int]]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+
+
+def _check_characters(value: Any) -> None:
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            try:
+                item.encode()
+            except UnicodeEncodeError:
+                raise ValueError("a text holds half of a character, as in a cut emoji") from None
+        elif isinstance(item, dict):
+            waiting += [*item, *item.values()]
+        elif isinstance(item, list):
+            waiting += item

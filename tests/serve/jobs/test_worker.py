@@ -1,0 +1,462 @@
+"""Jobs that are worked on: a real run of the tiny model in a process of its own, disturbed in every way."""
+
+import base64
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from burnish.files import read_jsonl, sha256_of_file
+from burnish.pipeline import open_run
+from burnish.recipe import build_recipe
+from burnish.run_dir import RunDir, list_run_dirs
+from burnish.serve.jobs.models import TrainedModel, find_model, list_models
+from burnish.serve.jobs.store import Store, open_store
+from burnish.serve.jobs.worker import Supervisor
+from burnish.serve.jobs.worker.job_recipe import DEFAULT_LEARNING_RATE
+from burnish.serve.settings import ServeSettings
+from tests.serve.jobs.jobs_app import CHAT_ROW, client_of, create, jsonl, upload, wait_for
+from tests.test_pipeline import rows
+from tests.tiny import save_base
+
+JOBS = "/fine_tuning/jobs"
+JOBS_TOML = """
+[adapter]
+rank = 2
+[train]
+precision = "fp32"
+patience = 99
+checkpoint_minutes = 60
+[retention]
+num_prompts = 4
+answer_tokens = 4
+[evaluate]
+arms = ["zero_shot"]
+max_new_tokens = 6
+num_resamples = 200
+"""
+LONG = {"n_epochs": 12, "learning_rate_multiplier": 10}
+
+
+@dataclass
+class Place:
+    """A server's folder, without the server."""
+
+    settings: ServeSettings
+    store: Store
+    client: TestClient
+
+    def job(self, **body: Any) -> str:
+        """A new job on sixty conversations."""
+        file_id = upload(self.client, jsonl(rows("chat"))).json()["id"]
+        return str(create(self.client, file_id, seed=0, **body).json()["id"])
+
+    def get(self, job_id: str) -> Any:
+        return self.client.get(f"{JOBS}/{job_id}").json()
+
+    def ask(self, job_id: str, verb: str) -> Any:
+        return self.client.post(f"{JOBS}/{job_id}/{verb}").json()
+
+    def told(self, job_id: str) -> list[Any]:
+        """Of all events, oldest first."""
+        return list(self.client.get(f"{JOBS}/{job_id}/events", params={"limit": 1000}).json()["data"][::-1])
+
+    def messages(self, job_id: str) -> list[str]:
+        return [event["message"] for event in self.told(job_id)]
+
+    def wait(self, job_id: str, *statuses: str) -> Any:
+        def ended() -> Any:
+            job = self.get(job_id)
+            assert job["status"] in statuses or job["status"] != "failed", job["error"]
+            return job if job["status"] in statuses else None
+
+        return wait_for(ended)
+
+    def wait_for_step(self, job_id: str, step: int) -> None:
+        wait_for(lambda: any(m.startswith(f"Step {step}/") for m in self.messages(job_id)))
+
+    def child(self, job_id: str) -> psutil.Process:
+        """The process that works on a job."""
+        return psutil.Process(int((self.settings.folder / "jobs" / job_id / "child.pid").read_text()))
+
+    def model(self, job: Any) -> TrainedModel:
+        found = find_model(self.store, job["fine_tuned_model"])
+        assert found is not None
+        return found
+
+
+@contextmanager
+def place_in(folder: Path, base: Path) -> Iterator[Place]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BURNISH_CACHE", str(folder / "cache"))
+        settings = ServeSettings(runs=folder / "runs")
+        settings.folder.mkdir(parents=True)
+        (settings.folder / "jobs.toml").write_text(JOBS_TOML)
+        with open_store(settings.folder) as store:
+            yield Place(settings, store, client_of(store, settings, str(base)))
+
+
+@contextmanager
+def supervised(place: Place) -> Iterator[Supervisor]:
+    supervisor = Supervisor(place.store, place.settings)
+    supervisor.start()
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def place(base: Path, tmp_path: Path) -> Iterator[Place]:
+    with place_in(tmp_path, base) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Any]]:
+    """A job of twelve epochs that nothing has come between."""
+    with place_in(tmp_path_factory.mktemp("undisturbed"), base) as place, supervised(place):
+        yield place, place.wait(place.job(hyperparameters=LONG, suffix="calm"), "succeeded")
+
+
+def test_a_job_tells_its_story_in_openais_words(undisturbed: tuple[Place, Any]) -> None:
+    place, job = undisturbed
+    run = open_run(RunDir(place.model(job).run or Path()))
+    total = run.evaluation["training"]["num_steps"]
+    told = place.messages(job["id"])
+    in_order = [
+        f"Created fine-tuning job: {job['id']}",
+        f"Validating training file: {job['training_file']}",
+        "15 rows are learned from, 15 choose between epochs, and 30 are held out to tell whether training has helped",
+        "Files validated, moving job to queued state",
+        "Fine-tuning job started",
+        "Training with learning rate 0.01 (burnish's own 0.001 times 10), batch size 4, at most 12 epochs",
+        *(f"Checkpoint created at step {step}" for step in range(4, total + 1, 4)),
+        f"The report is {run.report_path}",
+        f"New fine-tuned model created: {job['fine_tuned_model']}",
+        "The job has successfully completed",
+    ]
+    assert [message for message in told if message in in_order] == in_order
+    assert any(run.verdict["headline"] in message and "30 held-out rows" in message for message in told)
+    assert run.report_path.is_file()
+
+
+def test_every_step_is_told_with_the_losses_of_the_run(undisturbed: tuple[Place, Any]) -> None:
+    place, job = undisturbed
+    run = open_run(RunDir(place.model(job).run or Path()))
+    steps = [event for event in place.told(job["id"]) if event["type"] == "metrics"]
+    validations = {each["step"]: each["loss_per_token"] for each in run.evaluation["training"]["validation"]}
+    assert len(validations) == 12
+    assert [event["data"] for event in steps] == [
+        {"step": row["step"], "train_loss": row["loss_per_token"], "total_steps": 48}
+        | ({"full_valid_loss": validations[row["step"]]} if row["step"] in validations else {})
+        for row in read_jsonl(run.dir.metrics)
+    ]
+    data = steps[3]["data"]
+    losses = f"training loss={data['train_loss']:.2f}, full validation loss={data['full_valid_loss']:.2f}"
+    assert steps[3]["message"] == f"Step 4/48: {losses}"
+
+
+def test_a_finished_job_has_everything_that_clients_look_for(undisturbed: tuple[Place, Any]) -> None:
+    place, job = undisturbed
+    run = open_run(RunDir(place.model(job).run or Path()))
+    settled = {"batch_size": 4, "learning_rate_multiplier": 10, "n_epochs": 12}
+    assert job["hyperparameters"] == settled == job["method"]["supervised"]["hyperparameters"]
+    assert job["error"] is None and job["finished_at"] >= job["created_at"]
+    assert job["trained_tokens"] == run.evaluation["training"]["num_tokens"] > 0
+    name = job["fine_tuned_model"].split(":")
+    assert name[:4] == ["ft", "tiny", "burnish", "calm"] and len(name[4]) == 8
+    assert place.model(job).adapter == run.adapter_path
+    (file_id,) = job["result_files"]
+    file = place.client.get(f"/files/{file_id}").json()
+    assert (file["filename"], file["purpose"]) == ("step_metrics.csv", "fine-tune-results")
+    content = place.client.get(f"/files/{file_id}/content", headers={"Accept": "application/binary"}).content
+    table = list(csv.DictReader(io.StringIO(base64.b64decode(content).decode())))
+    assert list(table[0]) == ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
+    assert [float(row["train_loss"]) for row in table] == [row["loss_per_token"] for row in read_jsonl(run.dir.metrics)]
+    assert [row["step"] for row in table if row["valid_loss"]] == [str(step) for step in range(4, 49, 4)]
+
+
+def test_the_last_three_epochs_can_be_used_by_name_and_are_what_the_run_had(undisturbed: tuple[Place, Any]) -> None:
+    from safetensors.torch import load_file
+
+    from burnish.model.adapter import load_adapter
+    from burnish.model.base import find_base, load_model
+    from burnish.specialist import load_specialist
+
+    place, job = undisturbed
+    kept = place.client.get(f"{JOBS}/{job['id']}/checkpoints").json()["data"]
+    assert [checkpoint["step_number"] for checkpoint in kept] == [48, 44, 40]
+    assert [set(checkpoint["metrics"]) for checkpoint in kept] == [{"step", "train_loss", "full_valid_loss"}] * 3
+    names = [checkpoint["fine_tuned_model_checkpoint"] for checkpoint in kept]
+    assert all(name.startswith("ft:tiny:burnish:calm:") for name in names)
+    assert [name.rpartition(":")[2] for name in names] == ["ckpt-step-48", "ckpt-step-44", "ckpt-step-40"]
+    assert {model.id for model in list_models(place.store)} == {*names, job["fine_tuned_model"]}
+    newest = find_model(place.store, names[0])
+    assert newest is not None
+    run_dir = RunDir(place.model(job).run or Path())
+    state = load_file(run_dir.checkpoints / "step-000048" / "state.safetensors")
+    files = find_base(newest.base)
+    model = load_adapter(load_model(files, dtype=torch.float32, device=torch.device("cpu")), newest.adapter, files)
+    loaded = {f"adapter/{name}": tensor for name, tensor in model.named_parameters() if ".lora_" in name}
+    wanted = {name: tensor for name, tensor in state.items() if name.startswith("adapter/")}
+    assert loaded.keys() == wanted.keys()
+    assert all(torch.equal(loaded[name], wanted[name]) for name in wanted)
+    # The configuration is peft's own but for the names' order.
+    ours, theirs = (json.loads((f / "adapter_config.json").read_text()) for f in (newest.adapter, run_dir.adapter))
+    assert sorted(ours.pop("target_modules")) == sorted(theirs.pop("target_modules"))
+    assert ours == theirs
+    assert isinstance(load_specialist(newest.adapter).generate([{"role": "user", "content": "red box"}]), str)
+
+
+def same_end(place: Place, job_id: str, undisturbed: tuple[Place, Any]) -> None:
+    """The job has succeeded, with the adapter and the steps of the job that nothing has come between."""
+    calm, wanted = undisturbed
+    job = place.wait(job_id, "succeeded")
+    name = "adapter_model.safetensors"
+    mine, theirs = place.model(job), calm.model(wanted)
+    assert sha256_of_file(mine.adapter / name) == sha256_of_file(theirs.adapter / name)
+    steps = [[e["data"] for e in p.told(i) if e["data"]] for p, i in ((place, job_id), (calm, wanted["id"]))]
+    assert steps[0] == steps[1]
+    assert len(list_run_dirs(place.settings.runs)) == 1
+    assert len(place.client.get(f"{JOBS}/{job_id}/checkpoints").json()["data"]) == 3
+    tokens = place.store.all("SELECT token FROM job WHERE token IS NOT NULL")
+    assert tokens == []
+
+
+SERVER = """
+import sys, time
+from pathlib import Path
+from burnish.serve.jobs.store import open_store
+from burnish.serve.jobs.worker import Supervisor
+from burnish.serve.settings import ServeSettings
+
+settings = ServeSettings(runs=Path(sys.argv[1]))
+Supervisor(open_store(settings.folder), settings).start()
+time.sleep(600)
+"""
+
+
+@contextmanager
+def server_of(place: Place) -> Iterator["subprocess.Popen[bytes]"]:
+    """A server in a process of its own."""
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(place.settings.runs)])
+    try:
+        yield server
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_a_job_that_is_killed_orphaned_and_paused_comes_to_the_same_end(
+    place: Place, undisturbed: tuple[Place, Any]
+) -> None:
+    with server_of(place) as server:
+        job_id = place.job(hyperparameters=LONG)
+        place.wait_for_step(job_id, 6)
+        place.child(job_id).send_signal(signal.SIGKILL)
+        wait_for(lambda: any("ended unexpectedly" in message for message in place.messages(job_id)))
+        place.wait_for_step(job_id, 12)
+        child = place.child(job_id)
+        server.send_signal(signal.SIGKILL)
+        wait_for(lambda: is_gone(child), timeout_s=20)
+    assert place.get(job_id)["status"] == "running"
+    with supervised(place):
+        place.wait_for_step(job_id, 20)
+        assert place.ask(job_id, "pause")["status"] == "paused"
+        child = place.child(job_id)
+        wait_for(lambda: is_gone(child))
+        (run_dir,) = list_run_dirs(place.settings.runs)
+        kept = max(int(path.name.removeprefix("step-")) for path in run_dir.checkpoints.glob("step-*"))
+        assert kept == len(read_jsonl(run_dir.metrics)) < 48  # it stopped behind a step, and none is lost
+        assert place.ask(job_id, "resume")["status"] == "queued"
+        same_end(place, job_id, undisturbed)
+    assert "The server was restarted; the job goes on where it was" in place.messages(job_id)
+
+
+def is_gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def begun(place: Place) -> tuple[str, psutil.Process]:
+    """A job whose training is just being started, and its process."""
+    job_id = place.job(hyperparameters=LONG)
+    place.wait(job_id, "running")
+    return job_id, wait_for(lambda: trainer(place, job_id))
+
+
+def trainer(place: Place, job_id: str) -> psutil.Process | None:
+    """The process that trains, once it holds the job."""
+    try:
+        child = place.child(job_id)
+        return child if '"train"' in " ".join(child.cmdline()) else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
+def test_a_process_that_does_not_notice_that_its_server_is_gone_is_ended_by_the_next(place: Place) -> None:
+    with server_of(place):
+        job_id, child = begun(place)
+        child.suspend()
+    assert not is_gone(child)
+    with supervised(place):
+        wait_for(lambda: is_gone(child))
+        other = wait_for(lambda: trainer(place, job_id))
+        assert other.pid != child.pid and place.get(job_id)["status"] == "running"
+        place.ask(job_id, "cancel")
+
+
+def test_a_server_that_ends_puts_its_job_back(place: Place) -> None:
+    with supervised(place):
+        job_id, child = begun(place)
+    assert is_gone(child)
+    assert place.get(job_id)["status"] == "queued"
+    assert place.messages(job_id)[-1] == "The server ends; the job goes on when it is started again"
+
+
+def test_a_cancelled_job_is_ended_and_the_next_one_is_begun(place: Place) -> None:
+    with supervised(place):
+        job_id, child = begun(place)
+        other = place.job()
+        place.wait(other, "queued")  # it is looked through while the first one trains
+        assert place.get(job_id)["status"] == "running"
+        assert place.ask(job_id, "cancel")["status"] == "cancelled"
+        wait_for(lambda: is_gone(child))
+        place.wait(other, "running")
+        place.ask(other, "cancel")
+    assert place.get(job_id)["status"] == "cancelled"
+    assert place.messages(job_id)[-1] == "The job was cancelled"
+    assert place.get(job_id)["fine_tuned_model"] is None
+
+
+def test_of_two_servers_of_one_folder_one_works_and_the_other_takes_over(place: Place) -> None:
+    first, second = (Supervisor(place.store, place.settings) for _ in range(2))
+    first.start()
+    job_id, child = begun(place)
+    second.start()
+    try:
+        time.sleep(1.5)
+        assert place.child(job_id).pid == child.pid and not is_gone(child)
+        first.stop()
+        wait_for(lambda: (found := trainer(place, job_id)) and found.pid != child.pid)
+        place.ask(job_id, "cancel")
+    finally:
+        second.stop()
+
+
+def bad_rows(*bad: Any) -> bytes:
+    return jsonl([*rows("chat")[:30], *bad])
+
+
+FAULTS = {
+    "too few": (jsonl([CHAT_ROW] * 7), "invalid_n_examples", "has 7 example(s), but must have at least 10 examples"),
+    "one question": (jsonl([CHAT_ROW] * 12), "invalid_n_examples", "at least 5 are needed"),
+    "no role": (
+        bad_rows({"messages": [{"role": "user", "content": "a"}, {"content": "b"}]}),
+        "invalid_training_file",
+        "Line 31: message 2 has no role",
+    ),
+    "not json": (jsonl(rows("chat")[:30]) + b"{no", "invalid_training_file", "Line 31: not valid JSON"),
+    "binary": (bytes(range(256)) * 9, "invalid_training_file", "cannot be used"),
+    "empty": (b"", "invalid_training_file", "the file is empty"),
+    "preferences": (
+        jsonl(
+            [
+                {
+                    "input": {"messages": [{"role": "user", "content": f"{i}"}]},
+                    "preferred_output": [{"role": "assistant", "content": "a"}],
+                    "non_preferred_output": [{"role": "assistant", "content": "b"}],
+                }
+                for i in range(30)
+            ]
+        ),
+        "invalid_training_file",
+        "not the format of supervised training",
+    ),
+    "labels": (jsonl(rows("classification")), "invalid_training_file", "not the format of supervised training"),
+}
+
+
+def test_files_that_cannot_be_trained_on_fail_the_job_with_line_and_reason(place: Place) -> None:
+    with supervised(place):
+        jobs = {}
+        for name, (content, _, _) in FAULTS.items():
+            file_id = upload(place.client, content).json()["id"]
+            jobs[name] = create(place.client, file_id).json()["id"]
+        for name, (_, code, message) in FAULTS.items():
+            error = place.wait(jobs[name], "failed")["error"]
+            assert (error["code"], error["param"]) == (code, "training_file"), name
+            assert message in error["message"], (name, error)
+            assert place.told(jobs[name])[-1]["level"] == "error"
+
+
+def test_a_validation_file_is_used_and_its_faults_are_its_own(place: Place) -> None:
+    chat = rows("chat")
+    training = upload(place.client, jsonl(chat[:40])).json()["id"]
+    held = upload(place.client, jsonl(chat[40:])).json()["id"]
+    bad = upload(place.client, jsonl([*chat[40:], {"messages": []}])).json()["id"]
+    few = upload(place.client, jsonl(chat[40:43])).json()["id"]
+    with supervised(place):
+        made = {v: create(place.client, training, validation_file=v).json()["id"] for v in (bad, few, held)}
+        error = place.wait(made[bad], "failed")["error"]
+        assert (error["code"], error["param"]) == ("invalid_validation_file", "validation_file")
+        assert "Line 21: the list of messages is empty" in error["message"]
+        error = place.wait(made[few], "failed")["error"]
+        assert (error["code"], error["param"]) == ("invalid_n_examples", "validation_file")
+        place.wait(made[held], "queued", "running")
+        told = "20 rows are learned from, 20 choose between epochs, and 20 are held out"
+        assert any(told in message for message in place.messages(made[held]))
+        place.ask(made[held], "cancel")
+
+
+def test_prompts_and_completions_and_a_file_of_fifteen_rows_are_taken(place: Place) -> None:
+    pairs = [{"prompt": row["question"], "completion": row["answer"]} for row in rows("completion")[:15]]
+    file_id = upload(place.client, jsonl(pairs)).json()["id"]
+    with supervised(place):
+        job = place.wait(create(place.client, file_id).json()["id"], "queued", "running")
+        place.ask(job["id"], "cancel")
+    assert place.messages(job["id"])[2].startswith("5 rows are learned from, 5 choose between epochs, and 5 are held")
+
+
+def test_a_process_that_cannot_work_fails_the_job_after_three_times(place: Place) -> None:
+    job_id = place.job()
+    (place.settings.folder / "jobs" / job_id).mkdir(parents=True)
+    (place.settings.folder / "jobs" / job_id / "child.pid").mkdir()  # where the process would write a file
+    with supervised(place):
+        error = place.wait(job_id, "failed")["error"]
+    assert error["code"] == "server_error"
+    assert "ended 3 times without getting further. It ended with code 1." in error["message"]
+    assert "child.pid" in error["message"]
+
+
+def test_what_is_wrong_with_the_servers_own_settings_fails_the_job_with_the_remedy(place: Place) -> None:
+    (place.settings.folder / "jobs.toml").write_text("[train]\nepoch = 3\n")
+    with supervised(place):
+        error = place.wait(place.job(), "failed")["error"]
+    assert error["code"] == "training_failed" and "Did you mean `train.epochs`?" in error["message"]
+
+
+def test_a_multiplier_of_one_is_what_burnish_chooses_by_itself() -> None:
+    from burnish.recipe import TokenFacts, resolve_tokens
+
+    loaded = build_recipe({"task": "chat", "data": {"train": "x.jsonl"}})
+    settled = resolve_tokens(loaded, TokenFacts(num_train_rows=100, longest_target=9, bf16_speedup=1.0))
+    assert settled.recipe.train.learning_rate == DEFAULT_LEARNING_RATE
