@@ -62,7 +62,7 @@ def test_a_recorded_model_may_be_replaced_by_an_encoder(tmp_path: Path) -> None:
     values = recipe_values(tmp_path)
     questions = read_questions(build_recipe(values), test_only=True)
     told = {"model": "hosted", "host": "h", "prompt": [], "latency_s": 1.5, "recorded_at": "2026-12-01T00:00:00+00:00"}
-    told |= {"prompt_tokens": 40, "completion_tokens": 3, "finish_reason": "stop"}
+    told |= {"prompt_tokens": None, "completion_tokens": None, "finish_reason": "stop"}
     answers = [{"id": q.id, "prompt_sha256": q.sha256, "answer": q.target, **told} for q in questions]
     write_jsonl(tmp_path / "answers.jsonl", answers)
     values["evaluate"] = {**values["evaluate"], "recorded": str(tmp_path / "answers.jsonl"), "margin": 0.3}
@@ -70,6 +70,7 @@ def test_a_recorded_model_may_be_replaced_by_an_encoder(tmp_path: Path) -> None:
     arms = {arm["name"]: arm for arm in evaluation["arms"]}
     assert list(arms) == ["embedding", "recorded", "encoder"]
     assert (arms["recorded"]["score"]["value"], arms["recorded"]["latency_s"]["p50"]) == (1.0, 1.5)
+    assert arms["recorded"]["prompt_tokens"]["mean"] is None  # the endpoint did not say
     assert evaluation["replacement"]["candidate"] == "encoder" and evaluation["replacement"]["margin"] == 0.3
     assert "than the recorded model" in evaluation["verdict"]["reasons"][-1]
 

@@ -125,8 +125,9 @@ def run_recorded(prepared: Divided, run_dir: RunDir) -> dict[Arm, ArmRun]:
         return {}
     recorded = [RecordedAnswer(**row) for row in read_jsonl(run_dir.recorded)]
     test = prepared.split.test
-    answers = [Answer(one.answer, one.finish_reason != "length", one.latency_s, one.prompt_tokens) for one in recorded]
-    rows = judge_answers(answers, [example.prompt for example in test], test, prepared.metric)
+    answers = [Answer(one.answer, one.finish_reason != "length", one.latency_s, 0) for one in recorded]
+    judged = judge_answers(answers, [example.prompt for example in test], test, prepared.metric)
+    rows = [row | {"prompt_tokens": one.prompt_tokens} for row, one in zip(judged, recorded, strict=True)]
     write_jsonl(run_dir.predictions(Arm.RECORDED.value), rows)
     return {Arm.RECORDED: ArmRun(rows, sum(one.latency_s for one in recorded))}
 

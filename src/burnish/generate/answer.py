@@ -21,8 +21,7 @@ class Answer:
     """Whether the model ended its turn; else the answer was cut at the limit."""
     latency_s: float
     """From the start of its batch."""
-    prompt_tokens: int | None
-    """None where a hosted model did not say."""
+    prompt_tokens: int
     confidence: float | None = None
     """Of a label: the model's probability of exactly this label, among all texts that it could write; else None."""
 
