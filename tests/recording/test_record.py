@@ -112,11 +112,10 @@ def test_two_recordings_do_not_write_one_file(tmp_path: Path) -> None:
     assert told == [f"{path}: another recording is writing it. Wait for it, or name another file."]
 
 
-def test_a_busy_endpoint_is_given_the_time_that_it_asks_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_endpoint_is_given_the_time_that_it_asks_for(tmp_path: Path, status: int) -> None:
     def busy_once(asked: Asked, number: int) -> Reply:
-        return (
-            error(429, "Slow down.", code="rate_limit_exceeded", retry_after="0.4") if number == 0 else echo(asked, 1)
-        )
+        return error(status, "Slow down.", retry_after="0.4") if number == 0 else echo(asked, 1)
 
     with serving(busy_once) as server:
         done = record_answers(questions(2), endpoint(server.url), tmp_path / "a.jsonl", num_at_once=1, patience=QUICK)
