@@ -13,9 +13,10 @@ import burnish
 from burnish.classify import finetune
 from burnish.cli.main import main
 from burnish.evaluate.compare import compare_runs
-from burnish.files import read_json, read_jsonl, sha256_of_file
+from burnish.files import read_json, read_jsonl, sha256_of_file, write_jsonl
 from burnish.pipeline import Run, resume, run
 from burnish.recipe import build_recipe, load_recipe
+from burnish.recording import read_questions
 from burnish.registry import open_registry
 from burnish.run_dir import RunDir
 from tests.tiny import save_encoder
@@ -55,6 +56,23 @@ def recipe_values(folder: Path, **more: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(build_recipe(recipe_values(tmp_path_factory.mktemp("job"))))
+
+
+def test_a_recorded_model_may_be_replaced_by_an_encoder(tmp_path: Path) -> None:
+    values = recipe_values(tmp_path)
+    questions = read_questions(build_recipe(values), test_only=True)
+    told = {"model": "hosted", "host": "h", "prompt": [], "latency_s": 1.5, "recorded_at": "2026-12-01T00:00:00+00:00"}
+    told |= {"prompt_tokens": None, "completion_tokens": None, "finish_reason": "stop"}
+    answers = [{"id": q.id, "prompt_sha256": q.sha256, "answer": q.target, **told} for q in questions]
+    write_jsonl(tmp_path / "answers.jsonl", answers)
+    values["evaluate"] = {**values["evaluate"], "recorded": str(tmp_path / "answers.jsonl"), "margin": 0.3}
+    evaluation = run(build_recipe(values)).evaluation
+    arms = {arm["name"]: arm for arm in evaluation["arms"]}
+    assert list(arms) == ["embedding", "recorded", "encoder"]
+    assert (arms["recorded"]["score"]["value"], arms["recorded"]["latency_s"]["p50"]) == (1.0, 1.5)
+    assert arms["recorded"]["prompt_tokens"]["mean"] is None  # the endpoint did not say
+    assert evaluation["replacement"]["candidate"] == "encoder" and evaluation["replacement"]["margin"] == 0.3
+    assert "than the recorded model" in evaluation["verdict"]["reasons"][-1]
 
 
 def test_a_run_on_an_encoder_is_proven_kept_and_used_like_any_other(done: Run) -> None:

@@ -32,13 +32,15 @@ from burnish.evaluate.kept import Budget, answer_rows
 from burnish.evaluate.metrics import CustomMetric, collect_scores
 from burnish.evaluate.retrieval import Retriever
 from burnish.evaluate.statistics import RowScores
-from burnish.files import sha256_of_file, sha256_of_json
+from burnish.files import read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
+from burnish.generate.answer import Answer
 from burnish.model.base import context_length, is_encoder
 from burnish.model.device import free_unused
 from burnish.model.encoder import DEFAULT_ENCODER, load_encoder
-from burnish.preparation import Divided, Prepared, dtype_of
+from burnish.preparation import Divided, Prepared, dtype_of, recorded_answers
 from burnish.previous import count_seen
 from burnish.recipe import Precision, Recipe
+from burnish.recorded import RecordedAnswer
 from burnish.registry import open_registry
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
@@ -102,6 +104,32 @@ def run_previous(
     load.cache_clear()
     free_unused()
     return answered
+
+
+def keep_recorded(prepared: Divided, run_dir: RunDir, screen: Screen) -> None:
+    """Put what a hosted model answered to the test rows into the run folder, if the recipe names a recording."""
+    recipe = prepared.recipe
+    if recipe.evaluate.recorded is None:
+        return
+    if recipe.data.test is None:
+        screen.say(
+            f"{ARM_TITLES[Arm.RECORDED]}: the test rows are a part of data.train. If that model has learned from this "
+            "file, it knows them and looks too good. Name a data.test file that it has not learned from."
+        )
+    write_jsonl(run_dir.recorded, [answer.to_dict() for answer in recorded_answers(prepared)])
+
+
+def run_recorded(prepared: Divided, run_dir: RunDir) -> dict[Arm, ArmRun]:
+    """A hosted model's answers to the test rows, scored as those of every arm; times are those of the recording."""
+    if not run_dir.recorded.is_file():
+        return {}
+    recorded = [RecordedAnswer(**row) for row in read_jsonl(run_dir.recorded)]
+    test = prepared.split.test
+    answers = [Answer(one.answer, one.finish_reason != "length", one.latency_s, 0) for one in recorded]
+    judged = judge_answers(answers, [example.prompt for example in test], test, prepared.metric)
+    rows = [row | {"prompt_tokens": one.prompt_tokens} for row, one in zip(judged, recorded, strict=True)]
+    write_jsonl(run_dir.predictions(Arm.RECORDED.value), rows)
+    return {Arm.RECORDED: ArmRun(rows, sum(one.latency_s for one in recorded))}
 
 
 def run_baselines(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget) -> dict[Arm, ArmRun]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from burnish.answering import build_classifier, candidate_of, run_arm
+from burnish.answering import build_classifier, candidate_of, run_arm, run_recorded
 from burnish.classify import read_classifier_card
 from burnish.evaluate.arms import Arm
 from burnish.evaluate.evaluation import ArmRun, Intervals, evaluate, expected_sensitivity
@@ -47,6 +47,7 @@ def prove_encoder(prepared: Divided, run_dir: RunDir, screen: Screen) -> dict[st
             num_openings=count_openings(run_dir) + 1,
         )
         tell_sensitivity(sensitivity, len(test), screen)
+        arms |= run_recorded(prepared, run_dir)
         arms[candidate] = _answer(candidate, prepared, run_dir, screen)
         measured = evaluate(
             arms,
@@ -59,6 +60,7 @@ def prove_encoder(prepared: Divided, run_dir: RunDir, screen: Screen) -> dict[st
             groups=groups,
             num_openings=count_openings(run_dir),
             evidence=evidence_of_rows(prepared, validation=held_out_answers(run_dir)),
+            margin=recipe.evaluate.margin,
         )
         parts = {
             **measured,

@@ -8,6 +8,7 @@
     |-- AdapterError    (ValueError)   an adapter that does not belong to the base, or is damaged
     |-- ClassifierError (ValueError)   a classifier that does not belong to its encoder, or is damaged
     |-- TrainingError   (RuntimeError) training cannot go on, e.g. a loss that is not finite
+    |-- EndpointError   (ConnectionError) a server that cannot be asked: wrong address, key or model
     |-- RunError        (LookupError)  a run folder that is missing, unfinished or damaged
     `-- StorageError    (OSError)      the disk: unwritable folder, no space left
 
@@ -45,6 +46,12 @@ class ClassifierError(BurnishError, ValueError):
 
 class TrainingError(BurnishError, RuntimeError):
     """Training that cannot go on."""
+
+
+class EndpointError(BurnishError, ConnectionError):
+    """A server that cannot be asked."""
+
+    __str__ = BurnishError.__str__  # ConnectionError is an OSError, see below
 
 
 class RunError(BurnishError, LookupError):

@@ -78,7 +78,7 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
         BurnishError: the recipe, the data or the base model is at fault; nothing has been trained.
         Interrupted: the user stopped it; `resume` goes on.
     """
-    from burnish.answering import keep_previous
+    from burnish.answering import keep_previous, keep_recorded
     from burnish.train.ranks import join_ranks
 
     screen = screen or SilentScreen()
@@ -89,12 +89,17 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
             return _help(ranks.agree(RunDir(Path())), screen, ranks)
         prepared = prepare(loaded, screen, num_ranks=ranks.count)
         prediction = predict(prepared, may_measure=False)
+
+        def keep(run_dir: RunDir) -> None:
+            keep_previous(prepared, run_dir, screen)
+            keep_recorded(prepared, run_dir, screen)
+
         run_dir = begin(
             prepared,
             screen,
             rendered=prepared.rendered,
             estimate=asdict(prediction) if prediction else None,
-            keep=lambda run_dir: keep_previous(prepared, run_dir, screen),
+            keep=keep,
         )
         ranks.agree(run_dir)
         return _go_on(prepared, run_dir, screen, ranks)
@@ -134,12 +139,13 @@ def open_run(run_dir: RunDir) -> Run:
 
 
 def _run_encoder(loaded: LoadedRecipe, screen: Screen, ranks: "Ranks") -> Run:
+    from burnish.answering import keep_recorded
     from burnish.encoding import prove_encoder
 
     if ranks.count > 1:
         raise RecipeError(f"model.base: {loaded.recipe.model.base} is an encoder, for which one process is enough.")
     prepared = prepare_rows(loaded, screen)
-    run_dir = begin(prepared, screen)
+    run_dir = begin(prepared, screen, keep=lambda run_dir: keep_recorded(prepared, run_dir, screen))
     return Run(run_dir, prove_encoder(prepared, run_dir, screen))
 
 
@@ -179,7 +185,7 @@ def _load_base(prepared: Prepared, ranks: "Ranks") -> Any:
 
 def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Everything that needs the weights."""
-    from burnish.answering import run_adapted, run_baselines, run_previous
+    from burnish.answering import run_adapted, run_baselines, run_previous, run_recorded
     from burnish.evaluate.bundled import Half
     from burnish.evaluate.evaluation import expected_sensitivity
     from burnish.evaluate.kept import Budget
@@ -225,7 +231,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
         kept = keep_budget(model, prepared, screen, ranks)
         _save_adapter(model, prepared, run_dir, kept)
         with lead(model, ranks):
-            arms = {**baselines, **run_adapted(model, prepared, run_dir, screen)}
+            arms = {**baselines, **run_recorded(prepared, run_dir), **run_adapted(model, prepared, run_dir, screen)}
             done = _conclude(model, prepared, run_dir, arms, answers, fitted, kept, sensitivity, screen, ranks)
     ranks.agree(None)  # lets the other ranks go
     return done
@@ -285,6 +291,7 @@ def _conclude(
         groups=groups_of(prepared.split.test),
         num_openings=count_openings(run_dir),
         evidence=gather_evidence(model, prepared, run_dir, screen),
+        margin=recipe.evaluate.margin,
     )
     if measured["retention"]:
         measured["retention"] |= kept.to_dict() | measure_behaviour(model, prepared, screen)

@@ -1,5 +1,7 @@
 """What comes before the weights: the data read, checked, divided and rendered, and every `auto` value settled."""
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,10 +33,12 @@ from burnish.files import cache_dir, read_json
 from burnish.recipe import (
     LoadedRecipe,
     Metric,
+    OriginKind,
     Precision,
     Recipe,
     TokenFacts,
     load_recipe,
+    origins_of_all,
     resolve_length,
     resolve_memory,
     resolve_tokens,
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from burnish.evaluate.metrics import AnyMetric, CustomMetric
     from burnish.model.base import BaseFiles
     from burnish.previous import Previous
+    from burnish.recorded import RecordedAnswer
     from burnish.train.forecast import Rehearsal
     from burnish.train.plan import Plan
     from burnish.train.savings import Savings
@@ -161,11 +166,45 @@ def prepare_rows(loaded: LoadedRecipe, screen: Screen | None = None, *, judges_l
 
     Raises:
         DataError: lists the rows that cannot be used.
-        RecipeError: a metric of the team's own cannot be used.
+        RecipeError: a metric of the team's own cannot be used, or recorded answers to test rows are missing.
     """
     examined = examine(loaded, screen or SilentScreen(), judges_labels=judges_labels)
     refuse_errors(examined.findings)
-    return divided_of(examined)
+    divided = divided_of(examined)
+    recorded_answers(divided)  # whatever is missing is told before anything is trained
+    return divided
+
+
+def recorded_answers(divided: Divided) -> "list[RecordedAnswer]":
+    """What a hosted model answered to the test rows; nothing where the recipe names no recording.
+
+    Raises:
+        RecipeError: there is no answer to some of them.
+    """
+    from burnish.recorded import find_recorded
+
+    if (name := divided.recipe.evaluate.recorded) is None:
+        return []
+    return find_recorded(Path(name), divided.split.test, _spell_source(divided.loaded))
+
+
+def _spell_source(loaded: LoadedRecipe) -> str:
+    """The recipe's file, and what was laid over it that decides which rows are the test and what they are asked."""
+    files = (origin.detail for origin in loaded.origins.values() if origin.kind is OriginKind.FILE)
+    laid_over = [
+        f"{key}={_spell_value(value)}"
+        for key, value, origin in origins_of_all(loaded)
+        if origin.kind is OriginKind.COMMAND_LINE and key.startswith(("task", "data.", "prompt."))
+    ]
+    name = next((file for file in files if file.endswith(".toml")), "RECIPE")
+    return shlex.join([name, *laid_over])
+
+
+def _spell_value(value: Any) -> str:
+    """As TOML has it; text needs no quotes in an override."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {json.dumps(text)}" for key, text in value.items()) + "}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _find_previous(recipe: Recipe, screen: Screen) -> "Previous | None":

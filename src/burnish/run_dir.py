@@ -69,6 +69,11 @@ class RunDir:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def recorded(self) -> Path:
+        """What a hosted model answered to the test rows, where the recipe names a recording."""
+        return self.data / "recorded.jsonl"
+
     def predictions(self, arm: str) -> Path:
         return self.path / "predictions" / f"{arm}.jsonl"
 

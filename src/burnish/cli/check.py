@@ -43,7 +43,7 @@ class CheckOptions:
 def check_data(source: str, overrides: list[str], options: CheckOptions) -> bool:
     """Check a recipe's data, or a data file, and tell what was found; whether a run may use it."""
     refuse_to_replace(options.output)
-    found = inspect_data(_load_recipe_or_data(source, overrides), TerminalScreen(), deep=options.deep)
+    found = inspect_data(load_recipe_or_data(source, overrides), TerminalScreen(), deep=options.deep)
     copies = None
     if options.fix or options.redact:
         copies = mend_data(found, options.output, fix=options.fix, redact=options.redact)
@@ -85,7 +85,7 @@ def check_quickly(source: str, overrides: list[str], *, as_json: bool) -> bool:
     return report.num_sound == report.num_rows
 
 
-def _load_recipe_or_data(source: str, overrides: list[str]) -> LoadedRecipe:
+def load_recipe_or_data(source: str, overrides: list[str]) -> LoadedRecipe:
     """A recipe; for a data file, the one that `burnish init` would write for it."""
     if source.endswith(".toml"):
         return load_recipe(Path(source), overrides)

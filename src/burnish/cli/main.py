@@ -192,6 +192,60 @@ def run(
 
 
 @app.command()
+def record(
+    source: Annotated[str, typer.Argument(help="The recipe file, or a data file.", metavar="RECIPE|DATA")],
+    base_url: Annotated[str, typer.Option("--base-url", help="The endpoint, e.g. https://api.openai.com/v1.")],
+    model: Annotated[str, typer.Option("--model", help="The model to ask, e.g. ft:gpt-4o-mini:acme::abc123.")],
+    overrides: Overrides = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file of answers.")] = Path("answers.jsonl"),
+    test_only: Annotated[bool, typer.Option("--test-only", help="Ask the rows that a run would test with.")] = False,
+    api_key_env: Annotated[
+        str, typer.Option("--api-key-env", help="The environment variable that has the key.")
+    ] = "OPENAI_API_KEY",
+    max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer.", min=1)] = 1024,
+    temperature: Annotated[float, typer.Option("--temperature", help="0: always the likeliest.", min=0)] = 0.0,
+    at_once: Annotated[int, typer.Option("--at-once", help="Requests at a time.", min=1, max=256)] = 8,
+    per_minute: Annotated[
+        float | None, typer.Option("--requests-per-minute", help="At most so many.", min=0.001)
+    ] = None,
+    price_in: Annotated[float | None, typer.Option("--price-in", help="Per million prompt tokens.", min=0)] = None,
+    price_out: Annotated[float | None, typer.Option("--price-out", help="Per million answer tokens.", min=0)] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to go on.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask a hosted model the prompts of your data and keep its answers, to hold the specialist against them."""
+    if (price_in is None) != (price_out is None):
+        raise typer.BadParameter("--price-in and --price-out go together")
+    from burnish.cli.recording import RecordOptions, read_key
+    from burnish.cli.recording import record as record_all
+    from burnish.recording import Endpoint, Prices
+
+    endpoint = Endpoint(
+        base_url=base_url,
+        model=model,
+        key=read_key(api_key_env),
+        key_env=api_key_env,
+        max_tokens=max_tokens,
+        temperature=temperature,
+    )
+    options = RecordOptions(
+        output=output,
+        test_only=test_only,
+        num_at_once=at_once,
+        per_minute=per_minute,
+        prices=None if price_in is None or price_out is None else Prices(price_in, price_out),
+        is_agreed=yes,
+        as_json=as_json,
+    )
+    try:
+        is_whole = record_all(source, overrides or [], endpoint, options)
+    except KeyboardInterrupt:  # what is kept was told
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    if not is_whole:
+        raise typer.Exit(EXIT_USER_ERROR)
+
+
+@app.command()
 def runs(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the index again from the run folders.")] = False,
     folder: Folder = RUNS,

@@ -22,6 +22,7 @@ class Arm(StrEnum):
     RETRIEVED = "retrieved"
     ENCODER = "encoder"
     PREVIOUS = "previous"
+    RECORDED = "recorded"
     SPECIALIST = "specialist"
     CONSTRAINED = "constrained"
 
@@ -33,11 +34,14 @@ ARM_TITLES = {
     Arm.RETRIEVED: "Retrieved examples",
     Arm.ENCODER: "Fine-tuned encoder",
     Arm.PREVIOUS: "Earlier adapter",
+    Arm.RECORDED: "Recorded model",
     Arm.SPECIALIST: "Specialist",
     Arm.CONSTRAINED: "Specialist, held to a schema",
 }
 CLASSIFIERS = frozenset({Arm.EMBEDDING, Arm.ENCODER})
 """Write no text."""
+REPLACED = Arm.RECORDED
+"""What the specialist is to take the place of: held against it, but no way that could be taken instead."""
 ADAPTED = frozenset({Arm.SPECIALIST, Arm.CONSTRAINED})
 """Use the adapter of the run."""
 

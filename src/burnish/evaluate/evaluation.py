@@ -10,8 +10,9 @@ import numpy as np
 
 from burnish.evaluate.advice import ArmFacts, Way
 from burnish.evaluate.analysis import Evidence, analyse_arm, analyse_arms
-from burnish.evaluate.arms import ARM_TITLES, Arm
+from burnish.evaluate.arms import ARM_TITLES, REPLACED, Arm
 from burnish.evaluate.metrics import AnyMetric, breakdown, collect_scores, describe_metric, details
+from burnish.evaluate.replacement import DEFAULT_MARGIN, Replacement, judge_replacement
 from burnish.evaluate.retention import RetentionResult
 from burnish.evaluate.statistics import (
     ConfidenceInterval,
@@ -44,6 +45,7 @@ COST_ORDER = {
     "retrieved": Way.RETRIEVAL,
     "encoder": Way.CLASSIFIER,
     "previous": Way.FINE_TUNING,
+    "recorded": Way.FINE_TUNING,
     "specialist": Way.FINE_TUNING,
     "constrained": Way.FINE_TUNING,
 }
@@ -111,20 +113,23 @@ def evaluate(
     data_errors: Sequence[str] = (),
     evidence: Evidence | None = None,
     candidate: Arm = Arm.SPECIALIST,
+    margin: float = DEFAULT_MARGIN,
 ) -> dict[str, Any]:
     """The parts of evaluation.json that come from measurements.
 
     `groups` has one name a test row, None for a row of its own; rows of a group are not taken to be independent.
     `num_openings` counts how often these test rows were used to judge an adapter, this time included. `data_errors`
-    are sentences about faults of the data that leave the verdict open. `candidate` is the arm that is judged.
+    are sentences about faults of the data that leave the verdict open. `candidate` is the arm that is judged. The
+    recorded arm, where there is one, is a question of its own: is the candidate worse than it by less than `margin`?
     """
     scores = {arm: collect_scores(run.rows) for arm, run in arms.items()}
     num_rows = len(next(iter(scores.values())))
     test = _Test(scores, _number_groups(groups, num_rows), intervals, num_openings, evidence)
     described = {arm: _describe(arm, run, metric, test) for arm, run in arms.items()}
     facts = {arm: _facts(arm, described[arm]) for arm in arms}
-    contest = _contest(candidate, [arm for arm in arms if arm is not candidate], facts, test)
-    leader = _leader(candidate, facts, test)
+    rivals = [arm for arm in arms if arm not in (candidate, REPLACED)]
+    contest = _contest(candidate, rivals, facts, test)
+    leader = _leader(candidate, {arm: facts[arm] for arm in (candidate, *rivals)}, test)
     text = retention.text.nll_change if retention else None
     verdict = judge(
         contest,
@@ -135,6 +140,9 @@ def evaluate(
         data_errors=data_errors,
         standard=test.standard,
     )
+    replacement = _judge_replacement(candidate, facts, test, metric, margin) if REPLACED in arms else None
+    if replacement:
+        verdict = replace(verdict, reasons=[*verdict.reasons, replacement.sentence])
     return {
         "metric": {**asdict(describe_metric(metric)), "is_share": True},
         "num_test_rows": num_rows,
@@ -145,10 +153,11 @@ def evaluate(
         "candidate": candidate.value,
         "noninferiority_margin": test.standard.margin,
         "arms": list(described.values()),
-        "comparisons": _rows(contest),
+        "comparisons": [*_rows(contest), *([_row_of(replacement)] if replacement else [])],
         "leader_comparisons": _rows(leader) if leader else [],
         "retention": _retention(retention, forgetting.budget) if retention else None,
         "verdict": asdict(verdict),
+        "replacement": replacement.to_dict() if replacement else None,
         **(_analyse(candidate, arms, evidence, intervals) if evidence else {}),
     }
 
@@ -188,7 +197,9 @@ def _describe(arm: Arm, run: ArmRun, metric: AnyMetric, test: _Test) -> dict[str
         "title": ARM_TITLES[arm],
         "score": interval.to_dict(),
         "num_rows": len(run.rows),
-        "prompt_tokens": {"mean": float(np.mean(tokens)), "max": max(tokens)},
+        "prompt_tokens": {"mean": None, "max": None}
+        if None in tokens
+        else {"mean": float(np.mean(tokens)), "max": max(tokens)},
         "latency_s": {"p50": float(np.percentile(latencies, 50)), "p95": float(np.percentile(latencies, 95))},
         "elapsed_s": round(run.elapsed_s, 2),
         "answers_per_s": len(run.rows) / run.elapsed_s if run.elapsed_s else None,
@@ -270,6 +281,24 @@ def _leader(candidate: Arm, facts: Mapping[Arm, ArmFacts], test: _Test) -> Conte
     return _contest(best, cheaper, facts, test, num_chosen=len(facts))
 
 
+def _judge_replacement(
+    candidate: Arm, facts: Mapping[Arm, ArmFacts], test: _Test, metric: AnyMetric, margin: float
+) -> Replacement:
+    """Of one question that was asked in advance: corrected for openings of the test, not for the other comparisons."""
+    rival = _contest(candidate, [REPLACED], facts, test).rivals[0]
+    mine, theirs = test.scores[candidate], test.scores[REPLACED]
+    p_value = noninferiority_p_value(mine, theirs, margin=margin, groups=test.groups)
+    return judge_replacement(
+        facts[candidate],
+        rival,
+        p_worse_by_margin=adjust([p_value], num_openings=test.num_openings)[0],
+        margin=margin,
+        metric=describe_metric(metric).label,
+        num_rows=len(mine),
+        alpha=test.standard.alpha,
+    )
+
+
 def _rows_needed(difference: ConfidenceInterval, one: RowScores, two: RowScores, groups: IntArray | None) -> int | None:
     if groups is None and one.is_binary and two.is_binary:
         discordance = float(np.mean(one.numerators != two.numerators))
@@ -288,6 +317,17 @@ def _rows(contest: Contest) -> list[dict[str, Any]]:
         }
         for rival in contest.rivals
     ]
+
+
+def _row_of(replacement: Replacement) -> dict[str, Any]:
+    """Beside the other comparisons; what is asked there of a margin is asked here the other way round."""
+    return {
+        "candidate": replacement.candidate,
+        "baseline": replacement.replaced,
+        **replacement.comparison.to_dict(),
+        "p_value_adjusted": replacement.p_differs,
+        "p_value_within_margin": None,
+    }
 
 
 def _retention(result: RetentionResult, budget: float | None) -> dict[str, Any]:

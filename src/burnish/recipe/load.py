@@ -21,8 +21,11 @@ PATH_KEYS = (
     "data.json_schema",
     "model.base",
     "evaluate.previous",
+    "evaluate.recorded",
     "retention.keep",
 )
+NAMES_TOO = ("model.base", "evaluate.previous")
+"""Of these a value that is no folder is a name."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
             if text.startswith("hf://"):
                 continue
             path = (folder / os.path.expanduser(text)).resolve()  # unlike Path's, leaves an unknown ~name as it is
-            if section == "data" or path.is_dir():  # a base or a run may also be a name
+            if f"{section}.{key}" not in NAMES_TOO or path.is_dir():
                 table[key] = str(path)
     return anchored
 

@@ -40,7 +40,7 @@ ENCODER_KEYS: dict[str, tuple[str, ...]] = {
     "adapter": (),
     "train": ("seed",),
     "retention": (),
-    "evaluate": ("arms", "metric", "metrics", "batch_size", "confidence", "num_resamples"),
+    "evaluate": ("arms", "recorded", "margin", "metric", "metrics", "batch_size", "confidence", "num_resamples"),
 }
 """What is heard of these sections where the base is an encoder."""
 

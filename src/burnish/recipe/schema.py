@@ -232,6 +232,12 @@ class EvaluateSection(Section):
     previous: str | None = Field(
         None, description="an earlier run of burnish, or its adapter folder: one more arm that the specialist must beat"
     )
+    recorded: str | None = Field(
+        None, description="a file of `burnish record`: the answers of the model that the specialist is to replace"
+    )
+    margin: Annotated[float, Field(gt=0.0, lt=1.0), BeforeValidator(_refuse_bool)] = Field(
+        0.02, description="how much worse than the recorded model the specialist may be: 0.02 is 2 points of the score"
+    )
     time_budget: PositiveOrInf = Field(
         30.0, description="time that the baselines may take together, minutes; one that would take longer is left out"
     )

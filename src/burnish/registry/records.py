@@ -10,7 +10,9 @@ from typing import Any
 
 from burnish.run_dir import RunDir
 
-_SPECIALIST_ARM, _CONSTRAINED_ARM = "specialist", "constrained"
+_SPECIALIST_ARM = "specialist"
+_NO_BASELINES = ("constrained", "recorded")
+"""The specialist in another form, and what it is to replace."""
 """What a run is about where its evaluation does not say so: those of earlier versions."""
 
 
@@ -79,7 +81,8 @@ def _add_evaluation(record: RunRecord, text: str) -> RunRecord:
     if not isinstance(arms, list):
         raise TypeError("arms is missing or not a list")
     scores = {_text(_mapping(arm, "an arm"), "name"): _number(_table(arm, "score"), "value") for arm in arms}
-    scores.pop(_CONSTRAINED_ARM, None)  # the specialist in another form is no baseline
+    for name in _NO_BASELINES:
+        scores.pop(name, None)
     specialist = scores.pop(evaluation.get("candidate", _SPECIALIST_ARM), None)
     baselines = [score for score in scores.values() if score is not None]
     return replace(

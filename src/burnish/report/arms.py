@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from burnish.report.record import CONSTRAINED, SPECIALIST, Json, dig, items
+from burnish.report.record import CONSTRAINED, RECORDED, SPECIALIST, Json, dig, items
 
 NUM_LOOKS = 8
 """Colours and markers; a run has no more arms."""
@@ -13,6 +13,7 @@ PLAIN_NAMES = {
     "embedding": "a simple classifier",
     "encoder": "a small trained classifier",
     "previous": "the model in use before",
+    RECORDED: "the recorded model",
     SPECIALIST: "the fine-tuned model",
     CONSTRAINED: "the fine-tuned model, held to the form of the answer",
 }
@@ -51,8 +52,9 @@ def own_name(evaluation: Json) -> str:
 
 
 def best_other(evaluation: Json) -> Json | None:
-    """The highest-scoring arm that does without the adapter."""
-    arms = [arm for arm in items(evaluation, "arms") if arm["name"] not in (own_name(evaluation), CONSTRAINED)]
+    """The highest-scoring arm that does without the adapter and could be used instead."""
+    no_other = (own_name(evaluation), CONSTRAINED, RECORDED)
+    arms = [arm for arm in items(evaluation, "arms") if arm["name"] not in no_other]
     scored = [arm for arm in arms if dig(arm, "score", "value") is not None]
     return max(scored, key=lambda arm: float(arm["score"]["value"]), default=None)
 

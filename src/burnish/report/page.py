@@ -31,7 +31,7 @@ from burnish.report.tables.retention import (
     build_scales_table,
     build_unchanged_table,
 )
-from burnish.report.verdict import build_figures, spell_call, spell_finding, spell_unit, spell_use
+from burnish.report.verdict import build_figures, spell_call, spell_finding, spell_replacement, spell_unit, spell_use
 from burnish.run_dir import RunDir
 
 BADGES = {"better": "Better", "worse": "Worse", "not_shown": "Not shown"}
@@ -110,6 +110,7 @@ def _first_screen(record: RunRecord) -> dict[str, Any]:
         "call": spell_call(evaluation),
         "finding": spell_finding(evaluation),
         "use": spell_use(evaluation),
+        "replacement": spell_replacement(evaluation),
         "figures": build_figures(evaluation),
         "unit": spell_unit(evaluation),
         "questions": answer_questions(record),

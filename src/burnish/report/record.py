@@ -10,7 +10,7 @@ from burnish.files import read_json, read_jsonl, sha256_of_file
 from burnish.run_dir import RunDir
 
 Json = dict[str, Any]
-SPECIALIST, CONSTRAINED, ENCODER = "specialist", "constrained", "encoder"
+SPECIALIST, CONSTRAINED, ENCODER, RECORDED = "specialist", "constrained", "encoder", "recorded"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 

@@ -83,6 +83,26 @@ def spell_use(evaluation: Json) -> str:
     return ""
 
 
+def spell_replacement(evaluation: Json) -> str:
+    """Whether the fine-tuned model may take the place of the recorded one, in plain words; empty where none was."""
+    margin = dig(evaluation, "replacement", "margin")
+    if margin is None:
+        return ""
+    points = f"{100 * float(margin):g} point{'' if float(margin) == 0.01 else 's'}"
+    arms, is_share = (
+        [dig(evaluation, "replacement", key) for key in ("candidate", "replaced")],
+        has_share_metric(evaluation),
+    )
+    names = [plain_name(evaluation, arm) for arm in arms]
+    scores = [format_score(dig(find_arm(evaluation, arm), "score", "value"), is_share=is_share) for arm in arms]
+    found = {
+        "better": "is shown to be better than",
+        "as_good": f"is shown to be at most {points} worse than",
+        "worse": "is shown to be worse than",
+    }.get(str(dig(evaluation, "replacement", "standing")), f"is not shown to be at most {points} worse than")
+    return f"{_upper(names[0])} {found} {names[1]}: {scores[0]} against {scores[1]}."
+
+
 def use_instead(evaluation: Json) -> str:
     """The recommended arm where it is not the specialist or a form of it, in plain words; else empty."""
     arm = dig(evaluation, "verdict", "recommended_arm")
