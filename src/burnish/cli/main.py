@@ -395,7 +395,7 @@ def alias(
         print_json(known)
         return
     for name, target in known.items():
-        typer.echo(f"{name:32}{target}")
+        typer.echo(f"{name:31} {target}")
 
 
 def main() -> None:
