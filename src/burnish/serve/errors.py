@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from burnish.errors import DataError
-from burnish.serve.engine.request import EngineBusy
+from burnish.serve.engine.request import EngineBusy, EngineClosed
 
 UNKNOWN_ROUTE = ("Not Found", "Method Not Allowed")
 """What starlette says of its own accord."""
+CLOSED_RETRY_S = 10.0
 
 
 class ApiError(Exception):
@@ -69,6 +70,9 @@ def as_api_error(error: Exception) -> ApiError:
             code="rate_limit_exceeded",
             retry_after_s=max(1.0, error.retry_after_s),
         )
+    if isinstance(error, EngineClosed):
+        message = "The server is stopping. Ask again when it is back."
+        return ApiError(message, status=503, kind="server_error", retry_after_s=CLOSED_RETRY_S)
     if isinstance(error, RequestValidationError):
         return _of_validation(error)
     if isinstance(error, HTTPException):
@@ -92,7 +96,7 @@ def install_error_handlers(app: FastAPI) -> None:
             response.headers.update(error.headers or {})
         return response
 
-    for kind in (ApiError, EngineBusy, RequestValidationError, HTTPException, DataError, Exception):
+    for kind in (ApiError, EngineBusy, EngineClosed, RequestValidationError, HTTPException, DataError, Exception):
         app.add_exception_handler(kind, tell)
     app.router.redirect_slashes = False
 

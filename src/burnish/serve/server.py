@@ -1,5 +1,6 @@
 """`burnish serve`: the parts put together, and the port."""
 
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from burnish.serve.jobs import conformance_seed, files, jobs, uploads
 from burnish.serve.jobs.graders import routes as graders
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.jobs.worker.supervisor import Supervisor
+from burnish.serve.operations import log_requests
 from burnish.serve.settings import ServeSettings
 
 GRACE_S = 30
@@ -30,6 +32,7 @@ def serve(settings: ServeSettings, say: Say) -> None:
 
     with open_store(settings.folder) as store:
         app = build_app(settings, store)
+        log_requests(sys.stderr)
         say(f"Serving http://{settings.host}:{settings.port}/v1; /docs tells all routes. Ctrl-C stops.")
         uvicorn.run(
             app,

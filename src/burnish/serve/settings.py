@@ -13,7 +13,7 @@ class ServeSettings:
     runs: Path
     """The run folders; jobs put theirs there, too."""
     base: str = "smollm2-135m-instruct"
-    """The base model that is served even where no run has used it, and that jobs of an unknown OpenAI name train."""
+    """The base model that is served even where no run has used it."""
     host: str = "127.0.0.1"
     port: int = 8000
     api_key_sha256: str | None = None

@@ -12,10 +12,10 @@ from burnish.errors import AdapterError
 from burnish.generate.decode import decode
 from burnish.generate.labels import choose_labels
 from burnish.serve.engine import engine as engine_module
-from burnish.serve.engine.engine import EngineClosed
 from burnish.serve.engine.request import (
     AdapterRef,
     EngineBusy,
+    EngineClosed,
     FinishReason,
     GenerationRequest,
     LabelRequest,

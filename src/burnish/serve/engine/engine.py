@@ -25,6 +25,7 @@ from burnish.serve.engine.pool import AdapterPool
 from burnish.serve.engine.prefixes import BLOCK, PrefixCache
 from burnish.serve.engine.request import (
     EngineBusy,
+    EngineClosed,
     EngineStats,
     GenerationRequest,
     LabelRequest,
@@ -37,10 +38,6 @@ from burnish.serve.engine.text import TextStream
 PROMPT_TOKENS_PER_PASS = 256
 """Of all prompts together: more would let those who wait for their next token wait longer."""
 RETRY_AFTER_S = 2.0
-
-
-class EngineClosed(Exception):  # noqa: N818  (an event, not an error)
-    """The server stops; the request was not begun."""
 
 
 @dataclass(eq=False)

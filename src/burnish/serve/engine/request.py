@@ -108,6 +108,10 @@ class EngineBusy(Exception):  # noqa: N818  (an event, not an error)
         self.retry_after_s = retry_after_s
 
 
+class EngineClosed(Exception):  # noqa: N818  (an event, not an error)
+    """The server stops; the request was not begun."""
+
+
 class Ticket:
     """A request on its way: what the engine's thread says is read in the event loop that made it."""
 
@@ -182,6 +186,7 @@ class AnswersRequests(Protocol):
 
         Raises:
             EngineBusy: too many wait already.
+            EngineClosed: the server stops.
         """
 
     def stats(self) -> EngineStats:
