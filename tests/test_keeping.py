@@ -1,17 +1,20 @@
 """The retention budget is kept: by texts that are replayed while the task is learned, and by a smaller adapter."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from burnish.errors import BurnishError
 from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.retention import measure_drift, text_examples
 from burnish.keeping import SCALES, anchor_of, keep_budget
 from burnish.model.adapter import adapter_parameters
 from burnish.model.loss import token_losses
-from burnish.preparation import Prepared, attach, load_weights, prepare
+from burnish.pipeline import run
+from burnish.preparation import Prepared, attach, load_weights, prepare, prepare_again
 from burnish.recipe import build_recipe
 from burnish.screen import SilentScreen
 from burnish.train.loop import start_training, train
@@ -128,3 +131,36 @@ def test_a_sweep_measures_every_scale_and_chooses_as_without(base: Path, budget:
     assert all(point.loss is not None and point.score is not None for point in kept[0].points)
     assert kept[0].scale == kept[1].scale
     assert kept[0].to_dict()["task_kept"] == kept[1].to_dict()["task_kept"] or budget == "off"
+
+
+def test_own_general_rows_are_replayed_and_frozen_with_the_run(base: Path) -> None:
+    own = base.parent / "ours.jsonl"
+    measured = general_text(Half.MEASUREMENT)[0]["text"]
+    rows = [{"prompt": "How do clocks work?"}, {"text": "Clocks have two hands."}, {"text": measured}]
+    own.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    loaded = build_recipe(recipe_values("chat", base, base.parent), overrides=[f"retention.general={own}"])
+    prepared = prepare(loaded, SCREEN)
+    anchor = anchor_of(adapted(prepared), prepared, SCREEN)
+    assert anchor is not None and anchor.replay is not None
+    assert [text.id for text in anchor.replay.examples[-2:]] == ["ours.jsonl:1", "ours.jsonl:2"]
+    done = run(loaded)
+    counts = done.evaluation["retention"]["general"]
+    assert (counts["num_rows"], counts["num_used"], counts["num_of_measurement"]) == (3, 2, 1)
+    own.write_text('{"prompt": "Another one?"}\n')
+    assert prepare_again(done.dir, SCREEN).general == prepared.general
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "said"),
+    [
+        ('{"prompt": "x"}\n{"prompt": 3}\n', [], "ours.jsonl:2: neither prompt nor text"),
+        ('{"prompt": "How do clocks work?"}\n', ["retention.budget=off"], "nothing is replayed"),
+        (json.dumps({"text": general_text(Half.MEASUREMENT)[0]["text"]}), [], "0 of 1 rows may be replayed"),
+    ],
+)
+def test_general_rows_that_cannot_be_replayed_are_refused_before_training(
+    base: Path, text: str, more: list[str], said: str
+) -> None:
+    (base.parent / "ours.jsonl").write_text(text)
+    with pytest.raises(BurnishError, match=said):
+        prepared_with(base, f"retention.general={base.parent / 'ours.jsonl'}", *more)

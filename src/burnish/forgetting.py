@@ -29,10 +29,10 @@ MAX_TASK_ROWS = 40
 """Validation rows on which specialist and base are compared."""
 
 
-def general_answers(model: Any, prepared: Prepared, half: Half, screen: Screen) -> list[RenderedExample]:
-    """The base's own answers to half of the bundled prompts; of the measurement half as many as the recipe asks for."""
+def general_answers(model: Any, prepared: Prepared, screen: Screen) -> list[RenderedExample]:
+    """The base's own answers to as many bundled prompts of the measurement half as the recipe asks for."""
     options = prepared.recipe.retention
-    prompts = general_prompts(half, options.num_prompts if half is Half.MEASUREMENT else None)
+    prompts = general_prompts(Half.MEASUREMENT, options.num_prompts)
     with screen.bar("Base model: answering general prompts (kept for later runs)", len(prompts)) as advance:
         return base_answers(
             model,

@@ -180,7 +180,6 @@ def _load_base(prepared: Prepared, ranks: "Ranks") -> Any:
 def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Everything that needs the weights."""
     from burnish.answering import run_adapted, run_baselines, run_previous
-    from burnish.evaluate.bundled import Half
     from burnish.evaluate.evaluation import expected_sensitivity
     from burnish.evaluate.kept import Budget
     from burnish.forgetting import general_answers
@@ -210,7 +209,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
             )
         with lead(model, ranks):
             is_measured = recipe.retention.measure
-            answers = general_answers(model, prepared, Half.MEASUREMENT, screen) if is_measured else []
+            answers = general_answers(model, prepared, screen) if is_measured else []
             baselines = run_baselines(model, prepared, run_dir, screen, budget) | previous  # the cheapest first
         sensitivity = expected_sensitivity(
             prepared.metric,
@@ -288,6 +287,7 @@ def _conclude(
     )
     if measured["retention"]:
         measured["retention"] |= kept.to_dict() | measure_behaviour(model, prepared, screen)
+        measured["retention"]["general"] = prepared.general.counts if prepared.general else None
     parts = {
         **measured,
         **_more_runs(model, prepared, run_dir, screen, ranks),

@@ -1,7 +1,9 @@
 """What comes before the weights: the data read, checked, divided and rendered, and every `auto` value settled."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from burnish.data import (
     thaw_split,
 )
 from burnish.data.split import PARTS
-from burnish.errors import RunError
+from burnish.errors import RecipeError, RunError
 from burnish.examination import Examination, examine, given, load_metrics
 from burnish.files import cache_dir, read_json
 from burnish.recipe import (
@@ -45,12 +47,18 @@ from burnish.screen import Screen, SilentScreen
 if TYPE_CHECKING:
     import torch
 
+    from burnish.evaluate.general import General
     from burnish.evaluate.metrics import AnyMetric, CustomMetric
+    from burnish.evaluate.replay import Replay
     from burnish.model.base import BaseFiles
     from burnish.previous import Previous
     from burnish.train.forecast import Rehearsal
     from burnish.train.plan import Plan
     from burnish.train.savings import Savings
+
+
+MIN_GENERAL = 256
+"""Of the team's own general rows so many may be replayed, or as many as the run has room for if that is more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +72,8 @@ class Divided:
     details: dict[str, Any]
     custom: "Mapping[str, CustomMetric]"
     """The team's own metrics by name."""
+    general: "General | None" = None
+    """The team's own rows that may be replayed."""
 
     @property
     def recipe(self) -> Recipe:
@@ -101,6 +111,13 @@ class Prepared(Divided):
     """Both are None if the base is of a kind that cannot be rehearsed."""
     previous: "Previous | None" = None
     """Known while the run begins; later what the run keeps of it counts."""
+
+    @cached_property
+    def replay(self) -> "Replay":
+        """What training may replay."""
+        from burnish.evaluate.replay import replay_of
+
+        return replay_of(self.renderer, self.general, answer_tokens=self.recipe.retention.answer_tokens)
 
 
 @dataclass(frozen=True)
@@ -150,10 +167,33 @@ def prepare(
     rendered = render(divided.loaded, divided.split, divided.findings, screen)
     refuse_errors(rendered.findings)
     prepared = settle(rendered, divided.form, divided.details, divided.custom, num_ranks=num_ranks)
+    prepared = replace(prepared, general=_choose_general(prepared, screen))
     if previous is None:
         return prepared
     loaded = _name_previous(prepared.loaded, str(previous.adapter))
     return replace(prepared, loaded=loaded, previous=previous)
+
+
+def _choose_general(prepared: Prepared, screen: Screen) -> "General | None":
+    """What of the team's own general rows may be replayed in this run."""
+    from burnish.evaluate.general import fit_general, leave_copies_out, read_general
+
+    recipe, split = prepared.recipe, prepared.split
+    if recipe.retention.general is None:
+        return None
+    if not recipe.retention.replay:
+        raise RecipeError("retention.general: nothing is replayed, as retention.replay is 0. Leave one of them out.")
+    path = Path(recipe.retention.general)
+    task = [example for part in PARTS for example in getattr(split, part)]
+    steps = _steps(recipe, prepared.rendered["train"])
+    general = fit_general(
+        leave_copies_out(path.name, read_general(path), task),
+        prepared.renderer,
+        max_tokens=int(recipe.data.max_length) - recipe.retention.answer_tokens,
+        max_rows=max(MIN_GENERAL, math.ceil(float(recipe.retention.replay) * sum(map(len, steps)))),
+    )
+    screen.say(str(general))
+    return general
 
 
 def prepare_rows(loaded: LoadedRecipe, screen: Screen | None = None, *, judges_labels: bool = True) -> Divided:
@@ -192,6 +232,7 @@ def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Pre
     rendered = render(divided.loaded, divided.split, divided.findings, screen)
     refuse_errors(rendered.findings)
     prepared = settle(rendered, divided.form, divided.details, divided.custom, num_ranks=num_ranks)
+    prepared = replace(prepared, general=divided.general)
     check_base(run_dir, prepared.base.name, prepared.base.fingerprint)
     return prepared
 
@@ -204,6 +245,8 @@ def check_base(run_dir: RunDir, name: str, fingerprint: str) -> None:
 
 def prepare_rows_again(run_dir: RunDir) -> Divided:
     """The rows as they were frozen in a run."""
+    from burnish.evaluate.general import thaw_general
+
     loaded = load_recipe(run_dir.recipe)
     split, manifest = thaw_split(run_dir.data)
     recipe = loaded.recipe
@@ -220,6 +263,7 @@ def prepare_rows_again(run_dir: RunDir) -> Divided:
         findings=findings,
         details=details,
         custom=load_metrics(loaded),
+        general=thaw_general(run_dir.data),
     )
 
 

@@ -322,6 +322,7 @@ def _retention() -> Json:
             "harmful_shift": _estimate(-0.22, 0.1),
             "harmless_shift": _estimate(-0.19, 0.12),
         },
+        "general": {"file": "ours.jsonl", "num_rows": 130, "num_of_task": 4, "num_of_measurement": 2, "num_used": 124},
         "unchanged": {
             "num_kept": 1,
             "num_rows": 2,

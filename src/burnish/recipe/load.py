@@ -21,6 +21,7 @@ PATH_KEYS = (
     "data.json_schema",
     "model.base",
     "evaluate.previous",
+    "retention.general",
     "retention.keep",
 )
 
@@ -97,7 +98,7 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
             if text.startswith("hf://"):
                 continue
             path = (folder / os.path.expanduser(text)).resolve()  # unlike Path's, leaves an unknown ~name as it is
-            if section == "data" or path.is_dir():  # a base or a run may also be a name
+            if section in ("data", "retention") or path.is_dir():  # a base or a run may also be a name
                 table[key] = str(path)
     return anchored
 

@@ -207,6 +207,10 @@ class RetentionSection(Section):
     replay: Share | Auto = Field(
         AUTO, description="general texts beside each training example on which the model is to stay like the base"
     )
+    general: str | None = Field(
+        None,
+        description="a file of your own prompts, conversations or texts that may be replayed beside the bundled ones",
+    )
     replay_weight: NotNegative = Field(
         0.0,
         description="what staying like the base there counts beside the task's loss; 0: what the budget takes, "
