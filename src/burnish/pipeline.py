@@ -29,7 +29,6 @@ from burnish.preparation import (
     Prepared,
     attach,
     load_weights,
-    predict,
     prepare,
     prepare_again,
     prepare_rows,
@@ -79,6 +78,7 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
         Interrupted: the user stopped it; `resume` goes on.
     """
     from burnish.answering import keep_previous
+    from burnish.prediction import predict
     from burnish.train.ranks import join_ranks
 
     screen = screen or SilentScreen()

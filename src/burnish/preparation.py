@@ -132,24 +132,6 @@ class RenderedSplit:
     findings: list[Finding]
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What the training of a run (not its baselines and measurements) will take on this machine."""
-
-    num_steps: int
-    seconds: float | None
-    """None while this machine's rate for the base is not known."""
-    peak_bytes: int
-    """Of the whole process."""
-
-    def __str__(self) -> str:
-        time = ""
-        if self.seconds is not None:
-            minutes, seconds = divmod(round(self.seconds), 60)
-            time = " in about " + (f"{minutes} min {seconds} s" if minutes else f"{seconds} s")
-        return f"Training: {self.num_steps} steps{time}, with about {self.peak_bytes / 1e9:.1f} GB of memory."
-
-
 def prepare(
     loaded: LoadedRecipe, screen: Screen | None = None, *, num_ranks: int = 1, judges_labels: bool = True
 ) -> Prepared:
@@ -185,7 +167,7 @@ def _choose_general(prepared: Prepared, screen: Screen) -> "General | None":
         raise RecipeError("retention.general: nothing is replayed, as retention.replay is 0. Leave one of them out.")
     path = Path(recipe.retention.general)
     task = [example for part in PARTS for example in getattr(split, part)]
-    steps = _steps(recipe, prepared.rendered["train"])
+    steps = steps_of(recipe, prepared.rendered["train"])
     general = fit_general(
         leave_copies_out(path.name, read_general(path), task),
         prepared.renderer,
@@ -265,34 +247,6 @@ def prepare_rows_again(run_dir: RunDir) -> Divided:
         custom=load_metrics(loaded),
         general=thaw_general(run_dir.data),
     )
-
-
-def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | None:
-    """Time and memory of the training, from its counted work and the rate of this machine for this base.
-
-    The rate is measured the first time, if it may. None where the base is of a kind that cannot be rehearsed.
-    """
-    import psutil
-
-    from burnish.model.device import choose_device
-    from burnish.train.forecast import StepSettings
-    from burnish.train.rate import known_rate, training_rate
-    from burnish.train.trial import trial_steps
-
-    if prepared.rehearsal is None or prepared.plan is None:
-        return None
-    process = psutil.Process().memory_info().rss if choose_device().type == "cpu" else 0
-    recipe, rehearsal, plan = prepared.recipe, prepared.rehearsal, prepared.plan
-    steps = _steps(recipe, prepared.rendered["train"])
-    settings = StepSettings(plan.max_tokens, plan.recompute_layers, savings_of(recipe))
-    of_trials = trial_steps(len(steps)) if (count := int(recipe.train.trials)) > 1 else 0
-    work = sum(rehearsal.operations(examples, settings) for examples in [*steps, *steps[:of_trials] * count])
-    rate = known_rate(prepared.base.fingerprint, rehearsal)
-    if rate is None and may_measure:
-        rate = training_rate(
-            prepared.base.fingerprint, rehearsal, lambda: attach(load_weights(prepared, choose_device()), recipe)
-        )
-    return Prediction(len(steps), work / rate if rate else None, process + plan.bytes_needed)
 
 
 def divided_of(examined: Examination) -> Divided:
@@ -455,7 +409,7 @@ def _plan(
     try:
         return make_plan(
             rehearsal,
-            _steps(recipe, train),
+            steps_of(recipe, train),
             StepSettings(longest if is_auto else int(options.micro_batch_tokens), savings=savings_of(recipe)),
             bytes_free=int(options.memory_gb * 1e9) if options.memory_gb else free_bytes(choose_device()),
             may_shrink=is_auto,
@@ -467,7 +421,7 @@ def _plan(
         return None
 
 
-def _steps(recipe: Recipe, train: list[RenderedExample]) -> list[list[RenderedExample]]:
+def steps_of(recipe: Recipe, train: list[RenderedExample]) -> list[list[RenderedExample]]:
     """The examples of each step of a whole run."""
     from burnish.train.schedule import examples_of_run
 
