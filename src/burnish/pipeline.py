@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import ArmRun
     from burnish.keeping import Kept
+    from burnish.routing import OnTaskGate
     from burnish.train.fit import FitResult
     from burnish.train.ranks import Ranks
 
@@ -183,6 +184,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     from burnish.evaluate.evaluation import expected_sensitivity
     from burnish.evaluate.kept import Budget
     from burnish.forgetting import general_answers
+    from burnish.gating import gate_of
     from burnish.keeping import keep_budget
     from burnish.model.attention import can_pack
     from burnish.model.device import choose_device
@@ -199,6 +201,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     if prepared.plan:
         screen.say(str(prepared.plan))
     with registered(run_dir):
+        gate = gate_of(prepared, screen)
         budget = Budget(60 * recipe.evaluate.time_budget)
         previous = run_previous(prepared, run_dir, screen, budget, is_divided=ranks.shards_base)
         model = _load_base(prepared, ranks)
@@ -222,15 +225,15 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
         model = attach(model, recipe)
         fitted = train_adapter(model, prepared, run_dir, screen, ranks)
         kept = keep_budget(model, prepared, screen, ranks)
-        _save_adapter(model, prepared, run_dir, kept)
+        _save_adapter(model, prepared, run_dir, kept, gate)
         with lead(model, ranks):
             arms = {**baselines, **run_adapted(model, prepared, run_dir, screen)}
-            done = _conclude(model, prepared, run_dir, arms, answers, fitted, kept, sensitivity, screen, ranks)
+            done = _conclude(model, prepared, run_dir, arms, answers, fitted, kept, gate, sensitivity, screen, ranks)
     ranks.agree(None)  # lets the other ranks go
     return done
 
 
-def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir, kept: "Kept") -> None:
+def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir, kept: "Kept", gate: "OnTaskGate | None") -> None:
     from burnish.model.adapter import AdapterCard, save_adapter
 
     card = AdapterCard(
@@ -250,6 +253,8 @@ def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir, kept: "Kept")
     )
     with new_folder(run_dir.adapter) as draft:
         save_adapter(model, draft, card)
+        if gate:
+            gate.save(draft)
 
 
 def _conclude(
@@ -260,15 +265,18 @@ def _conclude(
     answers: list[RenderedExample],
     fitted: "FitResult",
     kept: "Kept",
+    gate: "OnTaskGate | None",
     sensitivity: tuple[float | None, str],
     screen: Screen,
     ranks: "Ranks",
 ) -> Run:
     """Measure retention, judge, and write evaluation.json and the report."""
+    from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import Intervals, evaluate
     from burnish.evaluate.verdict import Forgetting
     from burnish.evidence import gather_evidence
     from burnish.forgetting import measure_behaviour, measure_forgetting
+    from burnish.gating import measure_gate
 
     recipe = prepared.recipe
     intervals = Intervals(recipe.evaluate.confidence, recipe.evaluate.num_resamples)
@@ -290,6 +298,7 @@ def _conclude(
         measured["retention"]["general"] = prepared.general.counts if prepared.general else None
     parts = {
         **measured,
+        "gate": measure_gate(gate, model, prepared, arms[Arm.SPECIALIST].rows, screen) if gate else None,
         **_more_runs(model, prepared, run_dir, screen, ranks),
         "training": _training(prepared, run_dir, fitted),
     }

@@ -155,6 +155,14 @@ def _evaluation(task: str, num_rows: int, arms: tuple[str, ...]) -> Json:
         "style": _style() if task in ("chat", "completion") else None,
         "more_data": _more_data() if task == "classification" else None,
         "retention": _retention(),
+        "gate": {
+            "threshold": 0.41,
+            "test_sent_away": {"count": 2, "num": 240, "value": 0.0083, "low": 0.0023, "high": 0.0299},
+            "prompts_let_through": {"count": 1, "num": 80, "value": 0.0125, "low": 0.0022, "high": 0.0675},
+            "passages_let_through": {"count": 0, "num": 60, "value": 0.0, "low": 0.0, "high": 0.0602},
+            "score": 0.857,
+            "score_with_gate": 0.853,
+        },
         "verdict": {
             "outcome": "better",
             "headline": f"The specialist is better: {100 * means['specialist']:.1f} {metric[1]} against "

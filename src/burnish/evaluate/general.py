@@ -12,7 +12,7 @@ from typing import Any
 from burnish.conversation import Conversation, Message, Role, from_dicts, to_dicts
 from burnish.data import Example, Finding, Kind, Renderer, draft_alone, find_overlaps, read_rows
 from burnish.errors import DataError, RenderError
-from burnish.evaluate.bundled import Half, general_prompts, general_text, instructions, refusal_prompts
+from burnish.evaluate.bundled import Half, general_text, off_task_texts
 from burnish.files import read_json, write_json
 
 REMEDY = 'Write {"prompt": "..."}, {"messages": [...]} or {"text": "..."}, one a line, and name the file in '
@@ -162,9 +162,7 @@ def _is_fit(prompt: Conversation, renderer: Renderer, max_tokens: int) -> bool:
 
 def _measuring_texts() -> list[str]:
     """With the passages by which the adapter's scale is chosen."""
-    half = Half.MEASUREMENT
-    prompts = [*general_prompts(half), *refusal_prompts(half), *instructions(half)]
-    return [*(row["prompt"] for row in prompts), *(row["text"] for half in Half for row in general_text(half))]
+    return [*off_task_texts(Half.MEASUREMENT), *(row["text"] for row in general_text(Half.TRAINING))]
 
 
 def _place(finding: Finding) -> str:

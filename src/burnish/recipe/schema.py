@@ -220,6 +220,10 @@ class RetentionSection(Section):
     keep: str | None = Field(
         None, description="a file of prompts whose answers must stay the base's, word for word; each is told"
     )
+    gate: bool = Field(
+        False,
+        description="prompts that are not of the task are answered by the untouched base, bit for bit as before",
+    )
     hold: NotNegative = Field(
         0.0,
         description="what it counts that on the task's own answers all tokens but the right one stay as likely "

@@ -131,3 +131,31 @@ def build_unchanged_table(retention: Json) -> Table | None:
     counts = f"{dig(found, 'num_kept')} of {dig(found, 'num_rows')}"
     caption = f"{counts} answers that must stay are the base's, word for word."
     return Table(caption, ("Prompt", "Answer", "Base", "Specialist"), tuple(rows))
+
+
+def build_gate_table(gate: Json, metric: str) -> Table:
+    """How often the on-task gate errs, and what that leaves of the score."""
+    rows = [
+        _gate_row(label, meaning, dig(gate, key))
+        for key, label, meaning in (
+            ("test_sent_away", "Test rows sent to the base", "questions of the task that it takes for others"),
+            ("prompts_let_through", "General prompts let through", "others that it takes for the task"),
+            ("passages_let_through", "General passages let through", "the same, prose and code"),
+        )
+    ]
+    before, after = (format_score(dig(gate, key)) for key in ("score", "score_with_gate"))
+    rows.append(
+        (
+            Cell(f"{metric} with the gate", "rows sent away are answered by the base"),
+            Cell(after),
+            Cell(f"{before} without"),
+        )
+    )
+    caption = "On-task gate: prompts that are not of the task are answered by the untouched base, exactly as before."
+    return Table(caption, ("What", "Share", "Interval"), tuple(rows))
+
+
+def _gate_row(label: str, meaning: str, found: Json | None) -> tuple[Cell, ...]:
+    counts = f"{format_count(dig(found, 'count'))} of {format_count(dig(found, 'num'))}"
+    share = Cell(format_percent(dig(found, "value")), counts)
+    return (Cell(label, meaning), share, Cell(spell_interval(found, is_share=True)))
