@@ -5,6 +5,7 @@ that was stopped at any moment goes on from where it was.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,6 +183,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     """Everything that needs the weights."""
     from burnish.answering import run_adapted, run_baselines, run_previous
     from burnish.evaluate.evaluation import expected_sensitivity
+    from burnish.evaluate.harness import load_tasks
     from burnish.evaluate.kept import Budget
     from burnish.forgetting import general_answers
     from burnish.gating import gate_of
@@ -201,7 +203,10 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     if prepared.plan:
         screen.say(str(prepared.plan))
     with registered(run_dir):
-        gate = gate_of(prepared, screen)
+        gate, harness = (
+            gate_of(prepared, screen),
+            load_tasks(recipe.retention.lm_eval),
+        )  # faults are told before training
         budget = Budget(60 * recipe.evaluate.time_budget)
         previous = run_previous(prepared, run_dir, screen, budget, is_divided=ranks.shards_base)
         model = _load_base(prepared, ranks)
@@ -228,7 +233,9 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
         _save_adapter(model, prepared, run_dir, kept, gate)
         with lead(model, ranks):
             arms = {**baselines, **run_adapted(model, prepared, run_dir, screen)}
-            done = _conclude(model, prepared, run_dir, arms, answers, fitted, kept, gate, sensitivity, screen, ranks)
+            done = _conclude(
+                model, prepared, run_dir, arms, answers, fitted, kept, gate, harness, sensitivity, screen, ranks
+            )
     ranks.agree(None)  # lets the other ranks go
     return done
 
@@ -266,6 +273,7 @@ def _conclude(
     fitted: "FitResult",
     kept: "Kept",
     gate: "OnTaskGate | None",
+    harness: Mapping[str, Any],
     sensitivity: tuple[float | None, str],
     screen: Screen,
     ranks: "Ranks",
@@ -275,7 +283,7 @@ def _conclude(
     from burnish.evaluate.evaluation import Intervals, evaluate
     from burnish.evaluate.verdict import Forgetting
     from burnish.evidence import gather_evidence
-    from burnish.forgetting import measure_behaviour, measure_forgetting
+    from burnish.forgetting import measure_behaviour, measure_forgetting, measure_on_harness
     from burnish.gating import measure_gate
 
     recipe = prepared.recipe
@@ -298,6 +306,7 @@ def _conclude(
         measured["retention"]["general"] = prepared.general.counts if prepared.general else None
     parts = {
         **measured,
+        "lm_eval": measure_on_harness(model, prepared, harness, screen, num_ranks=ranks.count),
         "gate": measure_gate(gate, model, prepared, arms[Arm.SPECIALIST].rows, screen) if gate else None,
         **_more_runs(model, prepared, run_dir, screen, ranks),
         "training": _training(prepared, run_dir, fitted),

@@ -155,6 +155,18 @@ def _evaluation(task: str, num_rows: int, arms: tuple[str, ...]) -> Json:
         "style": _style() if task in ("chat", "completion") else None,
         "more_data": _more_data() if task == "classification" else None,
         "retention": _retention(),
+        "lm_eval": [
+            {
+                "task": "arc_easy",
+                "metric": "acc",
+                "num_documents": 200,
+                "base": _estimate(0.55, 0.07),
+                "specialist": _estimate(0.54, 0.07),
+                "difference": _estimate(-0.01, 0.03),
+                "p_value": 0.63,
+            },
+            {"task": "wikitext", "metric": None},
+        ],
         "gate": {
             "threshold": 0.41,
             "test_sent_away": {"count": 2, "num": 240, "value": 0.0083, "low": 0.0023, "high": 0.0299},

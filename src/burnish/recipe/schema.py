@@ -224,6 +224,11 @@ class RetentionSection(Section):
         False,
         description="prompts that are not of the task are answered by the untouched base, bit for bit as before",
     )
+    lm_eval: tuple[str, ...] = Field(
+        (),
+        description="tasks of the lm-evaluation-harness, by name or as YAML files, to compare base and specialist on",
+    )
+    lm_eval_limit: Count = Field(200, description="documents of each of these tasks, at most")
     hold: NotNegative = Field(
         0.0,
         description="what it counts that on the task's own answers all tokens but the right one stay as likely "

@@ -28,6 +28,7 @@ from burnish.report.tables.measures import build_measures_table
 from burnish.report.tables.retention import (
     build_behaviour_table,
     build_gate_table,
+    build_harness_table,
     build_retention_table,
     build_scales_table,
     build_unchanged_table,
@@ -176,6 +177,7 @@ def _training(record: RunRecord) -> dict[str, Any]:
         "behaviour_table": build_behaviour_table(retention) if retention else None,
         "scales_table": build_scales_table(retention) if retention else None,
         "scales_plot": plot_scales(retention) if retention else None,
+        "harness_table": build_harness_table(items(record.evaluation, "lm_eval")),
         "gate_table": build_gate_table(gate, score_heading(record.evaluation)) if gate else None,
         "unchanged_table": build_unchanged_table(retention) if retention else None,
         "retention_counts": facts.retention_counts(retention),

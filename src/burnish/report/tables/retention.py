@@ -1,6 +1,9 @@
 """What was forgotten."""
 
+from collections.abc import Sequence
+
 from burnish.report.format import (
+    NOT_MEASURED,
     format_count,
     format_difference,
     format_interval,
@@ -159,3 +162,21 @@ def _gate_row(label: str, meaning: str, found: Json | None) -> tuple[Cell, ...]:
     counts = f"{format_count(dig(found, 'count'))} of {format_count(dig(found, 'num'))}"
     share = Cell(format_percent(dig(found, "value")), counts)
     return (Cell(label, meaning), share, Cell(spell_interval(found, is_share=True)))
+
+
+def build_harness_table(tasks: Sequence[Json]) -> Table | None:
+    """Base and specialist on tasks of the lm-evaluation-harness; None where none were asked for."""
+    rows = [_harness_row(found) for found in tasks]
+    caption = "Tasks of the lm-evaluation-harness, base and specialist on the same documents."
+    return Table(caption, ("Task", "Base", "Specialist", "Change"), tuple(rows)) if rows else None
+
+
+def _harness_row(found: Json) -> tuple[Cell, ...]:
+    metric, change = dig(found, "metric"), dig(found, "difference")
+    meaning = "no score of single documents" if metric is None else f"{metric}, {dig(found, 'num_documents')} documents"
+    interval = spell_interval(change, is_share=True, is_signed=True)
+    points = Cell(
+        f"{format_difference(dig(change, 'value'))} points" if change else NOT_MEASURED, interval if change else ""
+    )
+    scores = [_percent_cell(dig(found, key)) for key in ("base", "specialist")]
+    return (Cell(str(dig(found, "task")), meaning), *scores, points)
