@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from burnish.report.format import (
-    NOT_MEASURED,
     format_count,
     format_difference,
     format_interval,
@@ -172,11 +171,10 @@ def build_harness_table(tasks: Sequence[Json]) -> Table | None:
 
 
 def _harness_row(found: Json) -> tuple[Cell, ...]:
-    metric, change = dig(found, "metric"), dig(found, "difference")
-    meaning = "no score of single documents" if metric is None else f"{metric}, {dig(found, 'num_documents')} documents"
-    interval = spell_interval(change, is_share=True, is_signed=True)
-    points = Cell(
-        f"{format_difference(dig(change, 'value'))} points" if change else NOT_MEASURED, interval if change else ""
-    )
+    name, metric, change = str(dig(found, "task")), dig(found, "metric"), dig(found, "difference")
+    if metric is None:
+        return (Cell(name, "no score of single documents, so nothing to compare"), Cell(""), Cell(""), Cell(""))
+    label = Cell(name, f"{metric}, {format_count(dig(found, 'num_documents'))} documents")
+    points = f"{format_difference(dig(change, 'value'))} points"
     scores = [_percent_cell(dig(found, key)) for key in ("base", "specialist")]
-    return (Cell(str(dig(found, "task")), meaning), *scores, points)
+    return (label, *scores, Cell(points, spell_interval(change, is_share=True, is_signed=True)))
