@@ -90,7 +90,7 @@ def study(given: argparse.Namespace, task: str, rung: str, seed: int) -> dict[st
     settings += [f"data.max_test_rows={given.test_rows}", "evaluate.arms=[]", f"train.seed={seed}"]
     prepared = prepare(load_recipe(RECIPES / task / "recipe.toml", [*settings, *RUNGS[rung], *given.set]), screen)
     model = load_weights(prepared, choose_device())
-    answers = general_answers(model, prepared, Half.MEASUREMENT, screen)[:40]
+    answers = general_answers(model, prepared, screen)[:40]
     model = attach(model, prepared.recipe)
     restart_adapter(model, seed)
     if rung == "upper":

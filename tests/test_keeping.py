@@ -1,19 +1,27 @@
 """The retention budget is kept: by texts that are replayed while the task is learned, and by a smaller adapter."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from burnish.data import RenderedExample
+from burnish.errors import BurnishError
 from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.retention import measure_drift, text_examples
+from burnish.files import read_jsonl
 from burnish.keeping import SCALES, anchor_of, keep_budget
 from burnish.model.adapter import adapter_parameters
 from burnish.model.loss import token_losses
-from burnish.preparation import Prepared, attach, load_weights, prepare
+from burnish.pipeline import run
+from burnish.prediction import predict, predict_steps
+from burnish.preparation import Prepared, attach, load_weights, prepare, prepare_again, savings_of
 from burnish.recipe import build_recipe
 from burnish.screen import SilentScreen
+from burnish.train.forecast import StepSettings
 from burnish.train.loop import start_training, train
 from burnish.train.pack import batches_for
 from burnish.training import train_options
@@ -128,3 +136,73 @@ def test_a_sweep_measures_every_scale_and_chooses_as_without(base: Path, budget:
     assert all(point.loss is not None and point.score is not None for point in kept[0].points)
     assert kept[0].scale == kept[1].scale
     assert kept[0].to_dict()["task_kept"] == kept[1].to_dict()["task_kept"] or budget == "off"
+
+
+def test_own_general_rows_are_replayed_and_frozen_with_the_run(base: Path) -> None:
+    own = base.parent / "ours.jsonl"
+    measured = general_text(Half.MEASUREMENT)[0]["text"]
+    rows = [{"prompt": "How do clocks work?"}, {"text": "Clocks have two hands."}, {"text": measured}]
+    own.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    loaded = build_recipe(recipe_values("chat", base, base.parent), overrides=[f"retention.general={own}"])
+    prepared = prepare(loaded, SCREEN)
+    anchor = anchor_of(adapted(prepared), prepared, SCREEN)
+    assert anchor is not None and anchor.replay is not None
+    assert [text.id for text in anchor.replay.examples[-2:]] == ["ours.jsonl:1", "ours.jsonl:2"]
+    done = run(loaded)
+    counts = done.evaluation["retention"]["general"]
+    assert (counts["num_rows"], counts["num_used"], counts["num_of_measurement"]) == (3, 2, 1)
+    own.write_text('{"prompt": "Another one?"}\n')
+    assert prepare_again(done.dir, SCREEN).general == prepared.general
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "said"),
+    [
+        ('{"prompt": "x"}\n{"prompt": 3}\n', [], "ours.jsonl:2: neither prompt nor text"),
+        ('{"prompt": "How do clocks work?"}\n', ["retention.budget=off"], "nothing is replayed"),
+        (json.dumps({"text": general_text(Half.MEASUREMENT)[0]["text"]}), [], "0 of 1 rows may be replayed"),
+    ],
+)
+def test_general_rows_that_cannot_be_replayed_are_refused_before_training(
+    base: Path, text: str, more: list[str], said: str
+) -> None:
+    (base.parent / "ours.jsonl").write_text(text)
+    with pytest.raises(BurnishError, match=said):
+        prepared_with(base, f"retention.general={base.parent / 'ours.jsonl'}", *more)
+
+
+def test_the_predicted_tokens_of_each_step_are_those_that_a_run_with_replay_feeds(base: Path) -> None:
+    prepared = prepared_with(base, "retention.replay=0.2", "train.epochs=3", "train.batch_size=7")
+    before = predict(prepared, may_measure=False)
+    assert before is not None and before.seconds is None
+    done = run(build_recipe(prepared.recipe.model_dump(), base_folder=base.parent))
+    fed = [row["tokens"] for row in read_jsonl(done.dir.metrics)]
+    assert prepared.rehearsal is not None and prepared.plan is not None
+    settings = StepSettings(prepared.plan.max_tokens, savings=savings_of(prepared.recipe))
+
+    def tokens(examples: list[RenderedExample]) -> int:
+        assert prepared.rehearsal is not None
+        return sum(batch.num_tokens for batch in prepared.rehearsal.batches(examples, settings))
+
+    steps = predict_steps(prepared)  # what the base wrote is known by now
+    assert [tokens(step.examples) for step in steps] == fed
+    assert [tokens(list(step.own)) for step in steps] != fed
+    after = predict(prepared)
+    assert after is not None and after.num_tokens == sum(fed)
+    assert sum(fed) <= before.num_tokens <= 1.2 * sum(fed)
+    assert after.replay_share == pytest.approx(1 - sum(tokens(list(step.own)) for step in steps) / sum(fed), rel=0.05)
+
+
+def test_the_time_for_replay_is_told_in_the_same_line(base: Path) -> None:
+    found = [predict(prepared_with(base, f"retention.replay={share}")) for share in (0.5, 0.0)]
+    with_replay, without = found
+    assert with_replay is not None and without is not None
+    assert with_replay.seconds and without.seconds and with_replay.asking_s
+    assert (without.asking_s, without.replay_share) == (0.0, 0.0)
+    assert with_replay.seconds - with_replay.asking_s > without.seconds
+    assert "replayed" not in str(without) and "first" not in str(without)
+    told = str(replace(with_replay, seconds=85.2, asking_s=34.4, replay_share=0.071, peak_bytes=1_240_000_000))
+    assert told == (
+        "Training: 2 steps in about 1 min 25 s (the first 34 s for the base's own texts and opinions), "
+        "with about 1.2 GB of memory, 7% of their tokens replayed."
+    )

@@ -17,7 +17,8 @@ import burnish
 from burnish.evaluate.statistics import RowScores
 from burnish.files import read_json, read_jsonl, sha256_of_file
 from burnish.pipeline import Run, resume, run
-from burnish.preparation import predict, prepare
+from burnish.prediction import predict
+from burnish.preparation import prepare
 from burnish.recipe import build_recipe, load_recipe
 from burnish.registry import open_registry, rebuild_registry
 from burnish.screen import SilentScreen

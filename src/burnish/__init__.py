@@ -33,10 +33,11 @@ def run(recipe: "str | Path | Recipe", *overrides: str) -> "Run":
     return pipeline.run(build_recipe(recipe.model_dump(exclude_unset=True), overrides=overrides))
 
 
-def load(run: "Run | str | Path", *, arm: str | None = None) -> "Specialist":
+def load(run: "Run | str | Path", *, arm: str | None = None, use_gate: bool = True) -> "Specialist":
     """What a run (the Run itself, its folder or its id) recommends, ready to answer; or the adapter in a folder.
 
-    `arm` names another arm of the run, such as "specialist", "few_shot" or "embedding".
+    `arm` names another arm of the run, such as "specialist", "few_shot" or "embedding". `use_gate`: a specialist that
+    has an on-task gate leaves prompts that are not of its task to its base.
 
     Raises:
         BurnishError: there is none, or it does not fit its base model.
@@ -45,11 +46,11 @@ def load(run: "Run | str | Path", *, arm: str | None = None) -> "Specialist":
     from burnish.specialist import load_arm, load_specialist
 
     if not isinstance(run, str | Path):
-        return load_arm(run.dir, arm)
+        return load_arm(run.dir, arm, use_gate=use_gate)
     path = Path(run)
     if (path / "adapter_config.json").is_file():
-        return load_specialist(path)
-    return load_arm(find_run_dir(run, Path("runs")), arm)
+        return load_specialist(path, use_gate=use_gate)
+    return load_arm(find_run_dir(run, Path("runs")), arm, use_gate=use_gate)
 
 
 def __getattr__(name: str) -> Any:

@@ -33,6 +33,7 @@ from burnish.data import (
 )
 from burnish.data.split import PARTS
 from burnish.errors import BaseModelError, DataError
+from burnish.evaluate.general import read_general
 from burnish.evaluate.unchanged import read_kept_prompts
 from burnish.model.base import is_encoder
 from burnish.recipe import LoadedRecipe, Recipe, RowFacts, resolve_rows
@@ -82,6 +83,8 @@ def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True,
     recipe, custom = loaded.recipe, load_metrics(loaded)
     if recipe.retention.keep:  # its faults are told before anything is trained
         read_kept_prompts(Path(recipe.retention.keep))
+    if recipe.retention.general:
+        read_general(Path(recipe.retention.general))
     tables = {part: _read(recipe, part) for part in PARTS if getattr(recipe.data, part)}
     form = _form_of(recipe, tables["train"])
     findings = [finding for table in tables.values() for finding in table.findings]

@@ -3,6 +3,7 @@
 Only the measurement half of the bundled texts is used here, which training never sees.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from burnish.answering import spread
 from burnish.conversation import Conversation, Role, build_conversation
 from burnish.data import RenderedExample
 from burnish.evaluate.bundled import Half, general_prompts, general_text, instructions, refusal_prompts
+from burnish.evaluate.harness import compare_on_tasks
 from burnish.evaluate.instructions import follows
 from burnish.evaluate.refusals import measure_refusals
 from burnish.evaluate.retention import RetentionResult, base_answers, measure_retention, text_examples
@@ -20,6 +22,7 @@ from burnish.evaluate.unchanged import compare_answers, read_kept_prompts
 from burnish.files import cache_dir
 from burnish.generate.answer import answer_prompts
 from burnish.model.adapter import adapter_off
+from burnish.model.base import context_length
 from burnish.preparation import Prepared
 from burnish.screen import Screen
 
@@ -29,10 +32,10 @@ MAX_TASK_ROWS = 40
 """Validation rows on which specialist and base are compared."""
 
 
-def general_answers(model: Any, prepared: Prepared, half: Half, screen: Screen) -> list[RenderedExample]:
-    """The base's own answers to half of the bundled prompts; of the measurement half as many as the recipe asks for."""
+def general_answers(model: Any, prepared: Prepared, screen: Screen) -> list[RenderedExample]:
+    """The base's own answers to as many bundled prompts of the measurement half as the recipe asks for."""
     options = prepared.recipe.retention
-    prompts = general_prompts(half, options.num_prompts if half is Half.MEASUREMENT else None)
+    prompts = general_prompts(Half.MEASUREMENT, options.num_prompts)
     with screen.bar("Base model: answering general prompts (kept for later runs)", len(prompts)) as advance:
         return base_answers(
             model,
@@ -83,6 +86,29 @@ def measure_behaviour(model: Any, prepared: Prepared, screen: Screen) -> dict[st
         "instructions": _compare_following(demands, base, specialist, recipe.evaluate.confidence),
         "unchanged": compare_answers(kept, base[len(demands) :], specialist[len(demands) :]) if kept else None,
     }
+
+
+def measure_on_harness(
+    model: Any, prepared: Prepared, tasks: Mapping[str, Any], screen: Screen, *, num_ranks: int = 1
+) -> list[dict[str, Any]]:
+    """Specialist and base on the lm-evaluation-harness tasks that the recipe asks for, for evaluation.json."""
+    if not tasks:
+        return []
+    if num_ranks > 1:  # the harness would divide the documents among processes that do not ask it
+        screen.say("note: retention.lm_eval is left out where several ranks train.")
+        return []
+    screen.say(f"Comparing base and specialist on {', '.join(tasks)} ...")
+    recipe = prepared.recipe
+    return compare_on_tasks(
+        model,
+        prepared.renderer.tokenizer,
+        tasks,
+        limit=recipe.retention.lm_eval_limit,
+        batch_size=recipe.evaluate.batch_size,
+        max_length=context_length(prepared.base),
+        confidence=recipe.evaluate.confidence,
+        num_resamples=recipe.evaluate.num_resamples,
+    )
 
 
 def _compare_following(

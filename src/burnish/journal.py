@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from burnish.data import Example, Finding, RenderedExample, Severity, build_card, freeze_split, languages, summarize
 from burnish.data.split import PARTS
+from burnish.evaluate.general import freeze_general
 from burnish.files import copy_file, sha256_of_file, write_json, write_text
 from burnish.preparation import Divided
 from burnish.recipe import dump_recipe
@@ -38,6 +39,8 @@ def begin(
     """
     run_dir = create_run_dir(Path(prepared.recipe.output.folder))
     freeze_split(prepared.split, run_dir.data, prepared.details)
+    if prepared.general:
+        freeze_general(prepared.general, run_dir.data)
     write_json(run_dir.data / "check.json", [asdict(finding) for finding in prepared.findings])
     everything = [example for part in PARTS for example in getattr(prepared.split, part)]
     card = build_card(

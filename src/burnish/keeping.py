@@ -2,8 +2,8 @@
 
 While it is learned, general texts stand beside the training examples, on which the model is to stay like the base
 (`anchor_of`). Afterwards the adapter is made smaller until the budget is kept (`keep_budget`). Only the training half
-of the bundled texts is used here: its passages tell the scale, and are not replayed. What the report says comes from
-the other half.
+of the bundled texts is used here, and the team's own: its passages tell the scale, and are not replayed. What the
+report says comes from the other half.
 """
 
 import math
@@ -15,11 +15,11 @@ import torch
 
 from burnish.answering import score_specialist, spread
 from burnish.data import RenderedExample
-from burnish.evaluate.bundled import Half, general_text, openings
-from burnish.evaluate.retention import base_texts, text_examples
+from burnish.evaluate.bundled import Half, general_text
+from burnish.evaluate.replay import write_replay
+from burnish.evaluate.retention import text_examples
 from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
 from burnish.files import cache_dir
-from burnish.forgetting import general_answers
 from burnish.model.adapter import adapter_off, adapter_scaled, scale_adapter
 from burnish.preparation import Prepared
 from burnish.recipe import AUTO, ChooseBy
@@ -34,8 +34,6 @@ FIRST_WEIGHT = 1.0
 """Of the texts that are replayed, before it is known what the budget takes."""
 TARGET = 2.0
 """Times the budget: the divergence on replayed texts, KL, at which the rise of the loss on others stays inside it."""
-TEXT_TOKENS = 96
-"""Of a text that is replayed, behind its opening."""
 MAX_SCORED_ROWS = 100
 """Validation rows that are answered at a validation, or at a scale of the adapter, at most: it is done often."""
 
@@ -94,22 +92,21 @@ def anchor_of(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALO
 
 
 def replayed_texts(model: Any, prepared: Prepared, screen: Screen) -> list[RenderedExample]:
-    """The base's own answers to general prompts, and texts that it goes on with from some openings."""
-    rows = openings()
-    with adapter_off(model):
-        answers = general_answers(model, prepared, Half.TRAINING, screen)
-        with screen.bar("Base model: writing texts to be replayed (kept for later runs)", len(rows)) as advance:
-            texts = base_texts(
-                model,
-                prepared.renderer,
-                rows,
-                num_tokens=TEXT_TOKENS,
-                batch_size=prepared.recipe.evaluate.batch_size,
-                cache=cache_dir(),
-                fingerprint=prepared.base.fingerprint,
-                on_done=lambda count: advance(count, ""),
-            )
-    return [*answers, *texts]
+    """The base's own answers to general prompts, texts that it goes on with from openings, and the team's own texts."""
+    replay = prepared.replay
+    with (
+        adapter_off(model),
+        screen.bar("Base model: writing what is replayed (kept for later runs)", replay.num_written) as advance,
+    ):
+        return write_replay(
+            model,
+            prepared.renderer,
+            replay,
+            batch_size=prepared.recipe.evaluate.batch_size,
+            cache=cache_dir(),
+            fingerprint=prepared.base.fingerprint,
+            on_done=lambda count: advance(count, ""),
+        )
 
 
 def keep_budget(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALONE) -> Kept:

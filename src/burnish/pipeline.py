@@ -5,6 +5,7 @@ that was stopped at any moment goes on from where it was.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,6 @@ from burnish.preparation import (
     Prepared,
     attach,
     load_weights,
-    predict,
     prepare,
     prepare_again,
     prepare_rows,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import ArmRun
     from burnish.keeping import Kept
+    from burnish.routing import OnTaskGate
     from burnish.train.fit import FitResult
     from burnish.train.ranks import Ranks
 
@@ -79,6 +80,7 @@ def run(loaded: LoadedRecipe, screen: Screen | None = None) -> Run:
         Interrupted: the user stopped it; `resume` goes on.
     """
     from burnish.answering import keep_previous, keep_recorded
+    from burnish.prediction import predict
     from burnish.train.ranks import join_ranks
 
     screen = screen or SilentScreen()
@@ -186,10 +188,11 @@ def _load_base(prepared: Prepared, ranks: "Ranks") -> Any:
 def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Everything that needs the weights."""
     from burnish.answering import run_adapted, run_baselines, run_previous, run_recorded
-    from burnish.evaluate.bundled import Half
     from burnish.evaluate.evaluation import expected_sensitivity
+    from burnish.evaluate.harness import load_tasks
     from burnish.evaluate.kept import Budget
     from burnish.forgetting import general_answers
+    from burnish.gating import gate_of
     from burnish.keeping import keep_budget
     from burnish.model.attention import can_pack
     from burnish.model.device import choose_device
@@ -206,6 +209,10 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     if prepared.plan:
         screen.say(str(prepared.plan))
     with registered(run_dir):
+        gate, harness = (
+            gate_of(prepared, screen),
+            load_tasks(recipe.retention.lm_eval),
+        )  # faults are told before training
         budget = Budget(60 * recipe.evaluate.time_budget)
         previous = run_previous(prepared, run_dir, screen, budget, is_divided=ranks.shards_base)
         model = _load_base(prepared, ranks)
@@ -216,7 +223,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
             )
         with lead(model, ranks):
             is_measured = recipe.retention.measure
-            answers = general_answers(model, prepared, Half.MEASUREMENT, screen) if is_measured else []
+            answers = general_answers(model, prepared, screen) if is_measured else []
             baselines = run_baselines(model, prepared, run_dir, screen, budget) | previous  # the cheapest first
         sensitivity = expected_sensitivity(
             prepared.metric,
@@ -229,15 +236,17 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
         model = attach(model, recipe)
         fitted = train_adapter(model, prepared, run_dir, screen, ranks)
         kept = keep_budget(model, prepared, screen, ranks)
-        _save_adapter(model, prepared, run_dir, kept)
+        _save_adapter(model, prepared, run_dir, kept, gate)
         with lead(model, ranks):
             arms = {**baselines, **run_recorded(prepared, run_dir), **run_adapted(model, prepared, run_dir, screen)}
-            done = _conclude(model, prepared, run_dir, arms, answers, fitted, kept, sensitivity, screen, ranks)
+            done = _conclude(
+                model, prepared, run_dir, arms, answers, fitted, kept, gate, harness, sensitivity, screen, ranks
+            )
     ranks.agree(None)  # lets the other ranks go
     return done
 
 
-def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir, kept: "Kept") -> None:
+def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir, kept: "Kept", gate: "OnTaskGate | None") -> None:
     from burnish.model.adapter import AdapterCard, save_adapter
 
     card = AdapterCard(
@@ -257,6 +266,8 @@ def _save_adapter(model: Any, prepared: Prepared, run_dir: RunDir, kept: "Kept")
     )
     with new_folder(run_dir.adapter) as draft:
         save_adapter(model, draft, card)
+        if gate:
+            gate.save(draft)
 
 
 def _conclude(
@@ -267,15 +278,19 @@ def _conclude(
     answers: list[RenderedExample],
     fitted: "FitResult",
     kept: "Kept",
+    gate: "OnTaskGate | None",
+    harness: Mapping[str, Any],
     sensitivity: tuple[float | None, str],
     screen: Screen,
     ranks: "Ranks",
 ) -> Run:
     """Measure retention, judge, and write evaluation.json and the report."""
+    from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import Intervals, evaluate
     from burnish.evaluate.verdict import Forgetting
     from burnish.evidence import gather_evidence
-    from burnish.forgetting import measure_behaviour, measure_forgetting
+    from burnish.forgetting import measure_behaviour, measure_forgetting, measure_on_harness
+    from burnish.gating import measure_gate
 
     recipe = prepared.recipe
     intervals = Intervals(recipe.evaluate.confidence, recipe.evaluate.num_resamples)
@@ -295,8 +310,11 @@ def _conclude(
     )
     if measured["retention"]:
         measured["retention"] |= kept.to_dict() | measure_behaviour(model, prepared, screen)
+        measured["retention"]["general"] = prepared.general.counts if prepared.general else None
     parts = {
         **measured,
+        "lm_eval": measure_on_harness(model, prepared, harness, screen, num_ranks=ranks.count),
+        "gate": measure_gate(gate, model, prepared, arms[Arm.SPECIALIST].rows, screen) if gate else None,
         **_more_runs(model, prepared, run_dir, screen, ranks),
         "training": _training(prepared, run_dir, fitted),
     }

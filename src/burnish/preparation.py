@@ -1,9 +1,11 @@
 """What comes before the weights: the data read, checked, divided and rendered, and every `auto` value settled."""
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,7 @@ from burnish.data import (
     thaw_split,
 )
 from burnish.data.split import PARTS
-from burnish.errors import RunError
+from burnish.errors import RecipeError, RunError
 from burnish.examination import Examination, examine, given, load_metrics
 from burnish.files import cache_dir, read_json
 from burnish.recipe import (
@@ -49,13 +51,19 @@ from burnish.screen import Screen, SilentScreen
 if TYPE_CHECKING:
     import torch
 
+    from burnish.evaluate.general import General
     from burnish.evaluate.metrics import AnyMetric, CustomMetric
+    from burnish.evaluate.replay import Replay
     from burnish.model.base import BaseFiles
     from burnish.previous import Previous
     from burnish.recorded import RecordedAnswer
     from burnish.train.forecast import Rehearsal
     from burnish.train.plan import Plan
     from burnish.train.savings import Savings
+
+
+MIN_GENERAL = 256
+"""Of the team's own general rows so many may be replayed, or as many as the run has room for if that is more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +77,8 @@ class Divided:
     details: dict[str, Any]
     custom: "Mapping[str, CustomMetric]"
     """The team's own metrics by name."""
+    general: "General | None" = None
+    """The team's own rows that may be replayed."""
 
     @property
     def recipe(self) -> Recipe:
@@ -107,6 +117,13 @@ class Prepared(Divided):
     previous: "Previous | None" = None
     """Known while the run begins; later what the run keeps of it counts."""
 
+    @cached_property
+    def replay(self) -> "Replay":
+        """What training may replay."""
+        from burnish.evaluate.replay import replay_of
+
+        return replay_of(self.renderer, self.general, answer_tokens=self.recipe.retention.answer_tokens)
+
 
 @dataclass(frozen=True)
 class RenderedSplit:
@@ -118,24 +135,6 @@ class RenderedSplit:
     split: Split
     parts: dict[str, list[RenderedExample]]
     findings: list[Finding]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the training of a run (not its baselines and measurements) will take on this machine."""
-
-    num_steps: int
-    seconds: float | None
-    """None while this machine's rate for the base is not known."""
-    peak_bytes: int
-    """Of the whole process."""
-
-    def __str__(self) -> str:
-        time = ""
-        if self.seconds is not None:
-            minutes, seconds = divmod(round(self.seconds), 60)
-            time = " in about " + (f"{minutes} min {seconds} s" if minutes else f"{seconds} s")
-        return f"Training: {self.num_steps} steps{time}, with about {self.peak_bytes / 1e9:.1f} GB of memory."
 
 
 def prepare(
@@ -155,10 +154,33 @@ def prepare(
     rendered = render(divided.loaded, divided.split, divided.findings, screen)
     refuse_errors(rendered.findings)
     prepared = settle(rendered, divided.form, divided.details, divided.custom, num_ranks=num_ranks)
+    prepared = replace(prepared, general=_choose_general(prepared, screen))
     if previous is None:
         return prepared
     loaded = _name_previous(prepared.loaded, str(previous.adapter))
     return replace(prepared, loaded=loaded, previous=previous)
+
+
+def _choose_general(prepared: Prepared, screen: Screen) -> "General | None":
+    """What of the team's own general rows may be replayed in this run."""
+    from burnish.evaluate.general import fit_general, leave_copies_out, read_general
+
+    recipe, split = prepared.recipe, prepared.split
+    if recipe.retention.general is None:
+        return None
+    if not recipe.retention.replay:
+        raise RecipeError("retention.general: nothing is replayed, as retention.replay is 0. Leave one of them out.")
+    path = Path(recipe.retention.general)
+    task = [example for part in PARTS for example in getattr(split, part)]
+    steps = steps_of(recipe, prepared.rendered["train"])
+    general = fit_general(
+        leave_copies_out(path.name, read_general(path), task),
+        prepared.renderer,
+        max_tokens=int(recipe.data.max_length) - recipe.retention.answer_tokens,
+        max_rows=max(MIN_GENERAL, math.ceil(float(recipe.retention.replay) * sum(map(len, steps)))),
+    )
+    screen.say(str(general))
+    return general
 
 
 def prepare_rows(loaded: LoadedRecipe, screen: Screen | None = None, *, judges_labels: bool = True) -> Divided:
@@ -231,6 +253,7 @@ def prepare_again(run_dir: RunDir, screen: Screen, *, num_ranks: int = 1) -> Pre
     rendered = render(divided.loaded, divided.split, divided.findings, screen)
     refuse_errors(rendered.findings)
     prepared = settle(rendered, divided.form, divided.details, divided.custom, num_ranks=num_ranks)
+    prepared = replace(prepared, general=divided.general)
     check_base(run_dir, prepared.base.name, prepared.base.fingerprint)
     return prepared
 
@@ -243,6 +266,8 @@ def check_base(run_dir: RunDir, name: str, fingerprint: str) -> None:
 
 def prepare_rows_again(run_dir: RunDir) -> Divided:
     """The rows as they were frozen in a run."""
+    from burnish.evaluate.general import thaw_general
+
     loaded = load_recipe(run_dir.recipe)
     split, manifest = thaw_split(run_dir.data)
     recipe = loaded.recipe
@@ -259,35 +284,8 @@ def prepare_rows_again(run_dir: RunDir) -> Divided:
         findings=findings,
         details=details,
         custom=load_metrics(loaded),
+        general=thaw_general(run_dir.data),
     )
-
-
-def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | None:
-    """Time and memory of the training, from its counted work and the rate of this machine for this base.
-
-    The rate is measured the first time, if it may. None where the base is of a kind that cannot be rehearsed.
-    """
-    import psutil
-
-    from burnish.model.device import choose_device
-    from burnish.train.forecast import StepSettings
-    from burnish.train.rate import known_rate, training_rate
-    from burnish.train.trial import trial_steps
-
-    if prepared.rehearsal is None or prepared.plan is None:
-        return None
-    process = psutil.Process().memory_info().rss if choose_device().type == "cpu" else 0
-    recipe, rehearsal, plan = prepared.recipe, prepared.rehearsal, prepared.plan
-    steps = _steps(recipe, prepared.rendered["train"])
-    settings = StepSettings(plan.max_tokens, plan.recompute_layers, savings_of(recipe))
-    of_trials = trial_steps(len(steps)) if (count := int(recipe.train.trials)) > 1 else 0
-    work = sum(rehearsal.operations(examples, settings) for examples in [*steps, *steps[:of_trials] * count])
-    rate = known_rate(prepared.base.fingerprint, rehearsal)
-    if rate is None and may_measure:
-        rate = training_rate(
-            prepared.base.fingerprint, rehearsal, lambda: attach(load_weights(prepared, choose_device()), recipe)
-        )
-    return Prediction(len(steps), work / rate if rate else None, process + plan.bytes_needed)
 
 
 def divided_of(examined: Examination) -> Divided:
@@ -450,7 +448,7 @@ def _plan(
     try:
         return make_plan(
             rehearsal,
-            _steps(recipe, train),
+            steps_of(recipe, train),
             StepSettings(longest if is_auto else int(options.micro_batch_tokens), savings=savings_of(recipe)),
             bytes_free=int(options.memory_gb * 1e9) if options.memory_gb else free_bytes(choose_device()),
             may_shrink=is_auto,
@@ -462,7 +460,7 @@ def _plan(
         return None
 
 
-def _steps(recipe: Recipe, train: list[RenderedExample]) -> list[list[RenderedExample]]:
+def steps_of(recipe: Recipe, train: list[RenderedExample]) -> list[list[RenderedExample]]:
     """The examples of each step of a whole run."""
     from burnish.train.schedule import examples_of_run
 

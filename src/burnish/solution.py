@@ -148,7 +148,7 @@ class ClassifierSolution:
     ) -> list[Answer]:
         """The most probable label of each."""
         answers: list[Answer] = []
-        asked = [_question(prompt) for prompt in prompts]
+        asked = [question_of(prompt) for prompt in prompts]
         for start in range(0, len(asked), batch_size):
             began = time.perf_counter()
             texts = asked[start : start + batch_size]
@@ -268,6 +268,11 @@ def _tested_dtype(card: SolutionCard, base: "BaseFiles") -> "torch.dtype":
     return torch.bfloat16 if is_fast else torch.float32
 
 
+def question_of(prompt: Conversation) -> str:
+    """What is asked, without the instruction, as `Example.asked` has it."""
+    return Example("", (*prompt, Message(Role.ASSISTANT, ""))).asked
+
+
 def encoder_if_there(say: Say = lambda _: None) -> Encoder | None:
     """The encoder by whose vectors rows are looked up; None where it cannot be had, since words alone serve, too."""
     from burnish.model.encoder import load_encoder
@@ -277,11 +282,6 @@ def encoder_if_there(say: Say = lambda _: None) -> Encoder | None:
     except BaseModelError as error:
         say(f"note: similar rows are found by their words alone ({error})")
         return None
-
-
-def _question(prompt: Conversation) -> str:
-    """As `Example.asked` has it."""
-    return Example("", (*prompt, Message(Role.ASSISTANT, ""))).asked
 
 
 def _write_card(folder: Path, card: SolutionCard) -> None:

@@ -8,14 +8,18 @@ from typing import Any
 
 from burnish.conversation import Conversation, Message, Role, Task, build_conversation
 from burnish.errors import AdapterError, RunError
-from burnish.evaluate.arms import Arm
+from burnish.evaluate.arms import ADAPTED, Arm
 from burnish.evaluate.metrics.fields import find_object
 from burnish.files import read_json
+from burnish.generate.answer import answer_prompts
 from burnish.model.adapter import adapter_off, read_card
+from burnish.routing import OnTaskGate, load_gate
 from burnish.run_dir import RunDir
-from burnish.solution import PromptSolution, Solution, SolutionCard, load_solution, solution_of
+from burnish.solution import PromptSolution, Solution, SolutionCard, load_solution, question_of, solution_of
 
 BATCH_SIZE = 16
+BASE_ANSWER_TOKENS = 256
+"""Of the base's answer to a prompt that is not of the task, at most; the specialist's may be a label."""
 
 
 @dataclass(frozen=True)
@@ -23,34 +27,71 @@ class Specialist:
     """A solution of the task, whether prompts, a classifier or the base with its adapter, and its instruction."""
 
     solution: Solution
+    gate: OnTaskGate | None = None
+    """What sends prompts that are not of the task to the untouched base."""
 
     @property
     def card(self) -> SolutionCard:
         """Which arm of the run it is, its task, its labels or fields."""
         return self.solution.card
 
+    def is_on_task(self, texts: Sequence[str]) -> list[bool]:
+        """For each question whether the specialist answers it; all of them where it has no gate."""
+        return self.gate.is_on_task(texts) if self.gate else [True] * len(texts)
+
     def generate(self, messages: Sequence[Message] | Sequence[dict[str, str]], *, use_adapter: bool = True) -> str:
-        """The answer to a conversation, greedily decoded; a system message is added where there is none."""
-        conversation = self._with_system(tuple(_as_message(message) for message in messages))
-        return self._answers([conversation], use_adapter=use_adapter)[0]
+        """The answer to a conversation, greedily decoded; a system message is added where there is none.
+
+        What the gate finds not to be of the task the base answers, with nothing added, as if there were no adapter.
+        """
+        conversation = tuple(_as_message(message) for message in messages)
+        if use_adapter and not self.is_on_task([question_of(conversation)])[0]:
+            return self._base_answer(conversation)
+        return self._answers([self._with_system(conversation)], use_adapter=use_adapter)[0]
 
     def classify(self, texts: Iterable[str]) -> list[str]:
-        """The most likely label of each text.
+        """The most likely label of each text; to the base, where the gate finds that it is not of the task.
 
         Raises:
             AdapterError: the specialist is not a classifier.
         """
         self._check_task(Task.CLASSIFICATION)
-        return self._answers([self._ask(text) for text in texts])
+        return self._routed([self._ask(text) for text in texts])
 
     def extract(self, texts: Iterable[str]) -> list[dict[str, Any] | None]:
         """The fields of each text; None where the answer holds no JSON object.
+
+        What the gate finds not to be of the task the base answers, with the same instruction.
 
         Raises:
             AdapterError: the specialist does not extract.
         """
         self._check_task(Task.EXTRACTION)
-        return [find_object(answer) for answer in self._answers([self._ask(text) for text in texts])]
+        return [find_object(answer) for answer in self._routed([self._ask(text) for text in texts])]
+
+    def _routed(self, prompts: list[Conversation]) -> list[str]:
+        """The specialist's answers to prompts of the task, the base's to others."""
+        is_own = self.is_on_task([question_of(prompt) for prompt in prompts])
+        answers = {
+            by: iter(self._answers([p for p, own in zip(prompts, is_own, strict=True) if own is by], use_adapter=by))
+            for by in set(is_own)
+        }
+        return [next(answers[own]) for own in is_own]
+
+    def _base_answer(self, conversation: Conversation) -> str:
+        """Text of the base, whatever the specialist's task is."""
+        solution = self.solution
+        assert isinstance(solution, PromptSolution), "only an adapter has a gate"
+        with adapter_off(solution.model):
+            (answer,) = answer_prompts(
+                solution.model,
+                solution.renderer,
+                [conversation],
+                labels=(),
+                max_new_tokens=max(solution.card.max_new_tokens, BASE_ANSWER_TOKENS),
+                batch_size=1,
+            )
+        return answer.text
 
     def _answers(self, prompts: list[Conversation], *, use_adapter: bool = True) -> list[str]:
         solution = self.solution
@@ -71,16 +112,16 @@ class Specialist:
             raise AdapterError(f"this specialist was trained for {self.card.task}, not for {task}. Use `generate`.")
 
 
-def load_specialist(adapter: Path) -> Specialist:
-    """The specialist in an adapter folder, on its own base model, in fp32.
+def load_specialist(adapter: Path, *, use_gate: bool = True) -> Specialist:
+    """The specialist in an adapter folder, on its own base model, in fp32, with its gate if it has one.
 
     Raises:
-        AdapterError: no adapter of burnish, or its base has changed.
+        AdapterError: no adapter of burnish, or its base or encoder has changed.
     """
-    return Specialist(solution_of(read_card(adapter), adapter))
+    return Specialist(solution_of(read_card(adapter), adapter), load_gate(adapter) if use_gate else None)
 
 
-def load_arm(run_dir: RunDir, arm: str | None = None) -> Specialist:
+def load_arm(run_dir: RunDir, arm: str | None = None, *, use_gate: bool = True) -> Specialist:
     """An arm of a finished run; the one that its verdict recommends, if it recommends one, unless `arm` names another.
 
     Raises:
@@ -90,11 +131,12 @@ def load_arm(run_dir: RunDir, arm: str | None = None) -> Specialist:
         evaluation = read_json(run_dir.evaluation) if run_dir.evaluation.is_file() else {}
         arm = evaluation.get("verdict", {}).get("recommended_arm") or evaluation.get("candidate")
     if arm is None or (arm == Arm.SPECIALIST and not run_dir.solution(arm).is_dir()):
-        return load_specialist(run_dir.adapter)
+        return load_specialist(run_dir.adapter, use_gate=use_gate)
     if not run_dir.solution(arm).is_dir():
         there = ", ".join(sorted(path.name for path in run_dir.solution(arm).parent.glob("*"))) or "none"
         raise RunError(f"{run_dir.path}: no arm {arm!r}. There are: {there}.")
-    return Specialist(load_solution(run_dir.solution(arm), run_dir.adapter))
+    gate = load_gate(run_dir.adapter) if use_gate and arm in ADAPTED else None
+    return Specialist(load_solution(run_dir.solution(arm), run_dir.adapter), gate)
 
 
 def _as_message(value: Message | dict[str, str]) -> Message:

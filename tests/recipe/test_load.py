@@ -178,6 +178,10 @@ class TestPaths:
         assert recipe.data.test == str(tmp_path / "cwd" / "t.csv")
         assert recipe.model.base == str(tmp_path / "cwd" / "my-base")
 
+    def test_the_files_of_retention_lie_beside_the_recipe_too(self, tmp_path: Path) -> None:
+        found = load(tmp_path, MINIMAL + '[retention]\nkeep = "k.jsonl"\ngeneral = "../g.jsonl"\n').retention
+        assert (found.keep, found.general) == (str(tmp_path / "k.jsonl"), str(tmp_path.parent / "g.jsonl"))
+
     def test_a_base_may_also_be_a_name(self, tmp_path: Path) -> None:
         assert load(tmp_path, MINIMAL + '[model]\nbase = "owner/name"\n').model.base == "owner/name"
 

@@ -155,6 +155,26 @@ def _evaluation(task: str, num_rows: int, arms: tuple[str, ...]) -> Json:
         "style": _style() if task in ("chat", "completion") else None,
         "more_data": _more_data() if task == "classification" else None,
         "retention": _retention(),
+        "lm_eval": [
+            {
+                "task": "arc_easy",
+                "metric": "acc",
+                "num_documents": 200,
+                "base": _estimate(0.55, 0.07),
+                "specialist": _estimate(0.54, 0.07),
+                "difference": _estimate(-0.01, 0.03),
+                "p_value": 0.63,
+            },
+            {"task": "wikitext", "metric": None},
+        ],
+        "gate": {
+            "threshold": 0.41,
+            "test_sent_away": {"count": 2, "num": 240, "value": 0.0083, "low": 0.0023, "high": 0.0299},
+            "prompts_let_through": {"count": 1, "num": 80, "value": 0.0125, "low": 0.0022, "high": 0.0675},
+            "passages_let_through": {"count": 0, "num": 60, "value": 0.0, "low": 0.0, "high": 0.0602},
+            "score": 0.857,
+            "score_with_gate": 0.853,
+        },
         "verdict": {
             "outcome": "better",
             "headline": f"The specialist is better: {100 * means['specialist']:.1f} {metric[1]} against "
@@ -322,6 +342,7 @@ def _retention() -> Json:
             "harmful_shift": _estimate(-0.22, 0.1),
             "harmless_shift": _estimate(-0.19, 0.12),
         },
+        "general": {"file": "ours.jsonl", "num_rows": 130, "num_of_task": 4, "num_of_measurement": 2, "num_used": 124},
         "unchanged": {
             "num_kept": 1,
             "num_rows": 2,

@@ -216,11 +216,14 @@ def test_what_was_kept_is_told(tmp_path: Path) -> None:
     assert "1 of 2 answers that must stay are the base's, word for word." in text
     assert "Say <b>yes</b>." in text  # as words, not as a tag
     assert "0.8 chosen" in text and "+0.012" in text
+    assert "arc_easy" in text and "acc, 200 documents" in text and "wikitext no score of single documents" in text
+    assert "Test rows sent to the base" in text and "2 of 240" in text and "85.7 without" in text
     retention = read_json(run.evaluation)["retention"]
     for key in ("instructions", "refusals", "unchanged", "scales", "scale", "task_kl", "general_text_kl"):
         retention.pop(key)  # a run of before
-    change_json(run.evaluation, retention=retention)
+    change_json(run.evaluation, retention=retention, gate=None, lm_eval=[])
     text = read_report(run).text
+    assert "On-task gate" not in text and "lm-evaluation-harness" not in text
     assert "Instructions followed" not in text and "the task's answers" not in text and "Top-1 agreement" in text
 
 

@@ -148,7 +148,8 @@ def explain(
         raise typer.BadParameter("name a recipe, or use --keys or --schema")
     from burnish.cli.tables import print_origins
     from burnish.model.base import is_encoder
-    from burnish.preparation import predict, prepare, prepare_rows
+    from burnish.prediction import predict
+    from burnish.preparation import prepare, prepare_rows
 
     loaded, prediction = load_recipe(recipe, overrides or []), None
     if is_encoder(loaded.recipe.model.base):

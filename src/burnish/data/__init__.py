@@ -14,10 +14,12 @@ from burnish.data.card import build_card
 from burnish.data.checks.duplicates import check_conflicts, check_duplicates, check_leaks, check_similar, cluster_copies
 from burnish.data.checks.language import languages
 from burnish.data.checks.mislabelled import can_judge_labels, check_labels, check_losses
+from burnish.data.checks.overlap import find_overlaps
 from burnish.data.checks.rows import check_examples
 from burnish.data.example import Example, example_from_dict
 from burnish.data.finding import Check, Finding, Severity, group_by_check, refuse_errors, summarize
-from burnish.data.formats.detect import Detection, detect_format
+from burnish.data.formats.detect import Detection, detect_format, draft_alone
+from burnish.data.formats.draft import Draft, Kind
 from burnish.data.load import Table, detect_file, load_table
 from burnish.data.privacy.check import check_privacy
 from burnish.data.reading.locate import locate, sha256_of_data
@@ -34,8 +36,10 @@ from burnish.data.stream import StreamReport, check_stream, count_lines
 __all__ = [
     "Check",
     "Detection",
+    "Draft",
     "Example",
     "Finding",
+    "Kind",
     "Piece",
     "PieceKind",
     "RenderedExample",
@@ -69,8 +73,10 @@ __all__ = [
     "cut_into_pieces",
     "detect_file",
     "detect_format",
+    "draft_alone",
     "example_from_dict",
     "fields_of",
+    "find_overlaps",
     "fit_length",
     "freeze_split",
     "group_by_check",

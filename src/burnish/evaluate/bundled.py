@@ -38,6 +38,12 @@ def instructions(half: Half) -> list[dict[str, Any]]:
     return _half("instructions.jsonl", half)
 
 
+def off_task_texts(half: Half) -> list[str]:
+    """Prompts of every kind, and passages: what few tasks are made of."""
+    prompts = [*general_prompts(half), *refusal_prompts(half), *instructions(half)]
+    return [*(row["prompt"] for row in prompts), *(row["text"] for row in general_text(half))]
+
+
 def openings() -> list[dict[str, Any]]:
     """Beginnings of texts of every kind (`text`), from which a base goes on in its own words. For training alone."""
     return _rows("openings.jsonl")

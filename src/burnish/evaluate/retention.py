@@ -14,8 +14,7 @@ import torch
 from burnish.conversation import Role, build_conversation
 from burnish.data import RenderedExample, Renderer
 from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
-from burnish.files import read_json, sha256_of_json, write_json
-from burnish.generate.decode import decode
+from burnish.evaluate.writing import answers_to, as_text, write
 from burnish.model.adapter import adapter_off
 from burnish.model.loss import supervised_logits
 from burnish.train.pack import batches_for
@@ -64,95 +63,21 @@ def base_answers(
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[RenderedExample]:
     """The prompts with the base model's own greedy answers, all of whose tokens are scored; kept in `cache`."""
-    conversations = [build_conversation(None, (Role.USER, row["prompt"])) for row in prompts]
-    starts = [
-        (row["id"], renderer.prompt_ids(conversation)) for row, conversation in zip(prompts, conversations, strict=True)
-    ]
-    return _continued(
+    asked = [(row["id"], build_conversation(None, (Role.USER, row["prompt"]))) for row in prompts]
+    return write(
         model,
         renderer,
-        starts,
-        limit=answer_tokens,
+        answers_to(asked, renderer, answer_tokens),
         batch_size=batch_size,
         cache=cache,
         fingerprint=fingerprint,
         on_done=on_done,
     )
-
-
-def base_texts(
-    model: Any,
-    renderer: Renderer,
-    openings: Sequence[dict[str, str]],
-    *,
-    num_tokens: int,
-    batch_size: int,
-    cache: Path,
-    fingerprint: str,
-    on_done: Callable[[int], None] = lambda count: None,
-) -> list[RenderedExample]:
-    """Texts that the base model writes from these openings, drawn by its probabilities; kept in `cache`.
-
-    All tokens but the first are scored.
-    """
-    drawn = _continued(
-        model,
-        renderer,
-        [(row["id"], renderer.ids(row["text"])) for row in openings],
-        limit=num_tokens,
-        batch_size=batch_size,
-        cache=cache,
-        fingerprint=fingerprint,
-        seed=0,
-        on_done=on_done,
-    )
-    return [_as_text(text.id, text.input_ids) for text in drawn]
-
-
-def _continued(
-    model: Any,
-    renderer: Renderer,
-    starts: Sequence[tuple[str, Sequence[int]]],
-    *,
-    limit: int,
-    batch_size: int,
-    cache: Path,
-    fingerprint: str,
-    seed: int | None = None,
-    on_done: Callable[[int], None],
-) -> list[RenderedExample]:
-    """What the model writes behind each start (id, tokens), greedily, or by draws where there is a seed."""
-    ids = [list(start) for _, start in starts]
-    key = sha256_of_json([fingerprint, ids, limit] if seed is None else [fingerprint, ids, limit, seed])
-    path = cache / "base_answers" / f"{key}.json"
-    if path.is_file():
-        written: list[list[int]] = read_json(path)["answers"]
-    else:
-        generations = decode(
-            model,
-            ids,
-            max_new_tokens=limit,
-            end_ids=renderer.end_of_turn_ids,
-            batch_size=batch_size,
-            chance=None if seed is None else torch.Generator().manual_seed(seed),
-            on_done=on_done,
-        )
-        end = renderer.end_of_turn_id
-        written = [[*g.token_ids, *([end] if g.has_ended else [])] for g in generations]
-        write_json(path, {"answers": written})
-    return [
-        RenderedExample(name, (*start, *own), (False,) * len(start) + (True,) * len(own), len(start))
-        for (name, _), start, own in zip(starts, ids, written, strict=True)
-    ]
 
 
 def text_examples(renderer: Renderer, rows: Sequence[dict[str, str]]) -> list[RenderedExample]:
     """Prose as it stands, without a chat template; every token but the first is scored."""
-    return [_as_text(row["id"], tuple(renderer.ids(row["text"]))) for row in rows]
-
-
-def _as_text(name: str, ids: tuple[int, ...]) -> RenderedExample:
-    return RenderedExample(name, ids, (False, *(True,) * (len(ids) - 1)), 1)
+    return [as_text(row["id"], renderer.ids(row["text"])) for row in rows]
 
 
 def measure_retention(

@@ -22,6 +22,7 @@ PATH_KEYS = (
     "model.base",
     "evaluate.previous",
     "evaluate.recorded",
+    "retention.general",
     "retention.keep",
 )
 NAMES_TOO = ("model.base", "evaluate.previous")
@@ -102,6 +103,12 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
             path = (folder / os.path.expanduser(text)).resolve()  # unlike Path's, leaves an unknown ~name as it is
             if f"{section}.{key}" not in NAMES_TOO or path.is_dir():
                 table[key] = str(path)
+    retention = anchored.get("retention")
+    if isinstance(retention, dict) and isinstance(names := retention.get("lm_eval"), list | tuple):
+        files = [folder / name if isinstance(name, str) else None for name in names]  # a task is a file or a name
+        retention["lm_eval"] = [
+            str(file.resolve()) if file and file.is_file() else name for file, name in zip(files, names, strict=True)
+        ]
     return anchored
 
 

@@ -207,6 +207,10 @@ class RetentionSection(Section):
     replay: Share | Auto = Field(
         AUTO, description="general texts beside each training example on which the model is to stay like the base"
     )
+    general: str | None = Field(
+        None,
+        description="a file of your own prompts, conversations or texts that may be replayed beside the bundled ones",
+    )
     replay_weight: NotNegative = Field(
         0.0,
         description="what staying like the base there counts beside the task's loss; 0: what the budget takes, "
@@ -216,6 +220,15 @@ class RetentionSection(Section):
     keep: str | None = Field(
         None, description="a file of prompts whose answers must stay the base's, word for word; each is told"
     )
+    gate: bool = Field(
+        False,
+        description="prompts that are not of the task are answered by the untouched base, bit for bit as before",
+    )
+    lm_eval: tuple[str, ...] = Field(
+        (),
+        description="tasks of the lm-evaluation-harness, by name or as YAML files, to compare base and specialist on",
+    )
+    lm_eval_limit: Count = Field(200, description="documents of each of these tasks, at most")
     hold: NotNegative = Field(
         0.0,
         description="what it counts that on the task's own answers all tokens but the right one stay as likely "

@@ -103,7 +103,19 @@ def retention_counts(retention: Any) -> str:
     limit = (
         "no budget is set" if budget is None else f"the budget is {format_nats(budget, is_signed=False)} nats a token"
     )
-    return f"{prompts} general prompts, {tokens} tokens; {limit}"
+    return f"{prompts} general prompts, {tokens} tokens; {limit}{_replayed(dig(retention, 'general'))}"
+
+
+def _replayed(general: Any) -> str:
+    """What of the team's own general rows training could use."""
+    if general is None:
+        return ""
+    used, rows = (format_count(dig(general, key)) for key in ("num_used", "num_rows"))
+    copies = (dig(general, "num_of_task") or 0) + (dig(general, "num_of_measurement") or 0)
+    left = (
+        f"; {format_count(copies)} were left out as near copies of the task's or the measuring texts" if copies else ""
+    )
+    return f". Training could replay {used} of your {rows} general rows{left}"
 
 
 def environment_facts(record: RunRecord) -> Facts:

@@ -27,6 +27,8 @@ from burnish.report.tables import arms, data, labels, more_data, slices, text
 from burnish.report.tables.measures import build_measures_table
 from burnish.report.tables.retention import (
     build_behaviour_table,
+    build_gate_table,
+    build_harness_table,
     build_retention_table,
     build_scales_table,
     build_unchanged_table,
@@ -167,7 +169,7 @@ def _task(evaluation: Json) -> dict[str, Any]:
 
 
 def _training(record: RunRecord) -> dict[str, Any]:
-    training, retention = dig(record.evaluation, "training"), dig(record.evaluation, "retention")
+    training, retention, gate = (dig(record.evaluation, key) for key in ("training", "retention", "gate"))
     return {
         "training_facts": facts.training_facts(record.evaluation),
         "loss_plot": plot_loss(record.metrics, training),
@@ -176,6 +178,8 @@ def _training(record: RunRecord) -> dict[str, Any]:
         "behaviour_table": build_behaviour_table(retention) if retention else None,
         "scales_table": build_scales_table(retention) if retention else None,
         "scales_plot": plot_scales(retention) if retention else None,
+        "harness_table": build_harness_table(items(record.evaluation, "lm_eval")),
+        "gate_table": build_gate_table(gate, score_heading(record.evaluation)) if gate else None,
         "unchanged_table": build_unchanged_table(retention) if retention else None,
         "retention_counts": facts.retention_counts(retention),
     }

@@ -92,15 +92,11 @@ class Anchor:
     task_weight: float = 0.0
 
     def replayed(self, step: int, num_examples: int, seed: int) -> list[int]:
-        """Which texts stand beside the examples of `step` (counted from 0): a pure function, so that resumed = whole.
-
-        Each is there once before any is there again. A share of 0.1 of 8 examples is a text in four steps of five.
-        """
-        if self.replay is None or not self.replay_share:
+        """Which texts stand beside the examples of `step`, as `replayed_in` has it."""
+        if self.replay is None:
             return []
-        first, last = (int(n * num_examples * self.replay_share) for n in (step, step + 1))
         count = len(self.replay.examples)
-        return [_permuted(n, count, seed) for n in range(first, last)]
+        return replayed_in(step, num_examples, share=self.replay_share, num_texts=count, seed=seed)
 
     def adapted(self, weight: float, divergence: float | None) -> float:
         """The weight after a step with this mean divergence on its texts (None: it had none).
@@ -112,6 +108,16 @@ class Anchor:
             return weight
         ratio = math.log(max(divergence, TINY) / self.target)
         return min(MAX_WEIGHT, max(MIN_WEIGHT, weight * math.exp(GAIN * max(-MAX_ERROR, min(MAX_ERROR, ratio)))))
+
+
+def replayed_in(step: int, num_examples: int, *, share: float, num_texts: int, seed: int) -> list[int]:
+    """Which of the texts stand beside the examples of `step` (counted from 0).
+
+    A pure function, so that resumed = whole. Each is there once before any is there again. A share of 0.1 of 8 examples
+    is a text in four steps of five.
+    """
+    first, last = (int(n * num_examples * share) for n in (step, step + 1))
+    return [_permuted(n, num_texts, seed) for n in range(first, last)]
 
 
 def anchored_loss(

@@ -86,13 +86,21 @@ class Rehearsal:
         A frozen weight costs four for each token, one of the adapter six; the head counts where a token is learned.
         Recomputed layers go through their forward once more: half of that, and a third of the attention.
         """
+        return self.operations_of(self.batches(examples, settings), settings)
+
+    def operations_of(self, batches: Sequence[Batch], settings: StepSettings) -> float:
+        """The same of batches that are made already."""
         body, head, total = self._body_operations, 4.0 * self._head_size, 0.0
-        for batch in self.batches(examples, settings):
+        for batch in batches:
             attention = 12.0 * self._query_width * self.depth * _pairs(batch)
             total += body * batch.num_tokens + head * len(batch.rows_S) + attention
             if settings.recompute_layers:
                 total += body * batch.num_tokens / 2 + attention / 3
         return total
+
+    def reading_operations(self, examples: Sequence[RenderedExample], settings: StepSettings) -> float:
+        """Of a forward alone without the adapter, at most: half of a step that recomputes nothing."""
+        return self.operations(examples, replace(settings, recompute_layers=False)) / 2
 
     def batches(self, examples: Sequence[RenderedExample], settings: StepSettings) -> list[Batch]:
         """The batches of a step."""

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from burnish.conversation import Task
 from burnish.data.formats.columns import Columns, find_columns, listed
+from burnish.data.formats.draft import Draft
 from burnish.data.formats.drafts import Values
 from burnish.data.formats.formats import BY_ITEMS, FORMATS, PREFERENCE, PREFERENCE_OPENAI, TEXT, TEXT_LABEL, Format
 from burnish.data.reading.row import Row
@@ -72,6 +73,14 @@ def other_format(values: Values, detection: Detection) -> str | None:
     for found in _fitting(values, others):
         if not has_columns or {found.name, format.name} == BY_ITEMS:
             return f"{found.name} ({find_columns(found.names, values, {})})"
+    return None
+
+
+def draft_alone(values: Values) -> Draft | None:
+    """A row by itself, of the first format that it fits; a prompt may lack its answer, which is then empty."""
+    for whole in (values, {**values, "output": ""}):
+        for format in _fitting(whole, _possible(list(whole), FORMATS, {})):
+            return format.draft(whole, find_columns(format.names, list(whole), {}))
     return None
 
 

@@ -1,5 +1,7 @@
 """What was forgotten."""
 
+from collections.abc import Sequence
+
 from burnish.report.format import (
     format_count,
     format_difference,
@@ -131,3 +133,48 @@ def build_unchanged_table(retention: Json) -> Table | None:
     counts = f"{dig(found, 'num_kept')} of {dig(found, 'num_rows')}"
     caption = f"{counts} answers that must stay are the base's, word for word."
     return Table(caption, ("Prompt", "Answer", "Base", "Specialist"), tuple(rows))
+
+
+def build_gate_table(gate: Json, metric: str) -> Table:
+    """How often the on-task gate errs, and what that leaves of the score."""
+    rows = [
+        _gate_row(label, meaning, dig(gate, key))
+        for key, label, meaning in (
+            ("test_sent_away", "Test rows sent to the base", "questions of the task that it takes for others"),
+            ("prompts_let_through", "General prompts let through", "others that it takes for the task"),
+            ("passages_let_through", "General passages let through", "the same, prose and code"),
+        )
+    ]
+    before, after = (format_score(dig(gate, key)) for key in ("score", "score_with_gate"))
+    rows.append(
+        (
+            Cell(f"{metric} with the gate", "rows sent away are answered by the base"),
+            Cell(after),
+            Cell(f"{before} without"),
+        )
+    )
+    caption = "On-task gate: prompts that are not of the task are answered by the untouched base, exactly as before."
+    return Table(caption, ("What", "Share", "Interval"), tuple(rows))
+
+
+def _gate_row(label: str, meaning: str, found: Json | None) -> tuple[Cell, ...]:
+    counts = f"{format_count(dig(found, 'count'))} of {format_count(dig(found, 'num'))}"
+    share = Cell(format_percent(dig(found, "value")), counts)
+    return (Cell(label, meaning), share, Cell(spell_interval(found, is_share=True)))
+
+
+def build_harness_table(tasks: Sequence[Json]) -> Table | None:
+    """Base and specialist on tasks of the lm-evaluation-harness; None where none were asked for."""
+    rows = [_harness_row(found) for found in tasks]
+    caption = "Tasks of the lm-evaluation-harness, base and specialist on the same documents."
+    return Table(caption, ("Task", "Base", "Specialist", "Change"), tuple(rows)) if rows else None
+
+
+def _harness_row(found: Json) -> tuple[Cell, ...]:
+    name, metric, change = str(dig(found, "task")), dig(found, "metric"), dig(found, "difference")
+    if metric is None:
+        return (Cell(name, "no score of single documents, so nothing to compare"), Cell(""), Cell(""), Cell(""))
+    label = Cell(name, f"{metric}, {format_count(dig(found, 'num_documents'))} documents")
+    points = f"{format_difference(dig(change, 'value'))} points"
+    scores = [_percent_cell(dig(found, key)) for key in ("base", "specialist")]
+    return (label, *scores, Cell(points, spell_interval(change, is_share=True, is_signed=True)))
