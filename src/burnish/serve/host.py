@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from burnish.conversation import Conversation
@@ -14,6 +14,7 @@ from burnish.model.base import BaseFiles, context_length, find_base, is_encoder,
 from burnish.model.device import choose_device, measure_bf16_speedup
 from burnish.model.encoder import Encoder, load_encoder
 from burnish.recipe import MIN_BF16_SPEEDUP, Precision
+from burnish.routing.gate import OnTaskGate, load_gate
 from burnish.serve.catalog import Catalog, ServedModel
 from burnish.serve.engine.engine import Engine
 from burnish.serve.engine.request import EngineStats, GenerationRequest, LabelRequest
@@ -25,8 +26,12 @@ from burnish.solution import (
     PromptSolution,
     load_classifier_solution,
     prompt_solution,
+    question_of,
     read_solution_card,
 )
+
+BASE_ANSWER_TOKENS = 256
+"""Of the base's answer to what is not of a specialist's task, at most; the specialist's may be a label."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Host:
         self._bases: dict[str, _Base] = {}
         self._engines: dict[tuple[str, str], Engine] = {}
         self._solutions: dict[str, PromptSolution | ClassifierSolution] = {}
+        self._gates: dict[str, OnTaskGate | None] = {}
+        self._is_bf16_fast: dict[str, bool] = {}
         self._encoder: Encoder | None = None
         self._turn = threading.RLock()
         """Of loading: two threads never load the same."""
@@ -83,6 +90,13 @@ class Host:
     async def engine_for(self, model: ServedModel) -> Engine:
         """What answers for it; its base is loaded on first use."""
         return await asyncio.to_thread(self._engine, model)
+
+    async def routed(self, model: ServedModel, conversation: Conversation) -> ServedModel:
+        """Who answers: the model, or its untouched base where its gate finds that the question is not of its task."""
+        if model.adapter is None or await asyncio.to_thread(self._is_on_task, model, conversation):
+            return model
+        limit = max(model.max_new_tokens, BASE_ANSWER_TOKENS)
+        return replace(model, adapter=None, task=None, system="", labels=(), schema=None, max_new_tokens=limit)
 
     async def answer_solution(self, model: ServedModel, conversation: Conversation) -> Answer:
         """The answer of a model that has a `solution`: a classifier's, or the base's behind shown examples."""
@@ -148,11 +162,21 @@ class Host:
             return self._engines[model.base, precision]
 
     def _precision(self, model: ServedModel, files: BaseFiles) -> str:
-        """As the model was tested, but never a bf16 that is slow here."""
+        """As the model was tested, but never a bf16 that is slow here; probed once, so that one base is loaded once."""
         if model.precision == Precision.FP32:
             return Precision.FP32
-        is_fast = measure_bf16_speedup(choose_device(), width(files)) >= MIN_BF16_SPEEDUP
-        return Precision.BF16 if is_fast else Precision.FP32
+        if model.base not in self._is_bf16_fast:
+            speedup = measure_bf16_speedup(choose_device(), width(files))
+            self._is_bf16_fast[model.base] = speedup >= MIN_BF16_SPEEDUP
+        return Precision.BF16 if self._is_bf16_fast[model.base] else Precision.FP32
+
+    def _is_on_task(self, model: ServedModel, conversation: Conversation) -> bool:
+        assert model.adapter is not None
+        with self._turn:
+            if model.adapter.name not in self._gates:
+                self._gates[model.adapter.name] = load_gate(model.adapter.folder)
+            gate = self._gates[model.adapter.name]
+        return gate is None or gate.is_on_task([question_of(conversation)])[0]
 
     def _solution(self, model: ServedModel) -> PromptSolution | ClassifierSolution:
         assert model.solution is not None

@@ -1,7 +1,9 @@
 """What many requests get together is what each gets alone, by the ways that were tested before."""
 
 import asyncio
+import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from burnish.errors import AdapterError
 from burnish.generate.decode import decode
 from burnish.generate.labels import choose_labels
 from burnish.serve.engine import engine as engine_module
+from burnish.serve.engine.grammar import MAX_DIGITS, json_grammar
 from burnish.serve.engine.request import (
     AdapterRef,
     EngineBusy,
@@ -238,3 +241,13 @@ def test_closing_finishes_what_runs_and_refuses_what_waits() -> None:
         assert answer == expected(build_model(), "first", 60)
         with pytest.raises(EngineClosed):
             run(answers_of(made, [greedy("late")]))
+
+
+def test_a_number_ends_though_its_grammar_would_let_it_go_on() -> None:
+    grammar = json_grammar(RENDERER, {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2})
+    digits = {token: 50.0 for token in prompt("0123456789")}
+    asked = greedy("a", grammar=grammar, sampling=SamplingParams(logit_bias=digits), tokens=120)
+    with engine() as made:
+        (text,) = run(answers_of(made, [asked]))
+    assert len(json.loads(text)) == 2
+    assert max(map(len, re.findall("[0-9]+", text))) == MAX_DIGITS

@@ -83,6 +83,9 @@ class PlainBackend:
     def renderer_for(self, model: ServedModel) -> Renderer:
         return self.renderer
 
+    async def routed(self, model: ServedModel, conversation: Conversation) -> ServedModel:
+        return model
+
     async def answer_solution(self, model: ServedModel, conversation: Conversation) -> Answer:
         """Labels by the base alone, as the zero-shot arm of a run."""
         (answer,) = await asyncio.to_thread(

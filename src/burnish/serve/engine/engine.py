@@ -16,10 +16,10 @@ from torch import Tensor
 
 from burnish.data import Renderer
 from burnish.errors import BaseModelError
-from burnish.generate.constrained import build_matcher
 from burnish.model.attention import can_pack
 from burnish.serve.engine.choice import Choice
 from burnish.serve.engine.generation import Generation
+from burnish.serve.engine.grammar import Follower
 from burnish.serve.engine.mixed import MixedAdapters
 from burnish.serve.engine.pool import AdapterPool
 from burnish.serve.engine.prefixes import BLOCK, PrefixCache
@@ -181,9 +181,9 @@ class Engine:
     def _work_of(self, request: GenerationRequest | LabelRequest) -> Generation | Choice:
         if isinstance(request, LabelRequest):
             return Choice(request)
-        matcher = build_matcher(self._renderer, request.grammar) if request.grammar is not None else None
+        follower = Follower(self._renderer, request.grammar) if request.grammar is not None else None
         text = TextStream(self._renderer.decode, request.stop)
-        return Generation(request, text, self._renderer.end_of_turn_ids, matcher)
+        return Generation(request, text, self._renderer.end_of_turn_ids, follower)
 
     def _step(self) -> None:
         for gone in [each for each in self._at_work if each.ticket.is_cancelled]:

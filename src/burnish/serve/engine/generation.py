@@ -5,10 +5,9 @@ Shapes: W tokens whose logits were asked for, V vocabulary.
 
 from collections.abc import Sequence
 
-from llguidance import LLMatcher
 from torch import Tensor
 
-from burnish.generate.constrained import forbid, take
+from burnish.serve.engine.grammar import Follower
 from burnish.serve.engine.request import FinishReason, GenerationRequest, Piece, TokenChance
 from burnish.serve.engine.sampling import Sampler, chances
 from burnish.serve.engine.slots import Segment, read_on
@@ -19,9 +18,9 @@ class Generation:
     """Its prompt is read, and then each token that it draws."""
 
     def __init__(
-        self, request: GenerationRequest, text: TextStream, end_ids: frozenset[int], matcher: LLMatcher | None
+        self, request: GenerationRequest, text: TextStream, end_ids: frozenset[int], follower: Follower | None
     ) -> None:
-        self._request, self._text, self._end_ids, self._matcher = request, text, end_ids, matcher
+        self._request, self._text, self._end_ids, self._follower = request, text, end_ids, follower
         self._sampler = Sampler(request.sampling)
         self.ids = list(request.prompt_ids)
         """Read, or still to be read."""
@@ -45,11 +44,11 @@ class Generation:
 
     def _draw(self, logits_1V: Tensor) -> Piece | None:
         before_1V = logits_1V.clone() if self._request.num_top is not None else logits_1V
-        if self._matcher is not None:
-            forbid(logits_1V, [self._matcher])
+        if self._follower is not None:
+            self._follower.forbid(logits_1V[0])
         token = self._sampler.draw(logits_1V[0])
-        if self._matcher is not None:
-            take(self._matcher, token)
+        if self._follower is not None:
+            self._follower.take(token)
         self._num_new += 1
         if self._request.ends_turn and token in self._end_ids:
             return self._piece(self._text.finish(), FinishReason.STOP)

@@ -35,6 +35,9 @@ class Backend(Protocol):
     def renderer_for(self, model: ServedModel) -> Renderer:
         """Its tokenizer with its chat template."""
 
+    async def routed(self, model: ServedModel, conversation: Conversation) -> ServedModel:
+        """Who answers: the model, or its untouched base where its gate finds that the question is not of its task."""
+
     async def answer_solution(self, model: ServedModel, conversation: Conversation) -> Answer:
         """The answer of a model that has a `solution`."""
 

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from burnish.serve.catalog import ServedModel
 from burnish.serve.inference.backend import Backend
 from burnish.serve.inference.chat.answering import Answering, ask_engine, ask_solution
+from burnish.serve.inference.chat.messages import conversation_of
 from burnish.serve.inference.chat.plan import ChatPlan, check_chat, plan_chat, plan_solution
 from burnish.serve.inference.chat.reply import Reply
 from burnish.serve.inference.identity import reply_head
@@ -47,6 +48,7 @@ async def _ask(body: ChatRequest, model: ServedModel, backend: Backend) -> tuple
     if model.solution is not None:
         plan = plan_solution(body, model)
         return plan, await ask_solution(plan, backend)
+    model = await backend.routed(model, conversation_of(body.messages, model.system))
     engine = await backend.engine_for(model)
     renderer = backend.renderer_for(model)
     # A long prompt takes a while to be cut into tokens; others are answered meanwhile.
