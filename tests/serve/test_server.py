@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from burnish.files import read_json
 from burnish.run_dir import RunDir, list_run_dirs
 from burnish.serve.catalog import Catalog, public_id
 from burnish.serve.jobs.store import Store, open_store
-from burnish.serve.server import build_app
+from burnish.serve.server import build_app, serve
 from burnish.serve.settings import ServeSettings
 from tests.serve.jobs.jobs_app import jsonl, wait_for
 from tests.serve.jobs.test_worker import JOBS_TOML
@@ -205,6 +206,15 @@ def test_a_key_is_made_once_and_kept_as_its_hash(tmp_path: Path, capsys: pytest.
     assert all(shown.encode() not in path.read_bytes() for path in tmp_path.iterdir())
     with pytest.raises(BurnishError, match="empty"):
         key_hash(" ", "0.0.0.0", tmp_path, console)
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(BurnishError, match=rf"127\.0\.0\.1:{port}: cannot listen there .* Give another --port"):
+            serve(ServeSettings(runs=tmp_path, port=port), say=lambda _: None)
 
 
 def test_threads_of_a_stopped_server_end(tmp_path: Path) -> None:
