@@ -243,7 +243,7 @@ class TestMigration:
 
     def test_a_step_that_fails_leaves_the_step_before(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         broken = (*MIGRATIONS[:2], "CREATE TABLE run (again)")
-        monkeypatch.setattr("burnish.registry.migrations.MIGRATIONS", broken)
+        monkeypatch.setattr("burnish.registry.index.MIGRATIONS", broken)
         with pytest.raises(RunError, match="table run already exists"):
             open_registry(path)
         with closing(sqlite3.connect(path)) as connection:
