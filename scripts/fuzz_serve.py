@@ -57,6 +57,7 @@ class Result:
 def main() -> int:
     """Serve, fuzz, tell."""
     given = _arguments()
+    sys.setrecursionlimit(10_000)  # bodies are nested deeply
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "a" / "b" / "c"  # so that a path that climbs out is still found below `name`
         folder.mkdir(parents=True)
