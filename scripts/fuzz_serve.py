@@ -72,7 +72,7 @@ def main() -> int:
             faults += afterwards(server, Path(name), before)
             if given.schemathesis:
                 faults += run_schemathesis(server, given.schemathesis, given.examples, given.seed)
-        for fault, number in crashes_in(server.log.read_text(errors="replace")).most_common(NUM_SHOWN):
+        for fault, number in crashes_in(server.log.read_text(errors="replace")).most_common(2 * NUM_SHOWN):
             print(f"{number:4} x in the server's log: {fault}")
     print(f"\n{faults} faults." if faults else "\nNo fault.")
     return 1 if faults else 0

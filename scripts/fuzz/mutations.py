@@ -118,7 +118,7 @@ TEXTS: list[str] = [
 ODD: list[Any] = [
     None, True, False, 0, -1, 1, 2, 3, 129, 257, -0.0, 0.5, 1e308, -1e308, 5e-324, 2**31, 2**53 + 1, 2**63, -(2**63) - 1,
     10**400, float("nan"), float("inf"), float("-inf"), [], {}, [[]], [None], [""], [[], {}], {"": ""}, {"type": None},
-    {"a": {"b": {"c": [1]}}}, ["a"] * 3000, [1] * 3000, "x" * 100_000, "ab " * 20_000, "(a+)+$", "((((", "[", "\\",
+    {"a": {"b": {"c": [1]}}}, ["a"] * 3000, [1] * 3000, "x" * 100_000, "ab " * 16_000, "(a+)+$", "((((", "[", "\\",
     {"$ref": "#"}, {"$ref": "#/nowhere"}, {"$ref": "http://127.0.0.1:1/x"}, {"type": "robot"}, {"pattern": "(?=a)"},
     {"anyOf": []}, {"enum": []}, {"type": "object", "additionalProperties": {"$ref": "#"}}, {"minItems": 10**9},
     {"type": "string", "minLength": 5, "maxLength": 2}, {"type": "integer", "minimum": 5, "maximum": 2},

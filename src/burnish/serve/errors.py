@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from burnish.errors import DataError
@@ -15,6 +15,8 @@ from burnish.serve.engine.request import EngineBusy, EngineClosed
 UNKNOWN_ROUTE = ("Not Found", "Method Not Allowed")
 """What starlette says of its own accord."""
 CLOSED_RETRY_S = 10.0
+CLIENT_GONE = 499
+"""The status in the log where nobody waits for the reply; the usual number for it."""
 
 
 class ApiError(Exception):
@@ -96,6 +98,10 @@ def install_error_handlers(app: FastAPI) -> None:
             response.headers.update(error.headers or {})
         return response
 
+    async def note_that_client_left(request: Request, error: Exception) -> Response:
+        return Response(status_code=CLIENT_GONE)  # in the log only: nobody reads it
+
+    app.add_exception_handler(ClientDisconnect, note_that_client_left)
     for kind in (ApiError, EngineBusy, EngineClosed, RequestValidationError, HTTPException, DataError, Exception):
         app.add_exception_handler(kind, tell)
     app.router.redirect_slashes = False

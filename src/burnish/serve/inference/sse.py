@@ -9,14 +9,12 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from burnish.serve.errors import as_api_error
+from burnish.serve.errors import CLIENT_GONE, as_api_error
 
 T = TypeVar("T")
 HEARTBEAT_S = 15.0
 """Proxies close what is silent for longer."""
 PING, DONE = b": ping\n\n", b"data: [DONE]\n\n"
-CLIENT_GONE = 499
-"""The status in the log where nobody waits for the reply; the usual number for it."""
 log = logging.getLogger("burnish.serve")
 
 
