@@ -31,6 +31,7 @@ from burnish.serve.settings import ServeSettings
 
 CLIENT_ACCEPTS = ("application/binary", "application/json")
 """What OpenAI's clients say that they accept when they ask for contents; browsers and curl say otherwise."""
+CONTENT_TYPES: dict[str, Any] = {"application/octet-stream": {}, "text/csv": {}}
 BASE64_CHUNK = 3 * 2**16
 
 
@@ -64,7 +65,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
     def retrieve(file_id: str) -> dict[str, Any]:
         return get_file(store, file_id).to_dict()
 
-    @router.get("/files/{file_id}/content")
+    @router.get("/files/{file_id}/content", responses={200: {"content": CONTENT_TYPES}})
     def content(file_id: str, request: Request) -> Response:
         file = get_file(store, file_id)
         is_encoded = settings.encodes_results and request.headers.get("accept") in CLIENT_ACCEPTS

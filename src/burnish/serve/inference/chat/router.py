@@ -23,7 +23,7 @@ def build_router(backend: Backend, *, on_first_token: Callable[[float], None] = 
     """`POST /chat/completions`; `on_first_token` is told how long each request waited for its first token."""
     router = APIRouter(tags=["inference"])
 
-    @router.post("/chat/completions", response_model=None)
+    @router.post("/chat/completions", response_model=None, responses={200: {"content": {"text/event-stream": {}}}})
     async def create_chat_completion(request: Request, body: ChatRequest) -> Response:
         """The answer to a conversation, whole or as a stream."""
         start = time.perf_counter()

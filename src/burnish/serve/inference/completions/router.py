@@ -24,7 +24,7 @@ def build_router(backend: Backend, *, on_first_token: Callable[[float], None] = 
     """`POST /completions`; `on_first_token` is told how long each request waited for its first token."""
     router = APIRouter(tags=["inference"])
 
-    @router.post("/completions", response_model=None)
+    @router.post("/completions", response_model=None, responses={200: {"content": {"text/event-stream": {}}}})
     async def create_completion(request: Request, body: CompletionRequest) -> Response:
         """The continuation of plain texts, whole or as a stream."""
         start = time.perf_counter()
