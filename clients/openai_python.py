@@ -9,7 +9,9 @@ import time
 import openai
 
 JOB_S = 240
-TEXTS = [f"{colour} {thing} {size}" for colour in ("red", "blue") for thing in ("box", "cup", "hat") for size in range(8)]
+TEXTS = [
+    f"{colour} {thing} {size}" for colour in ("red", "blue") for thing in ("box", "cup", "hat") for size in range(8)
+]
 
 
 def main(base_url: str, model: str) -> None:

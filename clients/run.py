@@ -15,13 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.live_server import live_server
+from tests.tiny import adapt, build_model
+
 from burnish.model.adapter import AdapterCard, save_adapter
 from burnish.model.base import find_base
 from burnish.model.encoder import DEFAULT_ENCODER
 from burnish.serve.jobs.models import add_model
 from burnish.serve.jobs.store import open_store
-from tests.live_server import live_server
-from tests.tiny import adapt, build_model
 
 HERE = Path(__file__).resolve().parent
 MODEL, TUNED = "tiny", "ft:tiny:clients::0001"
@@ -48,7 +49,7 @@ class Client:
     @property
     def failure(self) -> Path:
         """What the installation said where it failed."""
-        return self.home.with_name(f"{self.home.name}.failed")
+        return self.home / ("node.failed" if self.script.endswith(".mjs") else "pip.log")
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,11 @@ def talk(client: Client, arguments: Sequence[str]) -> Row:
     version = _version(client, command)
     try:
         done = subprocess.run(
-            [*command, str(HERE / client.script), *arguments], capture_output=True, text=True, timeout=CLIENT_S, cwd=HERE
+            [*command, str(HERE / client.script), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=CLIENT_S,
+            cwd=HERE,
         )
     except subprocess.TimeoutExpired as error:
         steps = (error.stdout or b"").decode().split("\n")[:-1]

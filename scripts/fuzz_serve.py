@@ -10,6 +10,7 @@ nothing may be written outside the runs folder; and at the end the server must a
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -173,7 +174,7 @@ def run_schemathesis(server: LiveServer, program: str, examples: int, seed: int)
     for check, reason in CHECKS_OFF.items():
         print(f"  {check}: {reason}")
     reseed(server)
-    command = [program, "run", f"http://127.0.0.1:{server.port}/openapi.json", "--exclude-path", HOOK]
+    command = [os.path.abspath(program), "run", f"http://127.0.0.1:{server.port}/openapi.json", "--exclude-path", HOOK]
     command += ["--exclude-checks", ",".join(CHECKS_OFF), "--max-examples", str(examples), "--seed", str(seed)]
     command += ["--request-timeout", "30", "--continue-on-failure", "--warnings", "off"]
     return int(subprocess.run(command, cwd=server.runs.parent, check=False).returncode != 0)

@@ -34,6 +34,8 @@ class Wire:
     method: str
     is_owed_a_reply: bool
     """Not where the client leaves, or promises more than it sends."""
+    may_be_cut_off: bool = False
+    """Whether the server may hang up before it has read all: a reply can then be lost on its way."""
 
 
 def mutate(request: Request, chance: random.Random) -> Wire:
@@ -54,7 +56,9 @@ def mutate(request: Request, chance: random.Random) -> Wire:
         headers.pop("Content-Length", None)
     sending, length = _sending(chance), headers.get("Content-Length", "0")
     is_owed = sending in (Sending.WHOLE, Sending.IN_PIECES) and not (length.isdigit() and int(length) > len(content))
-    return Wire(_head(method, _target(request), headers), content, sending, method, is_owed)
+    head = _head(method, _target(request), headers)
+    is_long = len(head) + len(content) > 2**16 or (length.isdigit() and int(length) < len(content))
+    return Wire(head, content, sending, method, is_owed, is_long)
 
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND")
@@ -116,11 +120,11 @@ TEXTS: list[str] = [
     "${jndi:x}", "con", ".", "..", "~", "file-abc123", "upload_abc123", "tiny", "tiny/", "gpt-4o-mini",
 ]  # fmt: skip
 ODD: list[Any] = [
-    None, True, False, 0, -1, 1, 2, 3, 129, 257, -0.0, 0.5, 1e308, -1e308, 5e-324, 2**31, 2**53 + 1, 2**63, -(2**63) - 1,
-    10**400, float("nan"), float("inf"), float("-inf"), [], {}, [[]], [None], [""], [[], {}], {"": ""}, {"type": None},
-    {"a": {"b": {"c": [1]}}}, ["a"] * 3000, [1] * 3000, "x" * 100_000, "ab " * 16_000, "(a+)+$", "((((", "[", "\\",
-    {"$ref": "#"}, {"$ref": "#/nowhere"}, {"$ref": "http://127.0.0.1:1/x"}, {"type": "robot"}, {"pattern": "(?=a)"},
-    {"anyOf": []}, {"enum": []}, {"type": "object", "additionalProperties": {"$ref": "#"}}, {"minItems": 10**9},
+    None, True, False, 0, -1, 1, 2, 3, 129, 257, -0.0, 0.5, 1e308, -1e308, 5e-324, 2**31, 2**53 + 1, 2**63,
+    -(2**63) - 1, 10**400, float("nan"), float("inf"), float("-inf"), [], {}, [[]], [None], [""], [[], {}], {"": ""},
+    {"type": None}, {"a": {"b": {"c": [1]}}}, ["a"] * 3000, [1] * 3000, "x" * 100_000, "ab " * 16_000, "(a+)+$", "((((",
+    "[", "\\", {"$ref": "#"}, {"$ref": "#/nowhere"}, {"$ref": "http://127.0.0.1:1/x"}, {"type": "robot"},
+    {"pattern": "(?=a)"}, {"anyOf": []}, {"enum": []}, {"type": "object", "additionalProperties": {"$ref": "#"}}, {"minItems": 10**9},
     {"type": "string", "minLength": 5, "maxLength": 2}, {"type": "integer", "minimum": 5, "maximum": 2},
     {"type": "string", "pattern": "^(a{1,900}){1,900}$"}, {"type": "integer", "multipleOf": 0},
     "a ** a ** a", "9 ** 9 ** 9", "1 / 0", "__import__('os')", "c" + " + c" * 2000, "(" * 500 + "c" + ")" * 500,

@@ -68,7 +68,7 @@ def _judge(wire: Wire, connection: socket.socket, start: float, *, is_sent: bool
         content = _read(reply, connection, start)
     except ConnectionResetError:
         # A server that hangs up with bytes unread resets the connection, and its reply may be lost on the way.
-        if not is_sent or len(wire.body) > 2**16:
+        if not is_sent or wire.may_be_cut_off:
             return Outcome(LEFT)
         raise
     fault = fault_of(reply.status, reply.getheader("content-type", ""), content, method=wire.method)

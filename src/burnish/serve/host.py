@@ -143,7 +143,9 @@ class Host:
         import torch
 
         if model.adapter is not None and not model.adapter.folder.is_dir():
-            told = f"The model `{model.id}` has lost its adapter, which was removed with its run folder. Delete the model."
+            told = (
+                f"The model `{model.id}` has lost its adapter, which was removed with its run folder. Delete the model."
+            )
             raise not_found(told, param="model", code="model_not_found")
         with self._turn:
             files = self._base(model.base).files

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from burnish.serve.errors import CLIENT_GONE, as_api_error
+from burnish.serve.errors import as_api_error
 
 T = TypeVar("T")
 HEARTBEAT_S = 15.0
