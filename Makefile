@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS ?= trl
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types floors unit bench bench-data bench-gpu proof-check conformance format lock schema clean
+.PHONY: demo test lint types floors unit bench bench-data bench-gpu proof-check conformance clients client-node fuzz-serve format lock schema clean
 
 demo: $(STAMP)
 	$(BIN)/burnish demo
@@ -41,6 +41,30 @@ proof-check: $(STAMP)
 # make conformance: OpenAI's own tests of its client against a live `burnish serve`.
 conformance: $(STAMP) .venv-conformance/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python conformance/run.py --suite-python .venv-conformance/bin/python $(ARGS)
+
+# make clients: real clients, each in an environment of its own, against a live `burnish serve`. What cannot be installed
+# is told and fails nothing.
+CLIENTS := llm langchain openai-1 openai-2
+clients: $(STAMP) $(CLIENTS:%=client-%) client-node
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python clients/run.py
+
+client-node: clients/package.json
+	@rm -f clients/node.failed; cd clients && npm install --silent --no-audit --no-fund --no-package-lock \
+	  > node.log 2>&1 || mv node.log node.failed; rm -f node.log
+
+client-%: clients/requirements-%.txt
+	@test .venv-clients-$*/.installed -nt $< || { rm -rf .venv-clients-$*; $(PYTHON) -m venv .venv-clients-$* && \
+	  .venv-clients-$*/bin/pip install -q --disable-pip-version-check -r $< > .venv-clients-$*/pip.log 2>&1 && \
+	  touch .venv-clients-$*/.installed; } || echo "$@ could not be installed; its row says why"
+
+# make fuzz-serve: ten thousand nearly right requests, and schemathesis, against a live `burnish serve`; ARGS="500 --seed 3".
+fuzz-serve: $(STAMP) .venv-fuzz/.installed
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz_serve.py --schemathesis .venv-fuzz/bin/schemathesis $(ARGS)
+
+.venv-fuzz/.installed: scripts/requirements-fuzz.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $<
+	touch $@
 
 .venv-conformance/.installed: conformance/requirements.txt
 	$(PYTHON) -m venv $(@D)

@@ -20,6 +20,7 @@ from burnish.errors import BurnishError, RunError
 from burnish.files import read_json
 from burnish.run_dir import RunDir, list_run_dirs
 from burnish.serve.catalog import Catalog, public_id
+from burnish.serve.jobs.models import add_model
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.server import build_app, serve
 from burnish.serve.settings import ServeSettings
@@ -158,6 +159,25 @@ def test_a_deleted_model_is_served_no_longer_and_its_run_stays(
     with pytest.raises(openai.PermissionDeniedError, match="remove its folder"):
         client.models.delete(run_of(settings).run_id)
     assert run_of(settings).adapter.is_dir()
+
+
+def test_a_name_that_no_file_can_have_is_no_model(client: openai.OpenAI) -> None:
+    for name in ("a" * 3000, "a\x00b"):
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(model=name, messages=question())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_whose_adapter_is_gone_says_so(
+    client: openai.OpenAI, settings: ServeSettings, store: Store, stream: bool
+) -> None:
+    name = f"ft:tiny:burnish:gone:{stream}"
+    with store.transaction() as connection:
+        add_model(connection, name, base=settings.base, base_id="tiny", adapter=settings.runs / "gone")
+    with pytest.raises(openai.NotFoundError, match="has lost its adapter") as fault:
+        client.chat.completions.create(model=name, messages=question(), stream=stream)
+    assert fault.value.code == "model_not_found"
+    assert client.models.delete(name).deleted
 
 
 def test_a_run_whose_evaluation_is_damaged_or_missing_is_not_served(store: Store, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI
 
 from burnish.serve import operations, page, security
-from burnish.serve.errors import install_error_handlers
+from burnish.serve.errors import ErrorReply, install_error_handlers
 from burnish.serve.inference import chat, completions, embeddings, models
 from burnish.serve.inference.backend import Backend
 from burnish.serve.operations import Operations, ServerMetrics
@@ -53,6 +53,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        responses={"4XX": {"model": ErrorReply, "description": "What is wrong with the request."}},
     )
     install_error_handlers(app)
     app.include_router(operations.build_router(metrics, lambda: is_open))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ class Catalog:
         if trained := find_model(self._store, name):
             return _of_trained(trained)
         run_id = name.removesuffix(f"-{Arm.SPECIALIST}")
-        if run_id == Path(run_id).name and (run := RunDir(self._runs / run_id)).recipe.is_file():
+        # os.path.isfile says no to a name that no file can have; Path.is_file raises where it is too long.
+        if run_id == Path(run_id).name and isfile((run := RunDir(self._runs / run_id)).recipe):
             return next((model for model in _of_run(run) if model.id == name), None)
         return next((base for base in self._bases(self._trained()) if name in (base.id, base.base)), None)
 

@@ -5,16 +5,36 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from burnish.errors import DataError
 from burnish.serve.engine.request import EngineBusy, EngineClosed
 
 UNKNOWN_ROUTE = ("Not Found", "Method Not Allowed")
 """What starlette says of its own accord."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 CLOSED_RETRY_S = 10.0
+CLIENT_GONE = 499
+"""The status in the log where nobody waits for the reply; the usual number for it."""
+
+
+class ErrorBody(BaseModel):
+    """What is wrong, and where."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorReply(BaseModel):
+    """The body of every refusal."""
+
+    error: ErrorBody
 
 
 class ApiError(Exception):
@@ -94,11 +114,24 @@ def install_error_handlers(app: FastAPI) -> None:
         response = error_response(known)
         if isinstance(error, HTTPException):
             response.headers.update(error.headers or {})
+        if known.status == 405:
+            response.headers["allow"] = ", ".join(_allowed(request))
         return response
 
+    async def note_that_client_left(request: Request, error: Exception) -> Response:
+        return Response(status_code=CLIENT_GONE)  # in the log only: nobody reads it
+
+    app.add_exception_handler(ClientDisconnect, note_that_client_left)
     for kind in (ApiError, EngineBusy, EngineClosed, RequestValidationError, HTTPException, DataError, Exception):
         app.add_exception_handler(kind, tell)
     app.router.redirect_slashes = False
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes at this path; starlette itself tells those of the first one only."""
+    routes = request.app.router.routes
+    scopes = [{**request.scope, "method": method} for method in METHODS]
+    return [scope["method"] for scope in scopes if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 def _of_validation(error: RequestValidationError) -> ApiError:

@@ -18,7 +18,7 @@ from burnish.routing.gate import OnTaskGate, load_gate
 from burnish.serve.catalog import Catalog, ServedModel
 from burnish.serve.engine.engine import Engine
 from burnish.serve.engine.request import EngineStats, GenerationRequest, LabelRequest
-from burnish.serve.errors import ApiError
+from burnish.serve.errors import ApiError, not_found
 from burnish.serve.jobs.store import Store
 from burnish.serve.settings import ServeSettings
 from burnish.solution import (
@@ -142,6 +142,11 @@ class Host:
     def _engine(self, model: ServedModel) -> Engine:
         import torch
 
+        if model.adapter is not None and not model.adapter.folder.is_dir():
+            told = (
+                f"The model `{model.id}` has lost its adapter, which was removed with its run folder. Delete the model."
+            )
+            raise not_found(told, param="model", code="model_not_found")
         with self._loading:
             files = self._base(model.base).files
             if model.base_fingerprint not in (None, files.fingerprint):

@@ -72,7 +72,7 @@ def build_router(metrics: ServerMetrics, is_ready: Callable[[], bool]) -> APIRou
         ready = is_ready()
         return JSONResponse({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
 
-    @router.get("/metrics", response_model=None)
+    @router.get("/metrics", response_model=None, responses={200: {"content": {"text/plain": {}}}})
     def show_metrics() -> Response:
         """Prometheus' text format."""
         return PlainTextResponse(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from burnish.serve.json_values import check_json_value
+
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
@@ -21,9 +23,8 @@ class Shape(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _holds_whole_characters(cls, value: Any) -> Any:
-        """JSON can spell half of a surrogate pair, which no tokenizer takes and no reply can carry."""
-        _check_characters(value)
+    def _can_be_carried(cls, value: Any) -> Any:
+        check_json_value(value)
         return value
 
 
@@ -168,18 +169,3 @@ class EmbeddingRequest(Shape):
     input: str | list[str] | list[int] | list[list[int]]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = None
-
-
-def _check_characters(value: Any) -> None:
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str):
-            try:
-                item.encode()
-            except UnicodeEncodeError:
-                raise ValueError("a text holds half of a character, as in a cut emoji") from None
-        elif isinstance(item, dict):
-            waiting += [*item, *item.values()]
-        elif isinstance(item, list):
-            waiting += item

@@ -15,8 +15,6 @@ T = TypeVar("T")
 HEARTBEAT_S = 15.0
 """Proxies close what is silent for longer."""
 PING, DONE = b": ping\n\n", b"data: [DONE]\n\n"
-CLIENT_GONE = 499
-"""The status in the log where nobody waits for the reply; the usual number for it."""
 log = logging.getLogger("burnish.serve")
 
 

@@ -9,8 +9,11 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from burnish.serve.errors import ApiError
+from burnish.serve.json_values import check_json_value
 
 MAX_LIMIT = 10_000
+MAX_DIGITS = 18
+"""Python refuses to read numbers of thousands of digits, with an error of its own; SQLite has no larger ones."""
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
@@ -24,7 +27,10 @@ def json_body(max_bytes: int) -> Callable[[Request], Awaitable[dict[str, Any]]]:
             if len(content) > max_bytes:
                 raise ApiError(f"The body is larger than {max_bytes:,} bytes.", status=413)
         try:
-            value = json.loads(content) if content.strip() else {}
+            value = json.loads(content, parse_constant=_refuse_constant) if content.strip() else {}
+            check_json_value(value)
+        except RecursionError:
+            raise ApiError("The body is nested too deeply to be read.") from None
         except ValueError as error:
             raise ApiError(f"The body is not valid JSON ({error}).") from None
         if not isinstance(value, dict):
@@ -51,10 +57,15 @@ def parse(shape: type[Shape], body: Mapping[str, Any], within: str = "") -> Shap
 
 def page_limit(query: Mapping[str, str], default: int) -> int:
     """`limit`, from 0 (clients may ask for nothing) to 10,000."""
-    text = query.get("limit", str(default))
-    if not text.isascii() or not text.isdigit() or int(text) > MAX_LIMIT:
+    limit = whole_number(query.get("limit", str(default)))
+    if limit is None or limit > MAX_LIMIT:
         raise ApiError(f"'limit' must be a whole number from 1 to {MAX_LIMIT:,}.", param="limit")
-    return int(text)
+    return limit
+
+
+def whole_number(text: str) -> int | None:
+    """The number that plain digits spell; None for anything else, and for more than 18 of them."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
 
 
 def bracketed(query: Mapping[str, str], name: str) -> dict[str, str]:
@@ -62,6 +73,11 @@ def bracketed(query: Mapping[str, str], name: str) -> dict[str, str]:
     pattern = re.compile(rf"{re.escape(name)}\[(.+)\]", re.DOTALL)
     found = ((pattern.fullmatch(key), value) for key, value in query.items())
     return {match.group(1): value for match, value in found if match}
+
+
+def _refuse_constant(name: str) -> None:
+    """Python reads NaN and Infinity, which JSON does not have and no reply could say."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def _is_branch(part: int | str) -> bool:

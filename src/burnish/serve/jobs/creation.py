@@ -10,6 +10,7 @@ from typing import Any
 from burnish.files import sha256_of_json
 from burnish.serve.catalog import ServedModel
 from burnish.serve.errors import ApiError, not_found
+from burnish.serve.jobs.asked import whole_number
 from burnish.serve.jobs.events import tell
 from burnish.serve.jobs.job import Status, get_job
 from burnish.serve.jobs.models import aliases
@@ -85,8 +86,7 @@ def _usable(store: Store, file_id: str, param: str) -> StoredFile:
 
 
 def _is_repeated(headers: Mapping[str, str]) -> bool:
-    count = headers.get("x-stainless-retry-count", "0")
-    return count.isascii() and count.isdigit() and int(count) >= 1
+    return bool(whole_number(headers.get("x-stainless-retry-count", "0")))
 
 
 def _job_of(connection: sqlite3.Connection, body_sha256: str) -> str | None:

@@ -31,6 +31,7 @@ from burnish.serve.settings import ServeSettings
 
 CLIENT_ACCEPTS = ("application/binary", "application/json")
 """What OpenAI's clients say that they accept when they ask for contents; browsers and curl say otherwise."""
+CONTENT_TYPES: dict[str, Any] = {"application/octet-stream": {}, "text/csv": {}}
 BASE64_CHUNK = 3 * 2**16
 
 
@@ -67,7 +68,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
         """One of them."""
         return get_file(store, file_id).to_dict()
 
-    @router.get("/files/{file_id}/content")
+    @router.get("/files/{file_id}/content", responses={200: {"content": CONTENT_TYPES}})
     def content(file_id: str, request: Request) -> Response:
         """Its bytes."""
         file = get_file(store, file_id)

@@ -65,7 +65,7 @@ def build_router(store: Store, settings: ServeSettings, resolve: Resolver) -> AP
         job_states.resume(store, job_id)
         return told(job_id)
 
-    @router.get("/{job_id}/events")
+    @router.get("/{job_id}/events", responses={200: {"content": {"text/event-stream": {}}}})
     def events(job_id: str, request: Request) -> Response:
         """What was told of it, the newest first; as it comes with `stream=true`."""
         get_job(store, job_id)

@@ -9,6 +9,7 @@ from typing import Any
 
 from burnish.files import sha256_of_file, storage_errors
 from burnish.serve.errors import ApiError, not_found
+from burnish.serve.jobs.asked import whole_number
 from burnish.serve.jobs.store import Page, Store, insert, new_id, now
 
 RESULTS = "fine-tune-results"
@@ -166,13 +167,13 @@ def life_of(anchor: str | None, seconds: Any) -> int | None:
         return None
     if anchor != "created_at":
         raise ApiError("'expires_after[anchor]' must be created_at.", param="expires_after[anchor]")
-    text = str(seconds)
-    if not (text.isascii() and text.isdigit() and MIN_LIFE_S <= int(text) <= MAX_LIFE_S):
+    life_s = whole_number(str(seconds))
+    if life_s is None or not MIN_LIFE_S <= life_s <= MAX_LIFE_S:
         raise ApiError(
             f"'expires_after[seconds]' must be a whole number from {MIN_LIFE_S} to {MAX_LIFE_S}.",
             param="expires_after[seconds]",
         )
-    return int(text)
+    return life_s
 
 
 def _user_of(connection: sqlite3.Connection, file_id: str) -> str | None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from burnish.serve.catalog import ServedModel
+from burnish.serve.errors import CLIENT_GONE
 from burnish.serve.inference.backend import Backend
 from burnish.serve.inference.chat.answering import Answering, ask_engine, ask_solution
 from burnish.serve.inference.chat.messages import conversation_of
@@ -15,14 +16,14 @@ from burnish.serve.inference.chat.plan import ChatPlan, check_chat, plan_chat, p
 from burnish.serve.inference.chat.reply import Reply
 from burnish.serve.inference.identity import reply_head
 from burnish.serve.inference.shapes import ChatRequest
-from burnish.serve.inference.sse import CLIENT_GONE, ClientGone, EventStream, unless_gone
+from burnish.serve.inference.sse import ClientGone, EventStream, unless_gone
 
 
 def build_router(backend: Backend, *, on_first_token: Callable[[float], None] = lambda elapsed_s: None) -> APIRouter:
     """`POST /chat/completions`; `on_first_token` is told how long each request waited for its first token."""
     router = APIRouter(tags=["inference"])
 
-    @router.post("/chat/completions", response_model=None)
+    @router.post("/chat/completions", response_model=None, responses={200: {"content": {"text/event-stream": {}}}})
     async def create_chat_completion(request: Request, body: ChatRequest) -> Response:
         """The answer to a conversation, whole or as a stream."""
         start = time.perf_counter()

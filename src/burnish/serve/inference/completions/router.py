@@ -9,13 +9,14 @@ from starlette.responses import JSONResponse, Response
 
 from burnish.serve.catalog import ServedModel
 from burnish.serve.engine.request import Ticket
+from burnish.serve.errors import CLIENT_GONE
 from burnish.serve.inference.backend import Backend
 from burnish.serve.inference.chances import TokenTexts
 from burnish.serve.inference.completions.plan import CompletionPlan, check_completion, plan_completion
 from burnish.serve.inference.completions.reply import CompletionReply
 from burnish.serve.inference.identity import reply_head
 from burnish.serve.inference.shapes import CompletionRequest
-from burnish.serve.inference.sse import CLIENT_GONE, ClientGone, EventStream, unless_gone
+from burnish.serve.inference.sse import ClientGone, EventStream, unless_gone
 from burnish.serve.inference.tickets import cancel_all, submit_all
 
 
@@ -23,7 +24,7 @@ def build_router(backend: Backend, *, on_first_token: Callable[[float], None] = 
     """`POST /completions`; `on_first_token` is told how long each request waited for its first token."""
     router = APIRouter(tags=["inference"])
 
-    @router.post("/completions", response_model=None)
+    @router.post("/completions", response_model=None, responses={200: {"content": {"text/event-stream": {}}}})
     async def create_completion(request: Request, body: CompletionRequest) -> Response:
         """The continuation of plain texts, whole or as a stream."""
         start = time.perf_counter()

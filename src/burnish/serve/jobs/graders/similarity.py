@@ -47,14 +47,9 @@ def rouge_l(words: Sequence[str], reference: Sequence[str]) -> float:
     """F1 of the longest common subsequence (Lin 2004)."""
     if not words and not reference:
         return 1.0
-    lengths = [0] * (len(reference) + 1)
-    for word in words:
-        diagonal = 0
-        for i, wanted in enumerate(reference, start=1):
-            above = lengths[i]
-            lengths[i] = diagonal + 1 if word == wanted else max(above, lengths[i - 1])
-            diagonal = above
-    return _f1(lengths[-1], len(words), len(reference))
+    from rapidfuzz.distance import LCSseq
+
+    return _f1(LCSseq.similarity(words, reference), len(words), len(reference))
 
 
 def gleu(words: Sequence[str], reference: Sequence[str]) -> float:

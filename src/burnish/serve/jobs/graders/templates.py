@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from burnish.serve.errors import ApiError
+from burnish.serve.jobs.asked import whole_number
+
+MAX_FILLED_CHARACTERS = 2**20
+"""A long answer that is put in at many places would fill the memory."""
 _PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 
 
@@ -29,8 +34,20 @@ class Sample:
 
         Raises:
             UnknownPlace, NotJson: something that it names is not there.
+            ApiError: it would become too long.
         """
-        return _PLACE.sub(lambda match: _as_text(self._find(match.group(1))), template)
+        size = 0
+
+        def place(match: re.Match[str]) -> str:
+            nonlocal size
+            text = _as_text(self._find(match.group(1)))
+            size += len(text)
+            if size > MAX_FILLED_CHARACTERS:
+                told = f"A text of the grader is longer than {MAX_FILLED_CHARACTERS:,} characters once it is filled in."
+                raise ApiError(told, param="grader")
+            return text
+
+        return _PLACE.sub(place, template)
 
     def _find(self, place: str) -> Any:
         root, *path = place.split(".")
@@ -51,7 +68,7 @@ class Sample:
     def _json(self) -> Any:
         try:
             return json.loads(self.output_text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise NotJson(self.output_text) from None
 
 
@@ -59,8 +76,8 @@ def _follow(value: Any, path: list[str], place: str) -> Any:
     for key in path:
         if isinstance(value, Mapping) and key in value:
             value = value[key]
-        elif isinstance(value, list) and key.isascii() and key.isdigit() and int(key) < len(value):
-            value = value[int(key)]
+        elif isinstance(value, list) and (index := whole_number(key)) is not None and index < len(value):
+            value = value[index]
         else:
             raise UnknownPlace(place)
     return value

@@ -1,0 +1,1 @@
+"""Requests that are nearly right, and what must hold of every reply to them."""
