@@ -211,6 +211,7 @@ class TestOpenings:
         with open_registry(path) as registry:
             assert registry.count_test_opening("other", "one", "b") == 4
             assert [registry.count_adapters(test) for test in ("one", "two", "three")] == [2, 1, 0]
+            assert [registry.count_adapters("one", without_run=run) for run in ("r", "other", "new")] == [1, 1, 2]
 
     @pytest.mark.parametrize("statement", ["DELETE FROM test_opening", "UPDATE test_opening SET test_hash = 'x'"])
     def test_cannot_be_taken_back(self, path: Path, statement: str) -> None:

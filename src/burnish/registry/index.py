@@ -111,11 +111,11 @@ class Registry:
             query = "SELECT count(*) FROM test_opening WHERE test_hash = ?"
             return int(connection.execute(query, (test_hash,)).fetchone()[0])
 
-    def count_adapters(self, test_hash: str) -> int:
+    def count_adapters(self, test_hash: str, *, without_run: str = "") -> int:
         """How many different adapters have seen this test split: to see it again tells nothing new."""
         with _sqlite_errors(self._path):
-            query = "SELECT count(DISTINCT adapter_hash) FROM test_opening WHERE test_hash = ?"
-            return int(self._connection.execute(query, (test_hash,)).fetchone()[0])
+            query = "SELECT count(DISTINCT adapter_hash) FROM test_opening WHERE test_hash = ? AND run_id != ?"
+            return int(self._connection.execute(query, (test_hash, without_run)).fetchone()[0])
 
     def list_openings(self) -> list[Opening]:
         """Every opening of a test split, first to last."""
