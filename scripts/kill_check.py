@@ -32,7 +32,7 @@ from live_server import save_tiny_base
 KILLS_IN_PHASE = 2
 STUCK_S, JOB_S = 120.0, 300.0
 """What a job may take to be worked on again, and to end."""
-LONGEST_S = {"validation": 2.0, "baselines": 15.0, "retention": 0.5, "evaluation": 10.0}
+LONGEST_S = {"validation": 1.0, "baselines": 6.0, "retention": 0.5, "evaluation": 4.0}
 """That a kill is put off within a phase, so that it is not over before."""
 
 
@@ -132,7 +132,11 @@ def disturb(
             victim = chance.choice(list(Victim))
             wait_for(lambda: is_reached(job, phase, share), JOB_S)  # noqa: B023  (asked within the turn)
             if phase is not Phase.TRAINING:
-                time.sleep(share * min(calm.lasts_s(phase), LONGEST_S[phase]))
+                delay_s = share * min(calm.lasts_s(phase), LONGEST_S[phase])
+                wait_for(lambda: job.moment().phase is not phase, delay_s)  # noqa: B023
+            now = job.moment().phase
+            if sum(kill.moment.phase is now for kill in kills) >= KILLS_IN_PHASE:
+                continue  # a third death in a phase would fail the job, as it should
             kill = strike(job, number, victim, chance)
             if kill is None:
                 told = f"not done: nothing works on the job, which is {job.status()}"
