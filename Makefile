@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS ?= trl
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types floors unit bench bench-data bench-gpu proof-check conformance clients client-node fuzz-serve format lock schema clean
+.PHONY: demo test lint types floors unit bench bench-data bench-gpu proof-check kill-check conformance clients client-node fuzz-serve format lock schema clean
 
 demo: $(STAMP)
 	$(BIN)/burnish demo
@@ -37,6 +37,10 @@ bench-gpu: $(STAMP)
 # make proof-check: do the intervals cover, is noise called a gain? Half an hour; ARGS=--quick for two minutes.
 proof-check: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/proof_check.py $(ARGS)
+
+# make kill-check: does a job survive SIGKILL of the server and its process at 20 moments? Ten minutes; ARGS="--seed 1".
+kill-check: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/kill_check.py $(ARGS)
 
 # make conformance: OpenAI's own tests of its client against a live `burnish serve`.
 conformance: $(STAMP) .venv-conformance/.installed

@@ -1,10 +1,11 @@
-"""What a live `burnish serve` does under load: benchmarks/serve.py throughput|prefix|schemas|load [options]
+"""What a live `burnish serve` does under load: benchmarks/serve.py throughput|prefix|mixed|schemas|load [options]
 
 Starts a server of its own on a free port, with eight adapters on SmolLM2-135M whose second matrices are random (what
 they answer does not matter here, that they differ does), and asks it as clients do, over HTTP.
 
 throughput: tokens a second of 16 clients at once and of one alone, on the base and over eight adapters, in turns.
 prefix: time to the first token behind a system prompt of some 1,000 tokens, new and known.
+mixed: the tokens of eight adapters in one batch, in fp32 and greedy, against those that each gives alone.
 schemas: answers by 20 JSON schemas at temperature 1; the share that is valid.
 load: clients with mixed adapters, streams, disconnects and bad requests, for `--minutes`; errors and memory.
 """
@@ -37,7 +38,7 @@ TOPICS = ["a fox", "the sea", "a bank card", "the moon", "tea", "a lost parcel",
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=["throughput", "prefix", "schemas", "load"])
+    parser.add_argument("what", choices=["throughput", "prefix", "mixed", "schemas", "load"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--requests", type=int, default=500, help="of schemas")
     parser.add_argument("--minutes", type=float, default=30, help="of load")
@@ -45,13 +46,14 @@ def main() -> None:
     work: dict[str, Callable[[Server], Coroutine[Any, Any, None]]] = {
         "throughput": lambda server: throughput(server, given.repeats),
         "prefix": lambda server: prefix(server, given.repeats),
+        "mixed": mixed,
         "schemas": lambda server: schemas(server, given.requests),
         "load": lambda server: load(server, given.minutes),
     }
 
     async def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            async with started(Path(folder)) as server:
+            async with started(Path(folder), "fp32" if given.what == "mixed" else "bf16") as server:
                 await work[given.what](server)
 
     asyncio.run(run())
@@ -75,8 +77,8 @@ def name_of(i: int) -> str:
 
 
 @asynccontextmanager
-async def started(folder: Path) -> AsyncIterator[Server]:
-    make_adapters(folder)
+async def started(folder: Path, precision: str) -> AsyncIterator[Server]:
+    make_adapters(folder, precision)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -98,7 +100,7 @@ async def started(folder: Path) -> AsyncIterator[Server]:
         process.wait(60)
 
 
-def make_adapters(folder: Path) -> None:
+def make_adapters(folder: Path, precision: str) -> None:
     import torch
 
     from burnish.model.adapter import AdapterCard, adapter_parameters, attach_adapter, save_adapter
@@ -121,7 +123,7 @@ def make_adapters(folder: Path) -> None:
             torch.manual_seed(i)
             for name, parameter in adapter_parameters(model).items():
                 if ".lora_B." in name:
-                    torch.nn.init.normal_(parameter, std=0.003)
+                    torch.nn.init.normal_(parameter, std=0.01)
             place = folder / f"adapter-{i}"
             place.mkdir()
             card = AdapterCard(
@@ -136,7 +138,7 @@ def make_adapters(folder: Path) -> None:
                 labels=(),
                 fields=(),
                 max_new_tokens=256,
-                precision="bf16",
+                precision=precision,
             )
             save_adapter(model, place, card)
             with store.transaction() as connection:
@@ -204,6 +206,27 @@ async def prefix(server: Server, repeats: int) -> None:
     ratios = [slow / fast for slow, fast in zip(cold, warm, strict=True)]
     print(f"Prompt of {length} tokens; time to the first token, s: new {spread(cold, 3)}, known {spread(warm, 3)};")
     print(f"ratio {spread(ratios, 1)}.")
+
+
+async def mixed(server: Server) -> None:
+    """Three prompts for each of the adapters, 48 tokens each."""
+    models = server.models[1:]
+    asked = [(model, f"Tell me about {topic}.") for topic in TOPICS[:3] for model in models]
+
+    async def one(model: str, question: str) -> str:
+        reply = await server.client.chat.completions.create(
+            model=model, messages=ask(question), max_tokens=48, temperature=0, logprobs=True
+        )
+        logprobs = reply.choices[0].logprobs
+        return json.dumps([token.token for token in (logprobs.content if logprobs else None) or []])
+
+    alone = [await one(*each) for each in asked]
+    together = await asyncio.gather(*(one(*each) for each in asked))
+    same = sum(first == second for first, second in zip(alone, together, strict=True))
+    print(
+        f"{len(models)} adapters, fp32, greedy: {same} of {len(asked)} answers are the same token for token;", end=" "
+    )
+    print(f"{len(set(alone))} of them differ from one another.")
 
 
 async def schemas(server: Server, num_requests: int) -> None:

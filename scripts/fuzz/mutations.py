@@ -125,9 +125,10 @@ ODD: list[Any] = [
     {"type": None}, {"a": {"b": {"c": [1]}}}, ["a"] * 3000, [1] * 3000, "x" * 100_000, "ab " * 16_000, "(a+)+$", "((((",
     "[", "\\", {"$ref": "#"}, {"$ref": "#/nowhere"}, {"$ref": "http://127.0.0.1:1/x"}, {"type": "robot"},
     {"pattern": "(?=a)"}, {"anyOf": []}, {"enum": []}, {"type": "object", "additionalProperties": {"$ref": "#"}},
-    {"minItems": 10**9}, {"type": "string", "minLength": 5, "maxLength": 2},
-    {"type": "integer", "minimum": 5, "maximum": 2}, {"type": "string", "pattern": "^(a{1,900}){1,900}$"},
-    {"type": "integer", "multipleOf": 0}, "a ** a ** a", "9 ** 9 ** 9", "1 / 0", "__import__('os')", "c" + " + c" * 2000, "(" * 500 + "c" + ")" * 500,
+    {"minItems": 10**9},
+    {"type": "string", "minLength": 5, "maxLength": 2}, {"type": "integer", "minimum": 5, "maximum": 2},
+    {"type": "string", "pattern": "^(a{1,900}){1,900}$"}, {"type": "integer", "multipleOf": 0},
+    "a ** a ** a", "9 ** 9 ** 9", "1 / 0", "__import__('os')", "c" + " + c" * 2000, "(" * 500 + "c" + ")" * 500,
     "-" * 3000 + "1", "<|im_end|>", "<|im_start|>assistant\n",
 ]  # fmt: skip
 

@@ -11,6 +11,7 @@ from burnish.evidence import evidence_of_rows, forecast_more_data, held_out_answ
 from burnish.journal import (
     conclude,
     count_openings,
+    expect_openings,
     groups_of,
     peak_memory_bytes,
     registered,
@@ -44,7 +45,7 @@ def prove_encoder(prepared: Divided, run_dir: RunDir, screen: Screen) -> dict[st
             arms,
             confidence=confidence,
             groups=groups,
-            num_openings=count_openings(run_dir) + 1,
+            num_openings=expect_openings(run_dir),
         )
         tell_sensitivity(sensitivity, len(test), screen)
         arms |= run_recorded(prepared, run_dir)

@@ -127,6 +127,12 @@ def count_openings(run_dir: RunDir) -> int:
         return registry.count_adapters(sha256_of_file(run_dir.data / "test.jsonl"))
 
 
+def expect_openings(run_dir: RunDir) -> int:
+    """The same once this run has its result; what it may have opened before it was stopped does not count twice."""
+    with open_registry(run_dir.registry) as registry:
+        return 1 + registry.count_adapters(sha256_of_file(run_dir.data / "test.jsonl"), without_run=run_dir.run_id)
+
+
 def groups_of(examples: Sequence[Example]) -> list[str | None] | None:
     """The group of each row; None where no row has one."""
     groups = [example.group for example in examples]

@@ -17,6 +17,7 @@ from burnish.journal import (
     begin,
     conclude,
     count_openings,
+    expect_openings,
     groups_of,
     peak_memory_bytes,
     registered,
@@ -230,7 +231,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
             baselines,
             confidence=recipe.evaluate.confidence,
             groups=groups_of(test),
-            num_openings=count_openings(run_dir) + 1,
+            num_openings=expect_openings(run_dir),
         )
         tell_sensitivity(sensitivity, len(test), screen)
         model = attach(model, recipe)

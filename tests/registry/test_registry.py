@@ -211,6 +211,7 @@ class TestOpenings:
         with open_registry(path) as registry:
             assert registry.count_test_opening("other", "one", "b") == 4
             assert [registry.count_adapters(test) for test in ("one", "two", "three")] == [2, 1, 0]
+            assert [registry.count_adapters("one", without_run=run) for run in ("r", "other", "new")] == [1, 1, 2]
 
     @pytest.mark.parametrize("statement", ["DELETE FROM test_opening", "UPDATE test_opening SET test_hash = 'x'"])
     def test_cannot_be_taken_back(self, path: Path, statement: str) -> None:
@@ -243,7 +244,7 @@ class TestMigration:
 
     def test_a_step_that_fails_leaves_the_step_before(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         broken = (*MIGRATIONS[:2], "CREATE TABLE run (again)")
-        monkeypatch.setattr("burnish.registry.migrations.MIGRATIONS", broken)
+        monkeypatch.setattr("burnish.registry.index.MIGRATIONS", broken)
         with pytest.raises(RunError, match="table run already exists"):
             open_registry(path)
         with closing(sqlite3.connect(path)) as connection:

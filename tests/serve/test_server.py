@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import re
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from fastapi.testclient import TestClient
@@ -19,7 +22,7 @@ from burnish.run_dir import RunDir, list_run_dirs
 from burnish.serve.catalog import Catalog, public_id
 from burnish.serve.jobs.models import add_model
 from burnish.serve.jobs.store import Store, open_store
-from burnish.serve.server import build_app
+from burnish.serve.server import build_app, serve
 from burnish.serve.settings import ServeSettings
 from tests.serve.jobs.jobs_app import jsonl, wait_for
 from tests.serve.jobs.test_worker import JOBS_TOML
@@ -225,6 +228,26 @@ def test_a_key_is_made_once_and_kept_as_its_hash(tmp_path: Path, capsys: pytest.
     assert all(shown.encode() not in path.read_bytes() for path in tmp_path.iterdir())
     with pytest.raises(BurnishError, match="empty"):
         key_hash(" ", "0.0.0.0", tmp_path, console)
+
+
+def test_the_page_of_routes_says_what_each_does_and_needs_nothing_else(client: openai.OpenAI) -> None:
+    page = httpx2.get(str(client.base_url).replace("/v1/", "/docs")).text
+    document = httpx2.get(str(client.base_url).replace("/v1/", "/openapi.json")).json()
+    for path, methods in document["paths"].items():
+        for route in methods.values():
+            assert f"<code>{path}</code>" in page
+            assert len(route["description"]) > 8, path
+    assert "<script" not in page
+    assert not re.findall(r"(?:src|href)=.https?:", page)
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(BurnishError, match=rf"127\.0\.0\.1:{port}: cannot listen there .* Give another --port"):
+            serve(ServeSettings(runs=tmp_path, port=port), say=lambda _: None)
 
 
 def test_threads_of_a_stopped_server_end(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def key_hash(given: str | None, host: str, folder: Path, console: Console) -> st
         return None
     path = folder / KEY_FILE
     if path.is_file():
-        console.print(f"Clients need the key that was shown when {path} was made; remove the file for a new one.")
+        told = f"Clients need the key that was shown when {path} was made; remove the file for a new one."
+        console.print(told, markup=False, soft_wrap=True)
         return path.read_text(encoding="utf-8").strip()
     key = f"sk-burnish-{secrets.token_urlsafe(32)}"
     write_text(path, _sha256(key) + "\n")

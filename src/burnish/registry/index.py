@@ -8,9 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from burnish.database import format_version, migrate
 from burnish.errors import RunError, StorageError
 from burnish.files import lock, storage_errors
-from burnish.registry.migrations import MIGRATIONS, format_version, migrate
+from burnish.registry.migrations import MIGRATIONS
 from burnish.registry.records import RunRecord, RunStatus, read_record
 from burnish.run_dir import RunDir, list_run_dirs
 
@@ -110,11 +111,11 @@ class Registry:
             query = "SELECT count(*) FROM test_opening WHERE test_hash = ?"
             return int(connection.execute(query, (test_hash,)).fetchone()[0])
 
-    def count_adapters(self, test_hash: str) -> int:
+    def count_adapters(self, test_hash: str, *, without_run: str = "") -> int:
         """How many different adapters have seen this test split: to see it again tells nothing new."""
         with _sqlite_errors(self._path):
-            query = "SELECT count(DISTINCT adapter_hash) FROM test_opening WHERE test_hash = ?"
-            return int(self._connection.execute(query, (test_hash,)).fetchone()[0])
+            query = "SELECT count(DISTINCT adapter_hash) FROM test_opening WHERE test_hash = ? AND run_id != ?"
+            return int(self._connection.execute(query, (test_hash, without_run)).fetchone()[0])
 
     def list_openings(self) -> list[Opening]:
         """Every opening of a test split, first to last."""
@@ -158,7 +159,7 @@ def _bring_up_to_date(path: Path, connection: sqlite3.Connection) -> None:
         # SQLite does not wait when two connections turn WAL on at once, so one process goes first.
         with lock(path.with_name(f".{path.name}.lock")):
             connection.execute("PRAGMA journal_mode = WAL")
-            migrate(connection)
+            migrate(connection, MIGRATIONS)
 
 
 @contextmanager

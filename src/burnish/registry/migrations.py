@@ -1,9 +1,7 @@
-"""The database's format, as an append-only list of steps; `PRAGMA user_version` counts the steps taken.
+"""The database's format, as an append-only list of steps.
 
 To change the format, add a step at the end. A step that was released is never edited.
 """
-
-import sqlite3
 
 # One statement each, applied in one transaction each.
 MIGRATIONS: tuple[str, ...] = (
@@ -42,17 +40,3 @@ MIGRATIONS: tuple[str, ...] = (
     BEGIN SELECT RAISE(ABORT, 'test_opening is append-only'); END
     """,
 )
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Take the steps that are missing; the connection must be in autocommit mode (`isolation_level=None`)."""
-    for step in range(format_version(connection), len(MIGRATIONS)):
-        with connection:  # commits, or rolls back on an error
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(MIGRATIONS[step])
-            connection.execute(f"PRAGMA user_version = {step + 1}")  # takes part in the transaction
-
-
-def format_version(connection: sqlite3.Connection) -> int:
-    """How many steps the database has taken."""
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 
-from burnish.serve import operations, security
+from burnish.serve import operations, page, security
 from burnish.serve.errors import ErrorReply, install_error_handlers
 from burnish.serve.inference import chat, completions, embeddings, models
 from burnish.serve.inference.backend import Backend
@@ -51,11 +51,13 @@ def create_app(
         summary="Specialists behind the OpenAI wire.",
         version=version("burnish"),
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         responses={"4XX": {"model": ErrorReply, "description": "What is wrong with the request."}},
     )
     install_error_handlers(app)
     app.include_router(operations.build_router(metrics, lambda: is_open))
+    app.include_router(page.build_router())
     for router in (
         chat.build_router(backend, on_first_token=metrics.first_token.observe),
         completions.build_router(backend, on_first_token=metrics.first_token.observe),

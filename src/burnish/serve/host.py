@@ -55,8 +55,8 @@ class Host:
         self._gates: dict[str, OnTaskGate | None] = {}
         self._is_bf16_fast: dict[str, bool] = {}
         self._encoder: Encoder | None = None
-        self._turn = threading.RLock()
-        """Of loading: two threads never load the same."""
+        self._turn, self._loading = threading.Lock(), threading.RLock()
+        """Of files and words, which the event loop may wait for; and of weights, which it must not."""
 
     def resolve(self, name: str) -> ServedModel:
         """The model of that name or alias.
@@ -147,7 +147,7 @@ class Host:
                 f"The model `{model.id}` has lost its adapter, which was removed with its run folder. Delete the model."
             )
             raise not_found(told, param="model", code="model_not_found")
-        with self._turn:
+        with self._loading:
             files = self._base(model.base).files
             if model.base_fingerprint not in (None, files.fingerprint):
                 raise ApiError(f"{model.id}: its base model {model.base} is another one by now.", param="model")
@@ -177,7 +177,7 @@ class Host:
 
     def _is_on_task(self, model: ServedModel, conversation: Conversation) -> bool:
         assert model.adapter is not None
-        with self._turn:
+        with self._loading:
             if model.adapter.name not in self._gates:
                 self._gates[model.adapter.name] = load_gate(model.adapter.folder)
             gate = self._gates[model.adapter.name]
@@ -185,7 +185,7 @@ class Host:
 
     def _solution(self, model: ServedModel) -> PromptSolution | ClassifierSolution:
         assert model.solution is not None
-        with self._turn:
+        with self._loading:
             if model.id not in self._solutions:
                 card = read_solution_card(model.solution)
                 self._solutions[model.id] = (
@@ -215,6 +215,6 @@ class Host:
         return Answer(text, pieces[-1].finish == "stop", loop.time() - start, len(prompt_ids))
 
     def _load_encoder(self) -> Encoder:
-        with self._turn:
+        with self._loading:
             self._encoder = self._encoder or load_encoder()
             return self._encoder

@@ -18,7 +18,7 @@ from burnish.errors import BurnishError
 from burnish.serve.errors import ApiError, error_response
 from burnish.serve.settings import ServeSettings
 
-OPEN_PATHS = ("/healthz", "/readyz", "/docs", "/openapi.json")
+OPEN_PATHS = ("/", "/healthz", "/readyz", "/docs", "/openapi.json")
 """They tell nothing of what is served."""
 MAX_BUCKETS = 10_000
 

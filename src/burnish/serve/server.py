@@ -1,12 +1,14 @@
 """`burnish serve`: the parts put together, and the port."""
 
+import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
+from burnish.errors import BurnishError
 from burnish.model.fetch import Say
 from burnish.serve.app import create_app
 from burnish.serve.host import Host
@@ -25,27 +27,38 @@ def serve(settings: ServeSettings, say: Say) -> None:
     """Serve until Ctrl-C or SIGTERM; answers under way are finished, and a job goes on with the next start.
 
     Raises:
-        BurnishError: other machines would be served without a key.
+        BurnishError: other machines would be served without a key, or the port is taken.
         StorageError: the runs folder cannot be written.
     """
     import uvicorn
 
-    with open_store(settings.folder) as store:
-        app = build_app(settings, store)
-        log_requests(sys.stderr)
-        say(f"Serving http://{settings.host}:{settings.port}/v1; /docs tells all routes. Ctrl-C stops.")
-        uvicorn.run(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=GRACE_S,
+    with open_store(settings.folder) as store, _listen(settings.host, settings.port) as listener:
+        address = f"http://{settings.host}:{listener.getsockname()[1]}/v1"
+        app = build_app(
+            settings, store, on_ready=lambda: say(f"Serving {address}; /docs tells all routes. Ctrl-C stops.")
         )
+        log_requests(sys.stderr)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S)
+        try:
+            uvicorn.Server(config).run([listener])
+        except KeyboardInterrupt:  # uvicorn has ended all, and hands it on
+            say("Stopped. A job that had begun goes on with the next start.")
 
 
-def build_app(settings: ServeSettings, store: Store) -> FastAPI:
-    """The whole server; models and jobs are at work from its start to its end."""
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 is any free one."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        return listener
+    except OSError as error:
+        raise BurnishError(f"{host}:{port}: cannot listen there ({error.strerror}). Give another --port.") from None
+
+
+def build_app(settings: ServeSettings, store: Store, on_ready: Callable[[], None] = lambda: None) -> FastAPI:
+    """The whole server; models and jobs are at work from its start, which `on_ready` is told, to its end."""
     host = Host(settings, store)
     supervisor = Supervisor(store, settings)
 
@@ -53,6 +66,7 @@ def build_app(settings: ServeSettings, store: Store) -> FastAPI:
     async def at_work() -> AsyncIterator[None]:
         if settings.trains and not conformance_seed.is_wanted():
             supervisor.start()
+        on_ready()
         try:
             yield
         finally:

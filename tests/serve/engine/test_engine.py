@@ -94,6 +94,15 @@ def test_a_block_is_taken_over_by_the_next_adapter_and_the_budget_is_kept(tmp_pa
         assert 0 < made.stats().adapter_bytes <= 50_000
 
 
+def test_memory_that_was_given_back_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "IDLE_BYTES", 0)
+    asked = texts(3, shared="the beginning that all of them have in common. ")
+    with engine() as made:
+        for text in [*asked, "x" * 700, *asked]:
+            assert run(answers_of(made, [greedy(text)])) == [expected(build_model(), text)]
+        assert made.stats().cached_tokens > 96
+
+
 def test_labels_are_chosen_as_the_search_alone_chooses_them(tmp_path: Path) -> None:
     labels = tuple((*prompt(label), END) for label in ["cards", "carry", "cashy", "trams", "topup", "other", "cardy"])
     refs = [None, save_adapter(tmp_path, 1), save_adapter(tmp_path, 2)]

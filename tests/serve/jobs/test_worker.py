@@ -20,14 +20,19 @@ import torch
 from fastapi.testclient import TestClient
 
 from burnish.files import read_jsonl, sha256_of_file
+from burnish.journal import count_openings, expect_openings
 from burnish.pipeline import open_run
 from burnish.recipe import build_recipe
 from burnish.run_dir import RunDir, list_run_dirs
+from burnish.serve.jobs.job import Status, claim, note_crash
 from burnish.serve.jobs.models import TrainedModel, find_model, list_models
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.jobs.worker import Supervisor
+from burnish.serve.jobs.worker.child import work
 from burnish.serve.jobs.worker.job_recipe import DEFAULT_LEARNING_RATE
+from burnish.serve.jobs.worker.narration import JobScreen
 from burnish.serve.jobs.worker.order import Order, Phase
+from burnish.serve.jobs.worker.progress import progress_of
 from burnish.serve.jobs.worker.steps import MAX_STEP_EVENTS, RunLength, StepTeller
 from burnish.serve.settings import ServeSettings
 from tests.serve.jobs.jobs_app import CHAT_ROW, client_of, create, jsonl, upload, wait_for
@@ -50,7 +55,7 @@ arms = ["zero_shot"]
 max_new_tokens = 6
 num_resamples = 200
 """
-LONG = {"n_epochs": 12, "learning_rate_multiplier": 10}
+LONG = {"n_epochs": 8, "learning_rate_multiplier": 10}
 
 
 @dataclass
@@ -134,7 +139,7 @@ def place(base: Path, tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Any]]:
-    """A job of twelve epochs that nothing has come between."""
+    """A job of eight epochs that nothing has come between."""
     with place_in(tmp_path_factory.mktemp("undisturbed"), base) as place, supervised(place):
         yield place, place.wait(place.job(hyperparameters=LONG, suffix="calm"), "succeeded")
 
@@ -150,7 +155,7 @@ def test_a_job_tells_its_story_in_openais_words(undisturbed: tuple[Place, Any]) 
         "15 rows are learned from, 15 choose between epochs, and 30 are held out to tell whether training has helped",
         "Files validated, moving job to queued state",
         "Fine-tuning job started",
-        "Training with learning rate 0.01 (burnish's own 0.001 times 10), batch size 4, at most 12 epochs",
+        "Training with learning rate 0.01 (burnish's own 0.001 times 10), batch size 4, at most 8 epochs",
         *(f"Checkpoint created at step {step}" for step in range(4, total + 1, 4)),
         f"The report is {run.report_path}",
         f"New fine-tuned model created: {job['fine_tuned_model']}",
@@ -166,21 +171,21 @@ def test_every_step_is_told_with_the_losses_of_the_run(undisturbed: tuple[Place,
     run = open_run(RunDir(place.model(job).run or Path()))
     steps = [event for event in place.told(job["id"]) if event["type"] == "metrics"]
     validations = {each["step"]: each["loss_per_token"] for each in run.evaluation["training"]["validation"]}
-    assert len(validations) == 12
+    assert len(validations) == 8
     assert [event["data"] for event in steps] == [
-        {"step": row["step"], "train_loss": row["loss_per_token"], "total_steps": 48}
+        {"step": row["step"], "train_loss": row["loss_per_token"], "total_steps": 32}
         | ({"full_valid_loss": validations[row["step"]]} if row["step"] in validations else {})
         for row in read_jsonl(run.dir.metrics)
     ]
     data = steps[3]["data"]
     losses = f"training loss={data['train_loss']:.2f}, full validation loss={data['full_valid_loss']:.2f}"
-    assert steps[3]["message"] == f"Step 4/48: {losses}"
+    assert steps[3]["message"] == f"Step 4/32: {losses}"
 
 
 def test_a_finished_job_has_everything_that_clients_look_for(undisturbed: tuple[Place, Any]) -> None:
     place, job = undisturbed
     run = open_run(RunDir(place.model(job).run or Path()))
-    settled = {"batch_size": 4, "learning_rate_multiplier": 10, "n_epochs": 12}
+    settled = {"batch_size": 4, "learning_rate_multiplier": 10, "n_epochs": 8}
     assert job["hyperparameters"] == settled == job["method"]["supervised"]["hyperparameters"]
     assert job["error"] is None and job["finished_at"] >= job["created_at"]
     assert job["trained_tokens"] == run.evaluation["training"]["num_tokens"] > 0
@@ -194,7 +199,7 @@ def test_a_finished_job_has_everything_that_clients_look_for(undisturbed: tuple[
     table = list(csv.DictReader(io.StringIO(base64.b64decode(content).decode())))
     assert list(table[0]) == ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
     assert [float(row["train_loss"]) for row in table] == [row["loss_per_token"] for row in read_jsonl(run.dir.metrics)]
-    assert [row["step"] for row in table if row["valid_loss"]] == [str(step) for step in range(4, 49, 4)]
+    assert [row["step"] for row in table if row["valid_loss"]] == [str(step) for step in range(4, 33, 4)]
 
 
 def test_the_last_three_epochs_can_be_used_by_name_and_are_what_the_run_had(undisturbed: tuple[Place, Any]) -> None:
@@ -206,16 +211,16 @@ def test_the_last_three_epochs_can_be_used_by_name_and_are_what_the_run_had(undi
 
     place, job = undisturbed
     kept = place.client.get(f"{JOBS}/{job['id']}/checkpoints").json()["data"]
-    assert [checkpoint["step_number"] for checkpoint in kept] == [48, 44, 40]
+    assert [checkpoint["step_number"] for checkpoint in kept] == [32, 28, 24]
     assert [set(checkpoint["metrics"]) for checkpoint in kept] == [{"step", "train_loss", "full_valid_loss"}] * 3
     names = [checkpoint["fine_tuned_model_checkpoint"] for checkpoint in kept]
     assert all(name.startswith("ft:tiny:burnish:calm:") for name in names)
-    assert [name.rpartition(":")[2] for name in names] == ["ckpt-step-48", "ckpt-step-44", "ckpt-step-40"]
+    assert [name.rpartition(":")[2] for name in names] == ["ckpt-step-32", "ckpt-step-28", "ckpt-step-24"]
     assert {model.id for model in list_models(place.store)} == {*names, job["fine_tuned_model"]}
     newest = find_model(place.store, names[0])
     assert newest is not None
     run_dir = RunDir(place.model(job).run or Path())
-    state = load_file(run_dir.checkpoints / "step-000048" / "state.safetensors")
+    state = load_file(run_dir.checkpoints / "step-000032" / "state.safetensors")
     files = find_base(newest.base)
     model = load_adapter(load_model(files, dtype=torch.float32, device=torch.device("cpu")), newest.adapter, files)
     loaded = {f"adapter/{name}": tensor for name, tensor in model.named_parameters() if ".lora_" in name}
@@ -233,16 +238,16 @@ def test_a_checkpoint_that_a_stop_came_before_is_made_when_the_job_goes_on(undis
     place, job = undisturbed
     told = place.messages(job["id"])
     with place.store.transaction() as connection:
-        connection.execute("UPDATE job SET token = 't', last_step = 47")
-        connection.execute("DELETE FROM model WHERE id = (SELECT model FROM checkpoint WHERE step = 48)")
-        connection.execute("DELETE FROM checkpoint WHERE step = 48")
+        connection.execute("UPDATE job SET token = 't', last_step = 31")
+        connection.execute("DELETE FROM model WHERE id = (SELECT model FROM checkpoint WHERE step = 32)")
+        connection.execute("DELETE FROM checkpoint WHERE step = 32")
     order = Order(str(place.settings.runs), job["id"], "t", Phase.TRAIN, 10)
     StepTeller(place.store, order, RunDir(place.model(job).run or Path())).look()
     kept = place.client.get(f"{JOBS}/{job['id']}/checkpoints").json()["data"]
-    assert [checkpoint["step_number"] for checkpoint in kept] == [48, 44, 40]
+    assert [checkpoint["step_number"] for checkpoint in kept] == [32, 28, 24]
     assert place.messages(job["id"]) == told
     with place.store.transaction() as connection:
-        assert connection.execute("UPDATE job SET token = NULL WHERE last_step = 48").rowcount == 1
+        assert connection.execute("UPDATE job SET token = NULL WHERE last_step = 32").rowcount == 1
 
 
 def test_a_long_run_tells_some_of_its_steps_and_every_end_of_an_epoch() -> None:
@@ -290,27 +295,23 @@ def server_of(place: Place) -> Iterator["subprocess.Popen[bytes]"]:
         server.wait()
 
 
-def test_a_job_that_is_killed_orphaned_and_paused_comes_to_the_same_end(
-    place: Place, undisturbed: tuple[Place, Any]
-) -> None:
+def test_a_job_that_is_orphaned_and_paused_comes_to_the_same_end(place: Place, undisturbed: tuple[Place, Any]) -> None:
+    """scripts/kill_check.py does the like at many moments, and to the job's own process too."""
     with server_of(place) as server:
         job_id = place.job(hyperparameters=LONG)
         place.wait_for_step(job_id, 6)
-        place.child(job_id).send_signal(signal.SIGKILL)
-        wait_for(lambda: any("ended unexpectedly" in message for message in place.messages(job_id)))
-        place.wait_for_step(job_id, 12)
         child = place.child(job_id)
         server.send_signal(signal.SIGKILL)
         wait_for(lambda: is_gone(child), timeout_s=20)
     assert place.get(job_id)["status"] == "running"
     with supervised(place):
-        place.wait_for_step(job_id, 20)
+        place.wait_for_step(job_id, 12)
         assert place.ask(job_id, "pause")["status"] == "paused"
         child = place.child(job_id)
         wait_for(lambda: is_gone(child))
         (run_dir,) = list_run_dirs(place.settings.runs)
         kept = max(int(path.name.removeprefix("step-")) for path in run_dir.checkpoints.glob("step-*"))
-        assert kept == len(read_jsonl(run_dir.metrics)) < 48  # it stopped behind a step, and none is lost
+        assert kept == len(read_jsonl(run_dir.metrics)) < 32  # it stopped behind a step, and none is lost
         assert place.ask(job_id, "resume")["status"] == "queued"
         same_end(place, job_id, undisturbed)
     assert "The server was restarted; the job goes on where it was" in place.messages(job_id)
@@ -321,8 +322,10 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def begun(place: Place) -> tuple[str, psutil.Process]:
-    """A job whose training is just being started, and its process."""
+    """A job whose training is just being started, and its process. Its files are known to be good."""
     job_id = place.job(hyperparameters=LONG)
+    with place.store.transaction() as connection:
+        connection.execute("UPDATE job SET status = 'queued' WHERE id = ?", (job_id,))
     place.wait(job_id, "running")
     return job_id, wait_for(lambda: trainer(place, job_id))
 
@@ -348,14 +351,6 @@ def test_a_process_that_does_not_notice_that_its_server_is_gone_is_ended_by_the_
         place.ask(job_id, "cancel")
 
 
-def test_a_server_that_ends_puts_its_job_back(place: Place) -> None:
-    with supervised(place):
-        job_id, child = begun(place)
-    assert is_gone(child)
-    assert place.get(job_id)["status"] == "queued"
-    assert place.messages(job_id)[-1] == "The server ends; the job goes on when it is started again"
-
-
 def test_a_cancelled_job_is_ended_and_the_next_one_is_begun(place: Place) -> None:
     with supervised(place):
         job_id, child = begun(place)
@@ -371,7 +366,7 @@ def test_a_cancelled_job_is_ended_and_the_next_one_is_begun(place: Place) -> Non
     assert place.get(job_id)["fine_tuned_model"] is None
 
 
-def test_of_two_servers_of_one_folder_one_works_and_the_other_takes_over(place: Place) -> None:
+def test_of_two_servers_one_works_and_when_it_ends_it_puts_its_job_back_for_the_other(place: Place) -> None:
     first, second = (Supervisor(place.store, place.settings) for _ in range(2))
     first.start()
     job_id, child = begun(place)
@@ -380,10 +375,23 @@ def test_of_two_servers_of_one_folder_one_works_and_the_other_takes_over(place: 
         time.sleep(1.5)
         assert place.child(job_id).pid == child.pid and not is_gone(child)
         first.stop()
+        assert is_gone(child)
+        assert "The server ends; the job goes on when it is started again" in place.messages(job_id)
         wait_for(lambda: (found := trainer(place, job_id)) and found.pid != child.pid)
         place.ask(job_id, "cancel")
     finally:
         second.stop()
+
+
+def looked_through(place: Place, file_id: str, **body: Any) -> Any:
+    """A new job whose files have been looked through, here: that a process of its own does it, others show."""
+    job_id = create(place.client, file_id, **body).json()["id"]
+    claimed = claim(place.store, Status.VALIDATING)
+    assert claimed is not None and claimed[0] == job_id
+    order = Order(str(place.settings.runs), *claimed, Phase.VALIDATE, place.settings.min_examples)
+    order.folder.mkdir(parents=True)
+    assert work(place.store, order) == 0
+    return place.get(job_id)
 
 
 def bad_rows(*bad: Any) -> bytes:
@@ -420,16 +428,12 @@ FAULTS = {
 
 
 def test_files_that_cannot_be_trained_on_fail_the_job_with_line_and_reason(place: Place) -> None:
-    with supervised(place):
-        jobs = {}
-        for name, (content, _, _) in FAULTS.items():
-            file_id = upload(place.client, content).json()["id"]
-            jobs[name] = create(place.client, file_id).json()["id"]
-        for name, (_, code, message) in FAULTS.items():
-            error = place.wait(jobs[name], "failed")["error"]
-            assert (error["code"], error["param"]) == (code, "training_file"), name
-            assert message in error["message"], (name, error)
-            assert place.told(jobs[name])[-1]["level"] == "error"
+    for name, (content, code, message) in FAULTS.items():
+        job = looked_through(place, upload(place.client, content).json()["id"])
+        assert job["status"] == "failed", name
+        assert (job["error"]["code"], job["error"]["param"]) == (code, "training_file"), name
+        assert message in job["error"]["message"], (name, job["error"])
+        assert place.told(job["id"])[-1]["level"] == "error"
 
 
 def test_a_validation_file_is_used_and_its_faults_are_its_own(place: Place) -> None:
@@ -438,26 +442,87 @@ def test_a_validation_file_is_used_and_its_faults_are_its_own(place: Place) -> N
     held = upload(place.client, jsonl(chat[40:])).json()["id"]
     bad = upload(place.client, jsonl([*chat[40:], {"messages": []}])).json()["id"]
     few = upload(place.client, jsonl(chat[40:43])).json()["id"]
-    with supervised(place):
-        made = {v: create(place.client, training, validation_file=v).json()["id"] for v in (bad, few, held)}
-        error = place.wait(made[bad], "failed")["error"]
-        assert (error["code"], error["param"]) == ("invalid_validation_file", "validation_file")
-        assert "Line 21: the list of messages is empty" in error["message"]
-        error = place.wait(made[few], "failed")["error"]
-        assert (error["code"], error["param"]) == ("invalid_n_examples", "validation_file")
-        place.wait(made[held], "queued", "running")
-        told = "20 rows are learned from, 20 choose between epochs, and 20 are held out"
-        assert any(told in message for message in place.messages(made[held]))
-        place.ask(made[held], "cancel")
+    error = looked_through(place, training, validation_file=bad)["error"]
+    assert (error["code"], error["param"]) == ("invalid_validation_file", "validation_file")
+    assert "Line 21: the list of messages is empty" in error["message"]
+    error = looked_through(place, training, validation_file=few)["error"]
+    assert (error["code"], error["param"]) == ("invalid_n_examples", "validation_file")
+    job = looked_through(place, training, validation_file=held)
+    assert job["status"] == "queued"
+    told = "20 rows are learned from, 20 choose between epochs, and 20 are held out"
+    assert any(told in message for message in place.messages(job["id"]))
 
 
 def test_prompts_and_completions_and_a_file_of_fifteen_rows_are_taken(place: Place) -> None:
     pairs = [{"prompt": row["question"], "completion": row["answer"]} for row in rows("completion")[:15]]
     file_id = upload(place.client, jsonl(pairs)).json()["id"]
-    with supervised(place):
-        job = place.wait(create(place.client, file_id).json()["id"], "queued", "running")
-        place.ask(job["id"], "cancel")
+    job = looked_through(place, file_id)
+    assert job["status"] == "queued"
     assert place.messages(job["id"])[2].startswith("5 rows are learned from, 5 choose between epochs, and 5 are held")
+
+
+def test_crashes_of_the_validation_do_not_count_against_the_training(place: Place) -> None:
+    job_id = place.job()
+    for _ in range(2):
+        (_, token) = claim(place.store, Status.VALIDATING) or ("", "")
+        note_crash(place.store, job_id, token, progress=0, why="It was killed.")
+    claimed = claim(place.store, Status.VALIDATING)
+    assert claimed is not None
+    order = Order(str(place.settings.runs), *claimed, Phase.VALIDATE, place.settings.min_examples)
+    order.folder.mkdir(parents=True)
+    assert work(place.store, order) == 0
+    (_, token) = claim(place.store, Status.QUEUED) or ("", "")
+    note_crash(place.store, job_id, token, progress=0, why="It was killed.")
+    assert place.get(job_id)["status"] == "queued"
+
+
+def test_to_have_saved_the_adapter_and_to_have_judged_it_is_to_have_got_further(
+    undisturbed: tuple[Place, Any], tmp_path: Path
+) -> None:
+    place, job = undisturbed
+    order = Order(str(place.settings.runs), job["id"], "t", Phase.TRAIN, 10)
+    run_dir = RunDir(place.model(job).run or Path())
+    whole = progress_of(order)
+    with moved_away(run_dir.evaluation, tmp_path):
+        assert progress_of(order) == whole - 1
+        with moved_away(run_dir.adapter, tmp_path):
+            assert progress_of(order) == whole - 2
+    assert progress_of(order) == whole
+
+
+@contextmanager
+def moved_away(path: Path, folder: Path) -> Iterator[None]:
+    moved = path.rename(folder / path.name)
+    try:
+        yield
+    finally:
+        moved.rename(path)
+
+
+def test_a_run_that_goes_on_does_not_tell_again_what_only_the_machine_has_changed(place: Place) -> None:
+    job_id = place.job()
+    with place.store.transaction() as connection:
+        connection.execute("UPDATE job SET token = 't'")
+    order = Order(str(place.settings.runs), job_id, "t", Phase.TRAIN, 10)
+    before = len(place.messages(job_id))
+    for free in ("12.5", "14.2"):
+        screen = JobScreen(place.store, order, "file-x")
+        screen.say(f"Memory: weights and a step need about 0.0 GB of {free} GB; up to 2,048 tokens at a time.")
+        screen.say("step 4: validation loss 5.1234 nats per token")
+    screen.say("step 8: validation loss 5.1234 nats per token")
+    assert [message[:12] for message in place.messages(job_id)[before:]] == [
+        "Memory: weig",
+        "step 4: vali",
+        "step 8: vali",
+    ]
+
+
+def test_a_run_that_goes_on_after_its_test_was_opened_does_not_count_itself_twice(
+    undisturbed: tuple[Place, Any],
+) -> None:
+    place, job = undisturbed
+    run_dir = RunDir(place.model(job).run or Path())
+    assert count_openings(run_dir) == expect_openings(run_dir) == 1
 
 
 def test_a_process_that_cannot_work_fails_the_job_after_three_times(place: Place) -> None:
@@ -473,8 +538,7 @@ def test_a_process_that_cannot_work_fails_the_job_after_three_times(place: Place
 
 def test_what_is_wrong_with_the_servers_own_settings_fails_the_job_with_the_remedy(place: Place) -> None:
     (place.settings.folder / "jobs.toml").write_text("[train]\nepoch = 3\n")
-    with supervised(place):
-        error = place.wait(place.job(), "failed")["error"]
+    error = looked_through(place, upload(place.client, jsonl(rows("chat"))).json()["id"])["error"]
     assert error["code"] == "training_failed" and "Did you mean `train.epochs`?" in error["message"]
 
 

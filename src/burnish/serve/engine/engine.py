@@ -4,6 +4,7 @@ A pass feeds the next token of each answer, the next part of prompts that are st
 each token with its own adapter. Requests come and go between passes.
 """
 
+import heapq
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ from burnish.serve.engine.text import TextStream
 PROMPT_TOKENS_PER_PASS = 256
 """Of all prompts together: more would let those who wait for their next token wait longer."""
 RETRY_AFTER_S = 2.0
+IDLE_BYTES = 2**28
+"""Of keys and values that are kept for the next requests where none is at work."""
 
 
 @dataclass(eq=False)
@@ -84,8 +87,8 @@ class Engine:
             raise BaseModelError("this base model does not attend through transformers' interface; it is not served.")
         self.max_length = max_length
         self._model, self._renderer, self._max_waiting = model, renderer, max_waiting
-        self._slots = Slots(max_batch, model.device)
-        self._free = list(range(max_batch))[::-1]
+        self._slots = Slots(model.device)
+        self._free = list(range(max_batch))
         self._pool = AdapterPool(adapter_bytes, dtype=model.dtype, device=model.device)
         self._mixed = MixedAdapters(model)
         self._prefixes = PrefixCache(prefix_bytes)
@@ -168,14 +171,14 @@ class Engine:
                 ticket.put(error)
 
     def _begin(self, request: GenerationRequest | LabelRequest, ticket: Ticket) -> None:
-        begun = _AtWork(request, ticket, self._work_of(request), self._free[-1])
+        begun = _AtWork(request, ticket, self._work_of(request), self._free[0])
         if request.adapter is not None:
             adapter = self._pool.get(request.adapter)
             self._mixed.place(request.adapter.name, adapter, [other.adapter for other in self._at_work])
-        self._free.pop()
+        heapq.heappop(self._free)  # the lowest, so that few slots take little memory
         self._at_work.append(begun)
         ids = begun.work.ids
-        self._slots.reserve(len(ids))
+        self._slots.reserve(begun.slot + 1, len(ids))
         self._prompt_tokens += len(ids)
 
     def _work_of(self, request: GenerationRequest | LabelRequest) -> Generation | Choice:
@@ -239,7 +242,7 @@ class Engine:
     def _forward(self, fed: Sequence[tuple[str | None, Segment]]) -> list[Tensor]:
         """For each segment the logits that are wanted of it, [W, V] in fp32."""
         segments, device = tuple(segment for _, segment in fed), self._model.device
-        self._slots.reserve(max(segment.end for segment in segments))
+        self._slots.reserve(0, max(segment.end for segment in segments))
         ids = torch.tensor([[token for segment in segments for token in segment.input_ids]], device=device)
         positions = torch.tensor([[place for segment in segments for place in segment.position_ids]], device=device)
         wanted = [is_wanted for segment in segments for is_wanted in segment.is_wanted]
@@ -279,7 +282,9 @@ class Engine:
     def _leave(self, each: _AtWork) -> None:
         self._prefixes.keep(self._slots, each.slot, each.adapter, each.work.ids[: each.num_read])
         self._at_work.remove(each)
-        self._free.append(each.slot)
+        heapq.heappush(self._free, each.slot)
+        if not self._at_work and self._slots.num_bytes > IDLE_BYTES:
+            self._slots.forget()
 
 
 def _reads_the_same(each: _AtWork, other: _AtWork) -> bool:

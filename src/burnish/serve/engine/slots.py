@@ -54,23 +54,37 @@ def read_on(ids: Sequence[int], slot: int, num_read: int, limit: int, *, wants_a
 
 
 class Slots:
-    """The keys and values of all sequences, by layer: [M, K, C, D] each."""
+    """The keys and values of all sequences, by layer: [M, K, C, D] each; M and C grow with what is asked for."""
 
-    def __init__(self, num_slots: int, device: torch.device) -> None:
-        self._num_slots, self._device = num_slots, device
-        self._capacity = 0
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._num_slots = self._capacity = 0
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
 
-    def reserve(self, length: int) -> None:
-        """Make room for so many tokens in each slot."""
-        if length <= self._capacity:
+    @property
+    def num_bytes(self) -> int:
+        """What all of them take."""
+        return sum(tensor.nbytes for store in (self._keys, self._values) for tensor in store.values())
+
+    def reserve(self, num_slots: int, length: int) -> None:
+        """Make room for so many sequences of so many tokens."""
+        if num_slots <= self._num_slots and length <= self._capacity:
             return
-        self._capacity = max(MIN_CAPACITY, 1 << (length - 1).bit_length())
+        self._num_slots = max(self._num_slots, num_slots)
+        if length > self._capacity:
+            self._capacity = max(MIN_CAPACITY, 1 << (length - 1).bit_length())
         for store in (self._keys, self._values):
             for layer, old in store.items():
                 store[layer] = self._new(old)
-                store[layer][:, :, : old.shape[2]] = old
+                store[layer][: old.shape[0], :, : old.shape[2]] = old
+
+    def forget(self) -> None:
+        """Give the memory back: no sequence is at work."""
+        self._num_slots = self._capacity = 0
+        for store in (self._keys, self._values):
+            for layer, old in store.items():
+                store[layer] = self._new(old)
 
     def layer(self, layer: int, key_KND: Tensor, value_KND: Tensor) -> tuple[Tensor, Tensor]:
         """A layer's keys and values; made like the given ones the first time."""

@@ -41,6 +41,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
 
     @router.post("/files")
     async def create(request: Request) -> dict[str, Any]:
+        """Send a file; it is written to disk as it comes."""
         try:
             return (await _receive(request, store, settings.max_file_bytes)).to_dict()
         except StorageError as error:
@@ -48,6 +49,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
 
     @router.get("/files")
     def list_files(request: Request) -> dict[str, Any]:
+        """The files, the newest first unless `order=asc`."""
         remove_expired(store)
         query = request.query_params
         if (order := query.get("order", "desc")) not in ("asc", "desc"):
@@ -63,10 +65,12 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
 
     @router.get("/files/{file_id}")
     def retrieve(file_id: str) -> dict[str, Any]:
+        """One of them."""
         return get_file(store, file_id).to_dict()
 
     @router.get("/files/{file_id}/content", responses={200: {"content": CONTENT_TYPES}})
     def content(file_id: str, request: Request) -> Response:
+        """Its bytes."""
         file = get_file(store, file_id)
         is_encoded = settings.encodes_results and request.headers.get("accept") in CLIENT_ACCEPTS
         if file.purpose == RESULTS and is_encoded:
@@ -76,6 +80,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
 
     @router.delete("/files/{file_id}")
     def delete(file_id: str) -> dict[str, Any]:
+        """Remove it; not while a job needs it."""
         delete_file(store, file_id)
         return {"id": file_id, "object": "file", "deleted": True}
 

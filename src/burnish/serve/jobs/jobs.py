@@ -31,10 +31,12 @@ def build_router(store: Store, settings: ServeSettings, resolve: Resolver) -> AP
 
     @router.post("")
     def create(request: Request, body: Annotated[dict[str, Any], body_of]) -> dict[str, Any]:
+        """Train a model on a file; the reply comes at once."""
         return told(create_job(store, resolve, body, request.headers)["id"])
 
     @router.get("")
     def list_jobs(request: Request) -> dict[str, Any]:
+        """The jobs, the newest first."""
         where, values = _metadata_filter(request)
         query = request.query_params
         page = store.page("job", where, values, after=query.get("after"), limit=page_limit(query, 20))
@@ -42,25 +44,30 @@ def build_router(store: Store, settings: ServeSettings, resolve: Resolver) -> AP
 
     @router.get("/{job_id}")
     def retrieve(job_id: str) -> dict[str, Any]:
+        """One of them."""
         return told(job_id)
 
     @router.post("/{job_id}/cancel")
     def cancel(job_id: str) -> dict[str, Any]:
+        """End it for good."""
         job_states.cancel(store, job_id)
         return told(job_id)
 
     @router.post("/{job_id}/pause")
     def pause(job_id: str) -> dict[str, Any]:
+        """Stop it behind the present step, with a checkpoint."""
         job_states.pause(store, job_id)
         return told(job_id)
 
     @router.post("/{job_id}/resume")
     def resume(job_id: str) -> dict[str, Any]:
+        """Go on with a paused one."""
         job_states.resume(store, job_id)
         return told(job_id)
 
     @router.get("/{job_id}/events", responses={200: {"content": {"text/event-stream": {}}}})
     def events(job_id: str, request: Request) -> Response:
+        """What was told of it, the newest first; as it comes with `stream=true`."""
         get_job(store, job_id)
         query = request.query_params
         if query.get("stream") == "true":
@@ -72,6 +79,7 @@ def build_router(store: Store, settings: ServeSettings, resolve: Resolver) -> AP
 
     @router.get("/{job_id}/checkpoints")
     def checkpoints(job_id: str, request: Request) -> dict[str, Any]:
+        """Its last epochs, each a model by name."""
         get_job(store, job_id)
         query = request.query_params
         page = page_of_checkpoints(store, job_id, after=query.get("after"), limit=page_limit(query, 10))

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from burnish.database import format_version, migrate
 from burnish.errors import RunError
 from burnish.files import lock, storage_errors
-from burnish.serve.jobs.migrations import MIGRATIONS, format_version, migrate
+from burnish.serve.jobs.migrations import MIGRATIONS
 
 BUSY_TIMEOUT_S = 30.0
 Table = Literal["file", "job", "event", "checkpoint", "model"]
@@ -55,7 +56,7 @@ def open_store(folder: Path) -> "Store":
             # SQLite does not wait when two connections turn WAL on at once, so one process goes first.
             with lock(folder / ".serve.sqlite.lock"):
                 connection.execute("PRAGMA journal_mode = WAL")
-                migrate(connection)
+                migrate(connection, MIGRATIONS)
     except BaseException:
         connection.close()
         raise

@@ -50,10 +50,12 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
 
     @router.post("/uploads")
     def create(body: Annotated[dict[str, Any], body_of]) -> dict[str, Any]:
+        """Begin to send a large file in parts."""
         return to_dict(store, _create(store, parse(CreateUpload, body), max_bytes))
 
     @router.post("/uploads/{upload_id}/parts")
     async def add_part(upload_id: str, request: Request) -> dict[str, Any]:
+        """One part of it."""
         try:
             return await _add_part(request, store, upload_id)
         except StorageError as error:
@@ -61,6 +63,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
 
     @router.post("/uploads/{upload_id}/complete")
     def complete(upload_id: str, body: Annotated[dict[str, Any], body_of]) -> dict[str, Any]:
+        """Put the parts together, in the order that is given."""
         asked = parse(CompleteUpload, body)
         try:
             _complete(store, upload_id, asked.part_ids, asked.md5)
@@ -70,6 +73,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
 
     @router.post("/uploads/{upload_id}/cancel")
     def cancel(upload_id: str) -> dict[str, Any]:
+        """Let the parts go."""
         with store.transaction() as connection:
             if _get(store, upload_id)["status"] != "cancelled":
                 _pending(store, upload_id)

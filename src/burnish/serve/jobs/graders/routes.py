@@ -48,6 +48,7 @@ def build_router(settings: ServeSettings) -> APIRouter:
 
     @router.post("/run")
     def run(body: Annotated[dict[str, Any], body_of]) -> dict[str, Any]:
+        """Grade one answer."""
         grader, asked = parse_grader(_grader_in(body)), parse(RunGrader, body)
         start = time.perf_counter()
         grade = run_grader(grader, Sample(asked.model_sample, asked.item or {}))
@@ -55,6 +56,7 @@ def build_router(settings: ServeSettings) -> APIRouter:
 
     @router.post("/validate")
     def validate(body: Annotated[dict[str, Any], body_of]) -> dict[str, Any]:
+        """Whether a grader could run."""
         parse_grader(_grader_in(body))
         return {"grader": body["grader"]}
 

@@ -27,7 +27,7 @@ def main() -> int:
     try:
         with lock(lock_of(order.folder), LOCK_WAIT_S), open_store(order.store_folder) as store:
             write_text(pid_of(order.folder), str(os.getpid()))
-            return _work(store, order)
+            return work(store, order)
     except StorageError:
         traceback.print_exc()
         return 1
@@ -42,7 +42,7 @@ def _end_with_server() -> None:
     os._exit(1)
 
 
-def _work(store: Store, order: Order) -> int:
+def work(store: Store, order: Order) -> int:
     """What is the user's to mend fails the job; what is not ends the process, and the server sees to it."""
     try:
         try:
@@ -67,7 +67,7 @@ def _validate(store: Store, order: Order) -> None:
     loaded, num_rows = build_job_recipe(store, get_job(store, order.job_id), order)
     parts = validate(loaded, num_rows, min_examples=order.min_examples)
     with store.transaction() as connection:
-        settle(connection, order.job_id, order.token, Status.QUEUED)
+        settle(connection, order.job_id, order.token, Status.QUEUED, num_crashes=0)  # it has got further
         told = (
             f"{parts['train']} rows are learned from, {parts['validation']} choose between epochs, and "
             f"{parts['test']} are held out to tell whether training has helped"

@@ -1,6 +1,7 @@
 """The screen of a job's run: what is told becomes events, what is asked of the process reaches the training."""
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from burnish.serve.jobs.worker.order import EXIT_STOPPED, Order
 from burnish.serve.jobs.worker.progress import find_run
 from burnish.serve.jobs.worker.steps import StepTeller
 
+_MEASURED = re.compile(r"[\d.,]+ (?=(?:GB|MB|ms|s|min)\b)")
+"""What the machine has free, and how long something takes: never twice the same."""
+
 
 class JobScreen:
     """Tells a job's events, each once, however often the run is begun anew."""
@@ -22,6 +26,8 @@ class JobScreen:
         self._store, self._order, self._training_file = store, order, training_file
         self._steps: StepTeller | None = None
         self._is_gentle = self._is_stopping = False
+        told = store.all("SELECT message FROM event WHERE job_id = ?", (order.job_id,))
+        self._told = {_without_measured(row["message"]) for row in told}
 
     def listen(self) -> None:
         """From now on SIGTERM stops the run: behind the present step while it trains, else at once.
@@ -80,11 +86,17 @@ class JobScreen:
         try:
             with self._store.transaction() as connection:
                 change(connection, self._order.job_id, self._order.token)
-                tell(connection, self._order.job_id, text, level=level, once=True)
+                if (said := _without_measured(text)) not in self._told:
+                    tell(connection, self._order.job_id, text, level=level, once=True)
+                    self._told.add(said)
         except Lost:
             if not self._is_gentle:
                 raise
             self._is_stopping = True
+
+
+def _without_measured(text: str) -> str:
+    return _MEASURED.sub("", text)
 
 
 _LEVELS: dict[str, Level] = {"error:": "error", "warning:": "warn", "note:": "info"}

@@ -26,13 +26,14 @@ def find_run(order: Order, file_id: str) -> RunDir | None:
 
 
 def progress_of(order: Order) -> int:
-    """A number that grows with what a job's run has kept: answers of its arms, and steps of its checkpoints."""
+    """A number that grows with what a job's run has kept: answers, steps of its checkpoints, the adapter, the end."""
     files = sorted(path.stem for path in order.folder.glob("*.jsonl"))
     runs = [run for name in files if (run := find_run(order, name))]
     total = 0
     for run_dir in runs:
         total += 1 + sum(_num_lines(path) for path in (run_dir.path / "predictions").glob("*.jsonl"))
         total += max((int(path.name.removeprefix("step-")) for path in run_dir.checkpoints.glob("step-*")), default=0)
+        total += run_dir.adapter.is_dir() + run_dir.evaluation.is_file()
     return total
 
 
