@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from scripts.fuzz.wire import LEFT, Outcome, send
 from tests.live_server import LiveServer, live_server
 
 NUM_CLIENTS = 8
-RESEED_EVERY = 100
+RESEED_EVERY, RESEED_ATTEMPTS = 100, 5
 MAX_LENGTH = 512
 NUM_SHOWN = 10
 CANARY = "fuzz-canary"
@@ -88,8 +89,13 @@ def routes_of(server: LiveServer) -> list[tuple[str, str]]:
 def reseed(server: LiveServer) -> None:
     """Put back what requests have deleted, cancelled or completed."""
     hook = urllib.request.Request(f"http://127.0.0.1:{server.port}{HOOK}", method="POST")
-    with urllib.request.urlopen(hook, timeout=60):
-        pass
+    for attempt in range(RESEED_ATTEMPTS):
+        try:
+            with urllib.request.urlopen(hook, timeout=60):
+                return
+        except urllib.error.HTTPError:  # a request beside it has just removed the folder that the hook fills
+            if attempt + 1 == RESEED_ATTEMPTS:
+                raise
 
 
 def request_of(seed: int, index: int, routes: Sequence[tuple[str, str]]) -> tuple[str, Wire]:

@@ -59,6 +59,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
         try:
             return await _add_part(request, store, upload_id)
         except StorageError as error:
+            await run_in_threadpool(_pending, store, upload_id)  # one that was cancelled meanwhile has no folder
             raise disk_is_full(error) from error
 
     @router.post("/uploads/{upload_id}/complete")
@@ -68,6 +69,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
         try:
             _complete(store, upload_id, asked.part_ids, asked.md5)
         except StorageError as error:
+            _pending(store, upload_id)  # one that was completed or cancelled meanwhile has no folder
             raise disk_is_full(error) from error
         return to_dict(store, upload_id)
 
