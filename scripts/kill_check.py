@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from live_job import TOTAL_STEPS, Job, Moment, Phase, messages, products, wait_for, works_on
+
 from live_server import save_tiny_base
 
 KILLS_IN_PHASE = 2

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from live_server import LiveServer
 
 from burnish.files import read_json, sha256_of_file
 from burnish.run_dir import RunDir, list_run_dirs
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.jobs.worker.order import job_folder, pid_of
+from live_server import LiveServer
 
 END_S = 120.0
 """What the processes of a server that was killed may take to end."""
