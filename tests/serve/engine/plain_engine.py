@@ -144,9 +144,9 @@ class PlainEngine:
 
     def _echo(self, model: Any, request: GenerationRequest) -> tuple[TokenChance, ...]:
         logits_TV = self._logits(model, request.prompt_ids)
-        first, *rest = request.prompt_ids
-        told = [_chance(token, logits_V, request.num_top) for token, logits_V in zip(rest, logits_TV[:-1], strict=True)]
-        return (TokenChance(first, None), *told)
+        before_TV = [self._logits(model, [self._renderer.start_id])[0], *logits_TV[:-1]]
+        tokens = zip(request.prompt_ids, before_TV, strict=True)
+        return tuple(_chance(token, logits_V, request.num_top) for token, logits_V in tokens)
 
 
 def _chance(token: int, logits_V: Tensor, num_top: int | None) -> TokenChance:

@@ -170,12 +170,13 @@ def test_probabilities_are_those_of_the_model() -> None:
     assert len(chosen) == 6
     assert sum(piece.num_tokens for piece in pieces) == 6
 
-    values = model(torch.tensor([prompt(text)])).logits[0].float().log_softmax(-1)
+    ids = torch.tensor([prompt(text)])
+    before = [model(torch.tensor([[RENDERER.start_id]])).logits[0], model(ids).logits[0]]
+    values = torch.cat(before).float().log_softmax(-1)
     told = echoed[-1].tokens
     assert [token.token_id for token in told] == list(prompt(text))
-    assert told[0].log_probability is None
-    assert [token.log_probability for token in told[1:]] == pytest.approx(
-        [values[i, token].item() for i, token in enumerate(prompt(text)[1:])], abs=1e-5
+    assert [token.log_probability for token in told] == pytest.approx(
+        [values[i, token].item() for i, token in enumerate(prompt(text))], abs=1e-5
     )
 
 

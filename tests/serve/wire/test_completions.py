@@ -56,13 +56,14 @@ def test_the_probabilities_of_a_prompt_are_the_model_s(client: TestClient, backe
     reply = ask(client, prompt=ids if as_ids else "héllo", echo=True, logprobs=1, max_tokens=0)["choices"][0]
     assert (reply["text"], reply["finish_reason"]) == ("héllo", "length")
     logprobs = reply["logprobs"]
-    values_TV = backend.model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
-    wanted = [float(values_TV[i, token]) for i, token in enumerate(ids[1:])]
-    assert logprobs["token_logprobs"][0] is None and logprobs["top_logprobs"][0] is None
-    assert logprobs["token_logprobs"][1:] == pytest.approx(wanted, abs=1e-12)
+    start = [backend.renderer.start_id]  # before the first token nothing stands: it begins a text
+    values_TV = torch.cat([backend.model(input_ids=torch.tensor([part])).logits[0] for part in (start, ids)])
+    values_TV = values_TV.log_softmax(-1)
+    wanted = [float(values_TV[i, token]) for i, token in enumerate(ids)]
+    assert logprobs["token_logprobs"] == pytest.approx(wanted, abs=1e-12)
     assert logprobs["tokens"] == ["h", r"bytes:\xc3", r"bytes:\xa9", "l", "l", "o"]
     assert logprobs["text_offset"] == [0, 1, 1, 2, 3, 4]
-    for top, best, token in zip(logprobs["top_logprobs"][1:], values_TV.amax(-1), logprobs["tokens"][1:], strict=False):
+    for top, best, token in zip(logprobs["top_logprobs"], values_TV.amax(-1), logprobs["tokens"], strict=False):
         assert max(top.values()) == pytest.approx(float(best)) and token in top
 
 
@@ -71,9 +72,7 @@ def test_probabilities_of_prompt_and_answer_are_told_together(client: TestClient
     logprobs = choice["logprobs"]
     assert choice["text"].startswith("ab") and len(logprobs["tokens"]) == 5
     assert len(logprobs["token_logprobs"]) == len(logprobs["text_offset"]) == 5
-    assert all(
-        list(top) == [token] for top, token in zip(logprobs["top_logprobs"][1:], logprobs["tokens"][1:], strict=True)
-    )
+    assert all(list(top) == [token] for top, token in zip(logprobs["top_logprobs"], logprobs["tokens"], strict=True))
 
 
 def test_the_best_of_several_is_the_likeliest(client: TestClient) -> None:

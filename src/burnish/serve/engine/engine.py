@@ -186,7 +186,13 @@ class Engine:
             return Choice(request)
         follower = Follower(self._renderer, request.grammar) if request.grammar is not None else None
         text = TextStream(self._renderer.decode, request.stop)
-        return Generation(request, text, self._renderer.end_of_turn_ids, follower)
+        return Generation(
+            request,
+            text,
+            start_id=self._renderer.start_id,
+            end_ids=self._renderer.end_of_turn_ids,
+            follower=follower,
+        )
 
     def _step(self) -> None:
         for gone in [each for each in self._at_work if each.ticket.is_cancelled]:
@@ -259,7 +265,9 @@ class Engine:
         return list(torch.split(logits_1WV[0].float(), [sum(segment.is_wanted) for segment in segments]))
 
     def _take(self, each: _AtWork, segment: Segment, logits_WV: Tensor) -> None:
-        was_reading, each.num_read = each.num_unread > 1, segment.end
+        was_reading = each.num_unread > 1
+        if not segment.is_trial:
+            each.num_read = segment.end
         if was_reading:
             self._prefixes.keep(self._slots, each.slot, each.adapter, each.work.ids[: each.num_read])
         said = each.work.take(segment, logits_WV)

@@ -4,6 +4,7 @@ Shapes: W tokens whose logits were asked for, V vocabulary.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -18,7 +19,13 @@ class Generation:
     """Its prompt is read, and then each token that it draws."""
 
     def __init__(
-        self, request: GenerationRequest, text: TextStream, end_ids: frozenset[int], follower: Follower | None
+        self,
+        request: GenerationRequest,
+        text: TextStream,
+        *,
+        start_id: int,
+        end_ids: frozenset[int],
+        follower: Follower | None,
     ) -> None:
         self._request, self._text, self._end_ids, self._follower = request, text, end_ids, follower
         self._sampler = Sampler(request.sampling)
@@ -26,14 +33,21 @@ class Generation:
         """Read, or still to be read."""
         self._num_new = self._num_said = 0
         self._unsaid: list[TokenChance] = []
-        self._echo: list[TokenChance] = [TokenChance(self.ids[0], None)] if request.echoes_prompt else []
+        self._start_id = start_id
+        self._echo: list[TokenChance] = []
 
     def next_segment(self, slot: int, num_read: int, limit: int) -> Segment:
         """At most `limit` tokens that are known but not read."""
+        if self._request.echoes_prompt and not self._echo and not num_read:  # how likely the first token begins a text
+            start = read_on([self._start_id], slot, 0, 1)
+            return replace(start, is_trial=True)
         return read_on(self.ids, slot, num_read, limit, wants_all=self._request.echoes_prompt)
 
     def take(self, segment: Segment, logits_WV: Tensor) -> Piece | None:
         """The segment was read; returns what can be said, if anything."""
+        if segment.is_trial:
+            self._echo += self._chances(logits_WV, self.ids[:1])
+            return None
         if self._request.echoes_prompt and self._num_new == 0:
             self._echo += self._chances(logits_WV, self.ids[segment.start + 1 : segment.end + 1])
         if segment.end < len(self.ids):

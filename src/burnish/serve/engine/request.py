@@ -61,8 +61,8 @@ class TokenChance:
     """A token, and how likely the model found it, in nats, before temperature and bias."""
 
     token_id: int
-    log_probability: float | None
-    """None for the first token of a prompt, which nothing predicts."""
+    log_probability: float
+    """Of the first token of a prompt, which nothing comes before: that it begins a text."""
     top: tuple[tuple[int, float], ...] = ()
     """The likeliest tokens at its place, the likeliest first."""
 

@@ -34,6 +34,8 @@ class Segment:
     """[S, L], bool: the places that each token sees; None: its own and all before it."""
     is_wanted: Sequence[bool]
     """Whose logits are asked for."""
+    is_trial: bool = False
+    """Whether it is read for its logits alone: what comes next takes its places."""
 
     @property
     def end(self) -> int:

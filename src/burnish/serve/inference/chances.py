@@ -43,15 +43,13 @@ class TokenTexts:
             "text_offset": _offsets(tokens, offset),
         }
 
-    def _item(self, token: int, log_probability: float | None) -> dict[str, Any]:
+    def _item(self, token: int, log_probability: float) -> dict[str, Any]:
         raw = self.bytes_of(token)
         return {"token": raw.decode(errors="replace"), "bytes": list(raw), "logprob": _finite(log_probability)}
 
-    def _top(self, chance: TokenChance) -> dict[str, float | None] | None:
+    def _top(self, chance: TokenChance) -> dict[str, float]:
         """The likeliest, and the chosen one where it is not among them."""
-        if chance.log_probability is None:
-            return None
-        top = dict[str, float | None]()
+        top = dict[str, float]()
         for token, value in (*chance.top, (chance.token_id, chance.log_probability)):
             top.setdefault(_as_text(self.bytes_of(token)), _finite(value))
         return top
@@ -63,8 +61,8 @@ def label_items(label: str, probability: float) -> list[dict[str, Any]]:
     return [{"token": label, "bytes": list(label.encode()), "logprob": logprob, "top_logprobs": []}]
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None else max(value, LEAST)
+def _finite(value: float) -> float:
+    return max(value, LEAST)
 
 
 def _as_text(raw: bytes) -> str:

@@ -26,7 +26,7 @@ class Completion:
     @property
     def score(self) -> float:
         """The mean log-probability of the generated tokens; by it the best of several are chosen."""
-        values = [chance.log_probability or 0.0 for chance in self._new_chances]
+        values = [chance.log_probability for chance in self._new_chances]
         return sum(values) / len(values) if values else 0.0
 
     def take(self, piece: Piece) -> dict[str, Any]:
