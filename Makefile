@@ -38,7 +38,7 @@ bench-gpu: $(STAMP)
 proof-check: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/proof_check.py $(ARGS)
 
-# make kill-check: does a job survive SIGKILL of the server and its process at 20 moments? Ten minutes; ARGS="--seed 1".
+# make kill-check: does a job survive SIGKILL of the server and its process at 20 moments? Three minutes; ARGS="--seed 1".
 kill-check: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/kill_check.py $(ARGS)
 
