@@ -5,7 +5,7 @@
 One job is worked on undisturbed. Others with the same rows and seed are killed ten times each: twice while the files
 are validated, while the baselines answer, while it trains, while the retention budget is kept, while it is evaluated.
 Each must end `succeeded` with the same adapter, checkpoints, verdict, step table and events as the undisturbed job,
-and no two processes may work on it at once. Three minutes on two cores that are free. Exit code 1 where anything else happens.
+and no two processes may work on it at once. Three minutes on two free cores. Exit code 1 where anything else happens.
 
 A job fails by design when its process dies three times without getting further. Two deaths in a phase are never three,
 unless a server's death is counted as the job's, or a phase that was left behind is not counted as getting further.
