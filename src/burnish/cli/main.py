@@ -52,6 +52,7 @@ def demo(
     if not as_json:
         print_next(
             (f"chat {result.dir.run_id}", "ask base and specialist side by side"),
+            ("serve", "the same behind the OpenAI wire, for your own client code"),
             ("init DATA", "write a recipe for your own file"),
             ("run recipe.toml", "the same job on your data"),
         )
