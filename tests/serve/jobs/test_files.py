@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,20 @@ def test_a_cancelled_upload_takes_nothing_more(client: TestClient, store: Store)
         assert client.post(f"/uploads/{upload_id}/cancel").json()["status"] == "cancelled"
     refused(client.post(f"/uploads/{upload_id}/parts", files={"data": b"x"}), 400, "is cancelled")
     refused(client.post("/uploads/upload_none/cancel"), 404, "upload_none")
+
+
+def test_parts_that_are_gone_are_no_full_disk_and_a_full_one_tells_no_path(client: TestClient, store: Store) -> None:
+    upload_id = start_upload(client, 2)
+    part = add_part(client, upload_id, b"ab")
+    folder = store.folder / "uploads" / upload_id
+    shutil.rmtree(folder)
+    complete = {"part_ids": [part]}
+    refused(client.post(f"/uploads/{upload_id}/complete", json=complete), 400, "Another request has changed it")
+    shutil.rmtree(folder)
+    folder.write_text("a file where a folder is needed")
+    reply = client.post(f"/uploads/{upload_id}/complete", json=complete)
+    refused(reply, 507, "The server's disk cannot keep the file")
+    assert str(store.folder) not in reply.text
 
 
 def test_an_upload_expires(client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from burnish.errors import StorageError
 from burnish.serve.errors import ApiError
 from burnish.serve.jobs.asked import MAX_LIMIT, page_limit
-from burnish.serve.jobs.multipart import disk_is_full, draft_in, receive_form
+from burnish.serve.jobs.multipart import cannot_keep, draft_in, receive_form
 from burnish.serve.jobs.shelf import (
     RESULTS,
     StoredFile,
@@ -45,7 +45,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
         try:
             return (await _receive(request, store, settings.max_file_bytes)).to_dict()
         except StorageError as error:
-            raise disk_is_full(error) from error
+            raise cannot_keep(error) from error
 
     @router.get("/files")
     def list_files(request: Request) -> dict[str, Any]:

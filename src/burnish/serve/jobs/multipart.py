@@ -1,6 +1,7 @@
 """A multipart form, its one file written to disk as it arrives: nothing large is ever in memory, or copied."""
 
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from burnish.serve.errors import ApiError
 
 MAX_TEXT_BYTES = 2**16
 """Of all texts of a form together."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,11 @@ class _Reader:
         self._is_whole = True
 
 
-def disk_is_full(error: StorageError) -> ApiError:
-    """What a client is told when its file cannot be kept."""
-    return ApiError(f"The file cannot be kept: {error}", status=507, kind="server_error", code="storage")
+def cannot_keep(error: StorageError) -> ApiError:
+    """What a client is told when its file cannot be kept; where on the disk is for the server's log alone."""
+    if isinstance(error.__cause__, FileNotFoundError):
+        return ApiError("Another request has changed it meanwhile: what it was made of is gone. Look what it is now.")
+    _log.error("a client's file cannot be kept: %s", error)
+    return ApiError(
+        "The server's disk cannot keep the file.", status=507, kind="server_error", code="insufficient_storage"
+    )

@@ -14,7 +14,7 @@ from burnish.errors import StorageError
 from burnish.files import storage_errors
 from burnish.serve.errors import ApiError, not_found
 from burnish.serve.jobs.asked import json_body, parse
-from burnish.serve.jobs.multipart import disk_is_full, draft_in, receive_form
+from burnish.serve.jobs.multipart import cannot_keep, draft_in, receive_form
 from burnish.serve.jobs.shelf import get_file, life_of, purpose_of, shelve
 from burnish.serve.jobs.store import Store, insert, new_id, now
 from burnish.serve.settings import MIB, ServeSettings
@@ -60,7 +60,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
             return await _add_part(request, store, upload_id)
         except StorageError as error:
             await run_in_threadpool(_pending, store, upload_id)  # one that was cancelled meanwhile has no folder
-            raise disk_is_full(error) from error
+            raise cannot_keep(error) from error
 
     @router.post("/uploads/{upload_id}/complete")
     def complete(upload_id: str, body: Annotated[dict[str, Any], body_of]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
             _complete(store, upload_id, asked.part_ids, asked.md5)
         except StorageError as error:
             _pending(store, upload_id)  # one that was completed or cancelled meanwhile has no folder
-            raise disk_is_full(error) from error
+            raise cannot_keep(error) from error
         return to_dict(store, upload_id)
 
     @router.post("/uploads/{upload_id}/cancel")
