@@ -24,8 +24,8 @@ from burnish.serve.jobs.models import add_model
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.server import build_app, serve
 from burnish.serve.settings import ServeSettings
+from tests.live_server import QUICK_JOBS
 from tests.serve.jobs.jobs_app import jsonl, wait_for
-from tests.serve.jobs.test_worker import JOBS_TOML
 from tests.serve.wire.plain_backend import live
 from tests.test_pipeline import rows
 from tests.tiny import save_base
@@ -36,7 +36,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> ServeSettings:
     folder = tmp_path_factory.mktemp("served")
     made = ServeSettings(runs=folder / "runs", base=str(save_base(folder / "tiny")))
     made.folder.mkdir(parents=True)
-    (made.folder / "jobs.toml").write_text(JOBS_TOML)
+    (made.folder / "jobs.toml").write_text(QUICK_JOBS)
     return made
 
 

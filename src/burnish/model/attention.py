@@ -9,8 +9,8 @@ Shapes: T tokens of the pack; of one group: P prefix tokens, N suffix tokens, G 
 heads, K key/value heads, R = H / K query heads per key/value head, D head width.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,17 +134,22 @@ def can_pack(model: Any) -> bool:
 
 
 @contextmanager
-def packed_attention(model: Any) -> Iterator[None]:
-    """Within the block the model attends by the `pack_layout` that its forward is given."""
+def attending_by(model: Any, name: str, attend: Callable[..., tuple[Tensor, None]]) -> Iterator[None]:
+    """Within the block the model attends by a function of our own, which transformers knows by that name."""
     from transformers import AttentionInterface
 
-    AttentionInterface.register(ATTENTION_NAME, pack_attention)
+    AttentionInterface.register(name, attend)
     before = model.config._attn_implementation
-    model.set_attn_implementation(ATTENTION_NAME)
+    model.set_attn_implementation(name)
     try:
         yield
     finally:
         model.set_attn_implementation(before)
+
+
+def packed_attention(model: Any) -> AbstractContextManager[None]:
+    """Within the block the model attends by the `pack_layout` that its forward is given."""
+    return attending_by(model, ATTENTION_NAME, pack_attention)
 
 
 def pack_attention(

@@ -80,6 +80,8 @@ class Catalog:
             if name not in known:
                 break
             name = known[name]
+        if name in (self._base, public_id(self._base)):  # at once: most who ask for a base ask for this one
+            return _of_base(self._base)
         if trained := find_model(self._store, name):
             return _of_trained(trained)
         run_id = name.removesuffix(f"-{Arm.SPECIALIST}")
@@ -109,13 +111,17 @@ class Catalog:
 
     def _bases(self, trained: list[ServedModel]) -> list[ServedModel]:
         names = dict.fromkeys([self._base, *(model.base for model in trained), DEFAULT_ENCODER])
-        return [ServedModel(id=public_id(name), created=0, owned_by=OWN, base=name) for name in names]
+        return [_of_base(name) for name in names]
 
 
 def public_id(base: str) -> str:
     """A base model's name as clients use it: without `/` and `:`, which some of them read as something else."""
     name = Path(base).name if Path(base).is_absolute() else base
     return name.replace("/", "--").replace(":", "-")
+
+
+def _of_base(name: str) -> ServedModel:
+    return ServedModel(id=public_id(name), created=0, owned_by=OWN, base=name)
 
 
 def _of_trained(trained: TrainedModel) -> ServedModel:

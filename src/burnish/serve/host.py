@@ -29,9 +29,7 @@ from burnish.solution import (
     question_of,
     read_solution_card,
 )
-
-BASE_ANSWER_TOKENS = 256
-"""Of the base's answer to what is not of a specialist's task, at most; the specialist's may be a label."""
+from burnish.specialist import BASE_ANSWER_TOKENS
 
 
 @dataclass(frozen=True)

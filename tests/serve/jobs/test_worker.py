@@ -35,26 +35,12 @@ from burnish.serve.jobs.worker.order import Order, Phase
 from burnish.serve.jobs.worker.progress import progress_of
 from burnish.serve.jobs.worker.steps import MAX_STEP_EVENTS, RunLength, StepTeller
 from burnish.serve.settings import ServeSettings
+from tests.live_server import QUICK_JOBS
 from tests.serve.jobs.jobs_app import CHAT_ROW, client_of, create, jsonl, upload, wait_for
 from tests.test_pipeline import rows
 from tests.tiny import save_base
 
 JOBS = "/fine_tuning/jobs"
-JOBS_TOML = """
-[adapter]
-rank = 2
-[train]
-precision = "fp32"
-patience = 99
-checkpoint_minutes = 60
-[retention]
-num_prompts = 4
-answer_tokens = 4
-[evaluate]
-arms = ["zero_shot"]
-max_new_tokens = 6
-num_resamples = 200
-"""
 LONG = {"n_epochs": 8, "learning_rate_multiplier": 10}
 
 
@@ -111,7 +97,7 @@ def place_in(folder: Path, base: Path) -> Iterator[Place]:
         patch.setenv("BURNISH_CACHE", str(folder / "cache"))
         settings = ServeSettings(runs=folder / "runs")
         settings.folder.mkdir(parents=True)
-        (settings.folder / "jobs.toml").write_text(JOBS_TOML)
+        (settings.folder / "jobs.toml").write_text(QUICK_JOBS)
         with open_store(settings.folder) as store:
             yield Place(settings, store, client_of(store, settings, str(base)))
 

@@ -87,7 +87,7 @@ class Engine:
             raise BaseModelError("this base model does not attend through transformers' interface; it is not served.")
         self.max_length = max_length
         self._model, self._renderer, self._max_waiting = model, renderer, max_waiting
-        self._slots = Slots(model.device)
+        self._slots = Slots()
         self._free = list(range(max_batch))
         self._pool = AdapterPool(adapter_bytes, dtype=model.dtype, device=model.device)
         self._mixed = MixedAdapters(model)

@@ -8,14 +8,16 @@ one token, T the most places that one of them fills; M slots, C capacity of each
 R = H / K, D head width.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from burnish.model.attention import attending_by
 
 ATTENTION_NAME = "burnish_slots"
 MIN_CAPACITY = 256
@@ -58,8 +60,7 @@ def read_on(ids: Sequence[int], slot: int, num_read: int, limit: int, *, wants_a
 class Slots:
     """The keys and values of all sequences, by layer: [M, K, C, D] each; M and C grow with what is asked for."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self) -> None:
         self._num_slots = self._capacity = 0
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
@@ -163,18 +164,9 @@ class _Singles:
         return cls(tokens_B, slots_B, places_B, max(slots) + 1, max(places) + 1)
 
 
-@contextmanager
-def slot_attention(model: Any) -> Iterator[None]:
+def slot_attention(model: Any) -> AbstractContextManager[None]:
     """Within the block the model attends by the `pass_layout` that its forward is given."""
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(ATTENTION_NAME, attend_slots)
-    before = model.config._attn_implementation
-    model.set_attn_implementation(ATTENTION_NAME)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
+    return attending_by(model, ATTENTION_NAME, attend_slots)
 
 
 def attend_slots(
