@@ -34,7 +34,7 @@ OTHERS = ["How do clocks work?", "Write a poem about rain.", "What is a prime nu
 def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny encoder where burnish keeps the one of its catalog."""
     monkeypatch.setenv("BURNISH_CACHE", str(tmp_path / "cache"))
-    folder = cache_dir() / "bases" / f"{DEFAULT_ENCODER}-{CATALOG[DEFAULT_ENCODER].wheel_sha256[:12]}"
+    folder = cache_dir() / "bases" / f"{DEFAULT_ENCODER}-{CATALOG[DEFAULT_ENCODER].digest}"
     folder.mkdir(parents=True)
     return save_bag_of_words(folder)
 

