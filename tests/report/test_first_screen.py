@@ -40,7 +40,7 @@ def test_it_says_help_size_certainty_forgetting_and_cost_without_jargon(tmp_path
     gain = evaluation["comparisons"][1]["difference"]
     assert "Ship it. Fine-tuning helped, and little was forgotten." in text
     assert f"+{100 * gain['value']:.1f} +{100 * gain['low']:.1f} – +{100 * gain['high']:.1f}" in text
-    assert "Such a gap by chance alone 1 in 323" in text
+    assert "How often luck alone shows such a gap 1 in 323" in text
     # exp(0.0112) - 1, of its limits, and exp(0.02) - 1
     assert "became harder for it to predict by +1.1 % (likely +0.8 % to +1.4 %); the limit is +2.0 %." in text
     tokens = {arm["name"]: f"{arm['prompt_tokens']['mean']:,.0f}" for arm in evaluation["arms"]}

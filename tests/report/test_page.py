@@ -165,7 +165,7 @@ def test_what_is_absent_reads_not_measured(tmp_path: Path) -> None:
 
 def test_the_data_section_is_the_card(tmp_path: Path) -> None:
     text = read_report(build_sample_run(tmp_path, "classification")).text
-    assert "Is my data fit to train on? 2 checks found something." in text
+    assert "Is my data fit to train on? 2 checks found something to look at." in text
     found = "an earlier row, but for case or a word (13 times); a row that holds an e-mail address (2 times)."
     assert f"Found: {found}" in text
     assert "Prompt tokens, median / 95 % / longest 231 / 312 / 497" in text

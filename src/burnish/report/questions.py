@@ -59,7 +59,7 @@ def _is_the_data_fit(record: RunRecord) -> Question:
     if warnings is None and not record.card:
         tone, answer = "none", NOT_MEASURED.capitalize()
     elif checks:
-        tone, answer = "open", f"{format_plural(len(checks), 'check')} found something."
+        tone, answer = "open", f"{format_plural(len(checks), 'check')} found something to look at."
     elif warnings and not record.card:
         tone, answer = "open", f"The checks raised {format_plural(len(warnings), 'warning')}."
     else:
@@ -96,10 +96,19 @@ def _would_a_cheaper_way_do(evaluation: Json) -> Question:
     grounds = (
         f"The best of them, {name}, scores {spell_score(other['score'], is_share)}; "
         f"the fine-tuned model {spell_score(dig(specialist, 'score'), is_share)}.",
+        _spell_untouched(evaluation, other),
         _spell_costs(other, specialist),
         _spell_missing(evaluation),
     )
     return Question(title, tone, answer, _join(grounds), "arms")
+
+
+def _spell_untouched(evaluation: Json, other: Json) -> str:
+    """What the base scores by the prompt alone, where that is not the best other way."""
+    plain = find_arm(evaluation, "zero_shot")
+    if plain is None or plain is other:
+        return ""
+    return f"The base model with the instruction alone: {spell_score(dig(plain, 'score'), has_share_metric(evaluation))}."
 
 
 def _spell_costs(other: Json, specialist: Json | None) -> str:
