@@ -119,11 +119,19 @@ def test_a_stopped_run_goes_on_and_a_repeated_one_is_the_same(done: Run, tmp_pat
         resume(done.dir)
 
 
+def test_the_passes_of_the_recipe_are_heard(done: Run, tmp_path: Path) -> None:
+    weights = [
+        sha256_of_file(made.dir.solution("encoder") / "classifier.safetensors")
+        for made in (done, run(build_recipe(recipe_values(tmp_path, train={"epochs": 20}))))
+    ]
+    assert weights[0] != weights[1]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"task": "chat"}, "it is for classification, not for chat"),
-        ({"train": {"epochs": 3}}, "Leave out train.epochs"),
+        ({"train": {"batch_size": 3}}, "Leave out train.batch_size"),
         ({"retention": {"budget": 0.1}}, "Leave out retention.budget"),
         ({"evaluate": {"previous": "latest"}}, "Leave out evaluate.previous"),
         ({"evaluate": {"arms": ["embedding", "zero_shot"]}}, "Leave out of evaluate.arms: zero_shot"),

@@ -287,6 +287,7 @@ def build_classifier(
     screen: Screen,
     *,
     encoder_name: str = DEFAULT_ENCODER,
+    epochs: int | None = None,
     budget_s: float = math.inf,
 ) -> ClassifierSolution:
     """Fitted to train and validation, as they make their choices by cross-validation; read where it is there.
@@ -306,7 +307,14 @@ def build_classifier(
     else:
         with screen.bar(f"{ARM_TITLES[arm]}: learning from {len(rows)} rows", PROGRESS_UNITS) as advance:
             classifier = fit_encoder_classifier(
-                texts, labels, encoder=encoder, seed=seed, groups=groups, budget_s=budget_s, advance=advance
+                texts,
+                labels,
+                encoder=encoder,
+                seed=seed,
+                groups=groups,
+                epochs=epochs,
+                budget_s=budget_s,
+                advance=advance,
             )
     card = SolutionCard(
         arm=arm,

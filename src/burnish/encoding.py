@@ -21,6 +21,7 @@ from burnish.journal import (
 )
 from burnish.model.encoder import load_encoder
 from burnish.preparation import Divided, check_base
+from burnish.recipe import AUTO
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
 
@@ -78,7 +79,9 @@ def prove_encoder(prepared: Divided, run_dir: RunDir, screen: Screen) -> dict[st
 
 def _answer(arm: Arm, prepared: Divided, run_dir: RunDir, screen: Screen) -> ArmRun:
     """The test rows, answered by a classifier on the recipe's encoder."""
-    solution = build_classifier(arm, prepared, run_dir, screen, encoder_name=prepared.recipe.model.base)
+    recipe = prepared.recipe
+    epochs = None if recipe.train.epochs == AUTO else int(recipe.train.epochs)
+    solution = build_classifier(arm, prepared, run_dir, screen, encoder_name=recipe.model.base, epochs=epochs)
     rows = run_arm(arm, lambda: solution, prepared, run_dir, screen)
     assert rows is not None, "no budget was given"
     return rows

@@ -114,6 +114,17 @@ def test_ends_within_its_budget_and_tells_of_every_unit(encoder: Encoder) -> Non
     assert sum(told) == PROGRESS_UNITS and len(told) > 2
 
 
+@pytest.mark.parametrize(("epochs", "num_steps"), [(None, 8), (16, 30), (1, 8)])
+def test_passes_over_the_rows_may_be_given(epochs: int | None, num_steps: int, encoder: Encoder) -> None:
+    """60 rows in batches of 32, and never fewer than 8 steps here."""
+    texts, labels = rows(60)
+    labels_N = np.array([list(LABELS).index(label) for label in labels])
+    shares: list[float] = []
+    prototypes_LD = encoder.embed([" ".join(words) for words in LABELS.values()])
+    finetune.fine_tune(encoder, texts, labels_N, prototypes_LD, seed=0, epochs=epochs, tell=shares.append)
+    assert len(shares) == num_steps + 1 and shares[-1] == 1.0
+
+
 @pytest.mark.parametrize("fit", FITS)
 def test_rare_labels_and_few_rows(fit: Fit, encoder: Encoder) -> None:
     texts, labels = rows(18)

@@ -65,6 +65,7 @@ def fit_encoder_classifier(
     encoder: Encoder,
     seed: int = 0,
     groups: Sequence[str | None] | None = None,
+    epochs: int | None = None,
     budget_s: float = math.inf,
     advance: Advance = lambda units, note: None,
 ) -> EncoderClassifier:
@@ -81,7 +82,7 @@ def fit_encoder_classifier(
     search = search_linear(rows, encoder)
     held_folds = rows.held_folds(MIN_HELD_ROWS)
     parts = [*(~held_N for held_N in held_folds), np.ones(len(texts), dtype=np.bool_)]
-    fits = _fine_tune_parts(rows, parts, encoder, seed=seed, end=end, advance=advance)
+    fits = _fine_tune_parts(rows, parts, encoder, seed=seed, epochs=epochs, end=end, advance=advance)
     opinions_KNL = np.stack([search.opinions_NL, np.zeros_like(search.opinions_NL)])
     for held_N, tuned in zip(held_folds, fits, strict=False):  # the last fit is of all rows
         opinions_KNL[1, held_N] = tuned.log_probabilities(encoder, rows.texts_of(held_N))
@@ -97,7 +98,14 @@ def fit_encoder_classifier(
 
 
 def _fine_tune_parts(
-    rows: LabelledTexts, parts: Sequence[BoolArray], encoder: Encoder, *, seed: int, end: float, advance: Advance
+    rows: LabelledTexts,
+    parts: Sequence[BoolArray],
+    encoder: Encoder,
+    *,
+    seed: int,
+    epochs: int | None,
+    end: float,
+    advance: Advance,
 ) -> Iterator[TunedEncoder]:
     """Yield the encoder fine-tuned on each part; the time until `end` is shared out by their rows."""
     embeddings_ND, names_LD = encoder.embed(rows.texts), encoder.embed(rows.label_texts)
@@ -112,6 +120,7 @@ def _fine_tune_parts(
             rows.labels_N[part_N],
             prototypes_LD,
             seed=seed,
+            epochs=epochs,
             budget_s=max(0.0, end - time.monotonic()) * sizes[n] / (total - before),
             tell=_in_units(advance, before / total, after / total),
         )

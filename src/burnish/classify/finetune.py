@@ -22,7 +22,7 @@ from burnish.model.encoder import Encoder
 
 BATCH_SIZE = 32
 BATCH_TOKENS = 4096
-"""A batch of long texts has fewer rows."""
+"""A batch of long texts has fewer rows, and an epoch of them is a little less than all."""
 LEARNING_RATE = 1e-4
 PROTOTYPE_LEARNING_RATE = 1e-3
 MIN_STEPS = 20
@@ -80,6 +80,7 @@ def fine_tune(
     prototypes_LD: Float32Array,
     *,
     seed: int,
+    epochs: int | None = None,
     budget_s: float = math.inf,
     tell: Tell = lambda _: None,
 ) -> TunedEncoder:
@@ -87,7 +88,7 @@ def fine_tune(
 
     The learning rate follows the share of the steps or of the budget that is gone, whichever is more, so that it has
     come to 0 when either ends; where the steps end first, the result depends on the seed alone. `tell` hears that
-    share.
+    share. Without `epochs` the steps grow with the root of the number of rows.
     """
     model = copy.deepcopy(encoder.model).train()
     model.get_input_embeddings().requires_grad_(False)
@@ -98,7 +99,7 @@ def fine_tune(
     optimizer = _optimizer(model, prototypes)
     ids = encoder.token_ids(texts)
     batches = _batches([len(row) for row in ids], seed)
-    num_steps = max(MIN_STEPS, round(STEPS_PER_ROOT * math.sqrt(len(texts)))) if texts else 0
+    num_steps = _count_steps(len(texts), epochs)
     with seeded(seed, encoder.device):
         for gone in _shares_gone(num_steps, budget_s):
             tell(gone)
@@ -125,6 +126,13 @@ def _optimizer(model: Any, prototypes: Tensor) -> torch.optim.Optimizer:
         ],
         fused=True,
     )
+
+
+def _count_steps(num_rows: int, epochs: int | None) -> int:
+    if not num_rows:
+        return 0
+    wanted = STEPS_PER_ROOT * math.sqrt(num_rows) if epochs is None else epochs * num_rows / BATCH_SIZE
+    return max(MIN_STEPS, round(wanted))
 
 
 def _shares_gone(num_steps: int, budget_s: float) -> Iterator[float]:

@@ -38,7 +38,7 @@ class TokenFacts:
 
 ENCODER_KEYS: dict[str, tuple[str, ...]] = {
     "adapter": (),
-    "train": ("seed",),
+    "train": ("seed", "epochs"),
     "retention": (),
     "evaluate": ("arms", "recorded", "margin", "metric", "metrics", "batch_size", "confidence", "num_resamples"),
 }

@@ -108,7 +108,9 @@ def _spell_untouched(evaluation: Json, other: Json) -> str:
     plain = find_arm(evaluation, "zero_shot")
     if plain is None or plain is other:
         return ""
-    return f"The base model with the instruction alone: {spell_score(dig(plain, 'score'), has_share_metric(evaluation))}."
+    return (
+        f"The base model with the instruction alone: {spell_score(dig(plain, 'score'), has_share_metric(evaluation))}."
+    )
 
 
 def _spell_costs(other: Json, specialist: Json | None) -> str:

@@ -136,7 +136,9 @@ def build_figures(evaluation: Json) -> tuple[Figure, ...]:
     if difference := dig(comparison, "difference"):
         value = format_difference(dig(difference, "value"), is_share=is_share)
         found.append(Figure("Difference", value, spell_interval(difference, is_share, is_signed=True), "difference"))
-        found.append(Figure("How often luck alone shows such a gap", spell_chance(adjusted_p(comparison)), "", "chance"))
+        found.append(
+            Figure("How often luck alone shows such a gap", spell_chance(adjusted_p(comparison)), "", "chance")
+        )
     return tuple(found)
 
 
