@@ -14,7 +14,7 @@ import numpy as np
 
 from burnish.classify import expected_calibration_error, fit_embedding_classifier, fit_encoder_classifier
 from burnish.evaluate.statistics import wilson_interval
-from burnish.model.encoder import load_encoder
+from burnish.model.encoder import DEFAULT_ENCODER, load_encoder
 
 FILES = {"10": "train_10_per_label.jsonl", "all": "train.jsonl"}
 FITS = {"embedding": fit_embedding_classifier, "encoder": fit_encoder_classifier}
@@ -25,19 +25,20 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", nargs="*", default=list(FILES), choices=FILES, help="rows per label")
     parser.add_argument("--arms", nargs="*", default=list(FITS), choices=FITS)
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="catalog name, folder, or hub id")
     parser.add_argument("--budget-s", type=float, default=600.0, help="of the encoder's fit")
     given = parser.parse_args()
     columns = ["arm", "rows per label", "accuracy", "calibration error", "fit, s", "of processor, s", "test, s"]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for rows in given.rows:
         for arm in given.arms:
-            measure(arm, rows, given.data / "banking77", given.budget_s)
+            measure(arm, rows, given.data / "banking77", given.encoder, given.budget_s)
 
 
-def measure(arm: str, rows: str, folder: Path, budget_s: float) -> None:
+def measure(arm: str, rows: str, folder: Path, encoder_name: str, budget_s: float) -> None:
     texts, labels = read(folder / FILES[rows])
     test_texts, test_labels = read(folder / "test.jsonl")
-    encoder = load_encoder()
+    encoder = load_encoder(encoder_name)
     start, start_of_processor = time.perf_counter(), time.process_time()
     more = {"budget_s": budget_s} if arm == "encoder" else {}
     classifier = FITS[arm](texts, labels, encoder=encoder, seed=0, **more)
