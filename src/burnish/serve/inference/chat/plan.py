@@ -62,7 +62,7 @@ def check_chat(body: ChatRequest, model: ServedModel) -> None:
 
 
 def plan_solution(body: ChatRequest, conversation: Conversation, model: ServedModel) -> ChatPlan:
-    """For a model whose solution answers."""
+    """For a model whose solution answers; what is planned for the engine begins so."""
     return ChatPlan(
         model=model,
         conversation=put_behind(model.system, conversation),
