@@ -40,17 +40,17 @@ proof-check: $(STAMP)
 
 # make kill-check: does a job survive SIGKILL of the server and its process at 20 moments? Three minutes; ARGS="--seed 1".
 kill-check: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python scripts/kill_check.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.kill_check $(ARGS)
 
 # make conformance: OpenAI's own tests of its client against a live `burnish serve`.
 conformance: $(STAMP) .venv-conformance/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python conformance/run.py --suite-python .venv-conformance/bin/python $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m conformance.run --suite-python .venv-conformance/bin/python $(ARGS)
 
 # make clients: real clients, each in an environment of its own, against a live `burnish serve`. What cannot be installed
 # is told and fails nothing.
 CLIENTS := llm langchain openai-1 openai-2
 clients: $(STAMP) $(CLIENTS:%=client-%) client-node
-	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python clients/run.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m clients.run
 
 client-node: clients/package.json
 	@rm -f clients/node.failed; cd clients && npm install --silent --no-audit --no-fund --no-package-lock \
@@ -63,7 +63,7 @@ client-%: clients/requirements-%.txt
 
 # make fuzz-serve: ten thousand nearly right requests, and schemathesis, against a live `burnish serve`; ARGS="500 --seed 3".
 fuzz-serve: $(STAMP) .venv-fuzz/.installed
-	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz_serve.py --schemathesis .venv-fuzz/bin/schemathesis $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.fuzz_serve --schemathesis .venv-fuzz/bin/schemathesis $(ARGS)
 
 .venv-fuzz/.installed: scripts/requirements-fuzz.txt
 	$(PYTHON) -m venv $(@D)

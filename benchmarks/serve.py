@@ -1,4 +1,5 @@
-"""What a live `burnish serve` does under load: benchmarks/serve.py throughput|prefix|mixed|schemas|load [options]
+"""What a live `burnish serve` does under load:
+python -m benchmarks.serve throughput|prefix|mixed|schemas|load [options]
 
 Starts a server of its own on a free port, with eight adapters on SmolLM2-135M whose second matrices are random (what
 they answer does not matter here, that they differ does), and asks it as clients do, over HTTP.
@@ -13,10 +14,7 @@ load: clients with mixed adapters, streams, disconnects and bad requests, for `-
 import argparse
 import asyncio
 import json
-import os
 import random
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +28,7 @@ from typing import Any
 import jsonschema
 import openai
 import psutil
+from scripts.live_server import LiveServer, add_adapter, live_server
 
 BASE = "smollm2-135m-instruct"
 NUM_ADAPTERS = 8
@@ -62,14 +61,14 @@ def main() -> None:
 class Server:
     """A live server, its models, and a client of it."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
-        self.process = process
-        self.client = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0)
+    def __init__(self, live: LiveServer) -> None:
+        self._pid = live.pid
+        self.client = openai.AsyncOpenAI(base_url=live.base_url, api_key="none", max_retries=0)
         self.models = [BASE, *(name_of(i) for i in range(NUM_ADAPTERS))]
 
     @property
     def memory_mib(self) -> float:
-        return float(psutil.Process(self.process.pid).memory_info().rss / 2**20)
+        return float(psutil.Process(self._pid).memory_info().rss / 2**20)
 
 
 def name_of(i: int) -> str:
@@ -78,36 +77,20 @@ def name_of(i: int) -> str:
 
 @asynccontextmanager
 async def started(folder: Path, precision: str) -> AsyncIterator[Server]:
-    make_adapters(folder, precision)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "burnish", "serve", "--runs", str(folder), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "BURNISH_API_KEY": ""})
-    try:
-        server = Server(process, port)
-        for _ in range(600):
-            try:
-                await server.client.models.list()
-                break
-            except openai.APIConnectionError:
-                await asyncio.sleep(0.1)
+    make_adapters(folder / "runs", precision)
+    with live_server(folder) as live:
+        server = Server(live)
         for model in server.models:  # loads the base and every adapter
             await server.client.chat.completions.create(model=model, messages=ask("Hello"), max_tokens=1)
         yield server
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
-def make_adapters(folder: Path, precision: str) -> None:
+def make_adapters(runs: Path, precision: str) -> None:
     import torch
 
-    from burnish.model.adapter import AdapterCard, adapter_parameters, attach_adapter, save_adapter
+    from burnish.model.adapter import adapter_parameters, attach_adapter
     from burnish.model.base import find_base, load_model
     from burnish.model.device import choose_device
-    from burnish.serve.jobs.models import add_model
-    from burnish.serve.jobs.store import open_store
 
     base = find_base(BASE)
     model = attach_adapter(
@@ -118,31 +101,12 @@ def make_adapters(folder: Path, precision: str) -> None:
         target_modules="all-linear",
         seed=0,
     )
-    with open_store(folder / "serve") as store:
-        for i in range(NUM_ADAPTERS):
-            torch.manual_seed(i)
-            for name, parameter in adapter_parameters(model).items():
-                if ".lora_B." in name:
-                    torch.nn.init.normal_(parameter, std=0.01)
-            place = folder / f"adapter-{i}"
-            place.mkdir()
-            card = AdapterCard(
-                run_id=f"bench-{i}",
-                base_model=BASE,
-                base_fingerprint=base.fingerprint,
-                template_sha256=base.template_sha256,
-                train_sha256="",
-                scale=1.0,
-                task="chat",
-                system="",
-                labels=(),
-                fields=(),
-                max_new_tokens=256,
-                precision=precision,
-            )
-            save_adapter(model, place, card)
-            with store.transaction() as connection:
-                add_model(connection, name_of(i), base=BASE, base_id=BASE, adapter=place)
+    for i in range(NUM_ADAPTERS):
+        torch.manual_seed(i)
+        for name, parameter in adapter_parameters(model).items():
+            if ".lora_B." in name:
+                torch.nn.init.normal_(parameter, std=0.01)
+        add_adapter(runs, name_of(i), model, base=base, base_id=BASE, precision=precision)
 
 
 def ask(text: str, system: str = "") -> list[Any]:

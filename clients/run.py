@@ -1,4 +1,4 @@
-"""Do the clients that people have work with a live `burnish serve`, unchanged? python clients/run.py
+"""Do the clients that people have work with a live `burnish serve`, unchanged? python -m clients.run
 
 One server on a tiny base with a fine-tuned model; each client that is installed talks to it once. `make clients`
 installs each in an environment of its own; what cannot be installed is told, with its reason, and fails nothing.
@@ -15,18 +15,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.live_server import live_server
-from tests.tiny import adapt, build_model
+from scripts.live_server import add_adapter, live_server, make_jobs_quick
+from tests.tiny import adapt, build_model, save_base
 
-from burnish.model.adapter import AdapterCard, save_adapter
 from burnish.model.base import find_base
 from burnish.model.encoder import DEFAULT_ENCODER
-from burnish.serve.jobs.models import add_model
-from burnish.serve.jobs.store import open_store
 
 HERE = Path(__file__).resolve().parent
 MODEL, TUNED = "tiny", "ft:tiny:clients::0001"
 CLIENT_S = 300
+MAX_LENGTH = 4096
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,15 @@ def main() -> int:
     """Serve, talk, tell."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with live_server(folder) as server:
-            add_tuned(folder, server.runs)
+        runs, base = folder / "runs", save_base(folder / "tiny", max_position_embeddings=MAX_LENGTH)
+        make_jobs_quick(runs)
+        # What the fine-tuned model says does not matter here, that it is not what the base says does.
+        tuned = adapt(build_model(max_position_embeddings=MAX_LENGTH))
+        add_adapter(runs, TUNED, tuned, base=find_base(str(base)), base_id=MODEL, precision="fp32")
+        with live_server(folder, arguments=["--base", str(base)]) as server:
             arguments = [server.base_url, MODEL, TUNED, DEFAULT_ENCODER]
             rows = [talk(client, arguments) for client in clients(_environments())]
-        log = (folder / "server.log").read_text(errors="replace")
     print_table(rows)
-    if "Traceback" in log:
-        print(f"\nThe server's log:\n{log[-3000:]}")
     return 1 if any(row.result.startswith("failed") for row in rows) else 0
 
 
@@ -84,30 +83,6 @@ def clients(environments: Path) -> Iterator[Client]:
     yield Client("langchain-openai", "langchain_client.py", environments / ".venv-clients-langchain")
     yield Client("openai (python)", "openai_python.py", environments / ".venv-clients-openai-1")
     yield Client("openai (python)", "openai_python.py", environments / ".venv-clients-openai-2")
-
-
-def add_tuned(folder: Path, runs: Path) -> None:
-    """A fine-tuned model whose answers are not the base's; what it says does not matter here."""
-    base = find_base(str(folder / "tiny"))
-    adapter = folder / "adapter"
-    adapter.mkdir()
-    card = AdapterCard(
-        run_id="clients",
-        base_model=str(folder / "tiny"),
-        base_fingerprint=base.fingerprint,
-        template_sha256=base.template_sha256,
-        train_sha256="",
-        scale=1.0,
-        task="chat",
-        system="",
-        labels=(),
-        fields=(),
-        max_new_tokens=64,
-        precision="fp32",
-    )
-    save_adapter(adapt(build_model(max_position_embeddings=4096)), adapter, card)
-    with open_store(runs / "serve") as store, store.transaction() as connection:
-        add_model(connection, TUNED, base=str(folder / "tiny"), base_id=MODEL, adapter=adapter)
 
 
 def talk(client: Client, arguments: Sequence[str]) -> Row:

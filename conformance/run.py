@@ -1,6 +1,6 @@
 """OpenAI's own tests of its Python client against a live `burnish serve`.
 
-    python conformance/run.py --suite-python .venv-conformance/bin/python
+    python -m conformance.run --suite-python .venv-conformance/bin/python
 
 They come with the client's source distribution, which pip fetches; none of them is kept here. Exit code 1 where
 anything happens that is not expected.
@@ -9,26 +9,21 @@ anything happens that is not expected.
 import argparse
 import hashlib
 import os
-import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
-import time
-import urllib.error
-import urllib.request
 import xml.etree.ElementTree as ElementTree
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from scripts.live_server import live_server
 
 from burnish.files import cache_dir
 
 HERE = Path(__file__).resolve().parent
 SHA256 = "2e393e63f8a38be6452806f9ef0b6534fecd6d41ab3b2165180dfce3599249cd"
 """Of the source distribution of the version in requirements.txt."""
-START_S = 180
 FILES = (
     "tests/api_resources/fine_tuning/test_jobs.py",
     "tests/api_resources/fine_tuning/jobs/test_checkpoints.py",
@@ -54,8 +49,8 @@ def main() -> int:
         if arguments.base_url:
             is_done = run_suite(suite, arguments.suite_python, arguments.base_url, arguments.files, results)
         else:
-            with serve(Path(folder) / "runs") as base_url:
-                is_done = run_suite(suite, arguments.suite_python, base_url, arguments.files, results)
+            with live_server(Path(folder), environment={"BURNISH_TEST_HOOKS": "1"}) as server:
+                is_done = run_suite(suite, arguments.suite_python, server.base_url, arguments.files, results)
         if not is_done or not results.is_file():
             print("The tests could not be run; see above.", file=sys.stderr)
             return 1
@@ -87,24 +82,6 @@ def fetch_suite(version: str) -> Path:
                 packed.extractall(draft, filter="data")
             os.replace(Path(draft) / suite.name, suite)
     return suite
-
-
-@contextmanager
-def serve(runs: Path) -> Iterator[str]:
-    """A server of its own with the tests' files, jobs and models; gives its address."""
-    port = _free_port()
-    command = [sys.executable, "-m", "burnish", "serve", "--runs", str(runs), "--port", str(port)]
-    server = subprocess.Popen(command, env={**os.environ, "BURNISH_TEST_HOOKS": "1"})
-    try:
-        _wait_until_ready(server, f"http://127.0.0.1:{port}/readyz")
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
 
 
 def run_suite(suite: Path, python: str, base_url: str, files: list[str], results: Path) -> bool:
@@ -156,25 +133,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--base-url", help="of a server that runs already with BURNISH_TEST_HOOKS=1, with /v1")
     parser.add_argument("files", nargs="*", default=list(FILES), help="some of the suite's files; all that apply")
     return parser.parse_args()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end:
-        if server.poll() is not None:
-            sys.exit(f"The server ended with code {server.returncode} before it was ready; see above.")
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    sys.exit(f"The server was not ready within {START_S} s.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Does `burnish serve` stand what clients may send? python scripts/fuzz_serve.py [COUNT] [--seed SEED]
+"""Does `burnish serve` stand what clients may send? python -m scripts.fuzz_serve [COUNT] [--seed SEED]
 
 COUNT requests that are nearly right, over every route of the server's OpenAPI document, go to a server of its own on a
 tiny base. None may end in a status of 500 or more, or have no reply for 30 s; every error must have OpenAI's shape;
@@ -28,7 +28,8 @@ from pathlib import Path
 from scripts.fuzz.mutations import Sending, Wire, mutate
 from scripts.fuzz.requests import good_request
 from scripts.fuzz.wire import LEFT, Outcome, send
-from tests.live_server import LiveServer, live_server
+from scripts.live_server import LiveServer, live_server
+from tests.tiny import save_base
 
 NUM_CLIENTS = 8
 RESEED_EVERY, RESEED_ATTEMPTS = 100, 5
@@ -63,7 +64,8 @@ def main() -> int:
         folder = Path(name) / "a" / "b" / "c"  # so that a path that climbs out is still found below `name`
         folder.mkdir(parents=True)
         hook = {"BURNISH_TEST_HOOKS": "1"}
-        with live_server(folder, max_length=MAX_LENGTH, arguments=["--no-jobs"], environment=hook) as server:
+        base = save_base(folder / "tiny", max_position_embeddings=MAX_LENGTH)
+        with live_server(folder, arguments=["--base", str(base), "--no-jobs"], environment=hook) as server:
             routes = routes_of(server)
             reseed(server)
             if given.only is not None:

@@ -1,6 +1,6 @@
 """Does a fine-tuning job survive SIGKILL? Server, worker or both are killed at random moments; the end is the same.
 
-    python scripts/kill_check.py [--kills 20] [--seed N] [--base FOLDER]
+    python -m scripts.kill_check [--kills 20] [--seed N] [--base FOLDER]
 
 One job is worked on undisturbed. Others with the same rows and seed are killed ten times each: twice while the files
 are validated, while the baselines answer, while it trains, while the retention budget is kept, while it is evaluated.
@@ -26,9 +26,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from live_job import TOTAL_STEPS, Job, Moment, Phase, messages, products, wait_for, works_on
-
-from live_server import save_tiny_base
+from scripts.live_job import TOTAL_STEPS, Job, Moment, Phase, messages, products, wait_for, works_on
+from tests.tiny import save_base
 
 KILLS_IN_PHASE = 2
 STUCK_S, JOB_S = 120.0, 300.0
@@ -73,7 +72,7 @@ def main() -> int:
     chance, kills, faults = random.Random(arguments.seed), list[Kill](), list[str]()
     with tempfile.TemporaryDirectory(prefix="kill-check-") as name:
         folder = Path(name)
-        base = arguments.base or str(save_tiny_base(folder / "base"))
+        base = arguments.base.resolve() if arguments.base else save_base(folder / "base")
         calm = undisturbed(folder / "calm", base)
         told = ", ".join(f"{phase} {calm.lasts_s(phase):.2f} s" for phase in Phase if phase is not Phase.ENDED)
         print(f"Undisturbed: adapter {calm.end['adapter'][:12]}, {TOTAL_STEPS} steps; {told}.\n", flush=True)
@@ -101,11 +100,11 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="in all")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and of who is killed")
-    parser.add_argument("--base", default="", help="a base model's folder; a tiny random one where none is given")
+    parser.add_argument("--base", type=Path, help="a base model's folder; a tiny random one where none is given")
     return parser.parse_args()
 
 
-def undisturbed(folder: Path, base: str) -> Calm:
+def undisturbed(folder: Path, base: Path) -> Calm:
     """Let a job come to its end, and note when each phase began and what it has made."""
     calm, job = Calm(), Job(folder, base)
 
@@ -124,7 +123,7 @@ def undisturbed(folder: Path, base: str) -> Calm:
 
 @contextmanager
 def disturb(
-    folder: Path, base: str, number: int, calm: Calm, chance: random.Random, before: int, limit: int
+    folder: Path, base: Path, number: int, calm: Calm, chance: random.Random, before: int, limit: int
 ) -> Iterator[tuple[Job, list[Kill]]]:
     """A job that is killed in each phase, and has ended or has had the time for it."""
     job, kills = Job(folder, base), list[Kill]()

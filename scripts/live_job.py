@@ -11,30 +11,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import openai
 import psutil
+from scripts.live_server import LiveServer, make_jobs_quick
 
 from burnish.files import read_json, sha256_of_file
 from burnish.run_dir import RunDir, list_run_dirs
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.jobs.worker.order import job_folder, pid_of
-from live_server import LiveServer
 
 END_S = 120.0
 """What the processes of a server that was killed may take to end."""
-JOBS_TOML = """
-[adapter]
-rank = 2
-[train]
-precision = "fp32"
-patience = 99
-[retention]
-num_prompts = 8
-answer_tokens = 8
-[evaluate]
-arms = ["zero_shot"]
-max_new_tokens = 6
-num_resamples = 200
-"""
 EPOCHS = 8
 TOTAL_STEPS = 4 * EPOCHS
 """Of sixty rows a quarter is learned from, four a step."""
@@ -95,16 +82,22 @@ class Watch(threading.Thread):
 class Job:
     """A job on a server of its own, in a folder of its own."""
 
-    def __init__(self, folder: Path, base: str) -> None:
+    def __init__(self, folder: Path, base: Path) -> None:
         self.runs = folder / "runs"
-        (self.runs / "serve").mkdir(parents=True)
-        (self.runs / "serve" / "jobs.toml").write_text(JOBS_TOML)
+        make_jobs_quick(self.runs)
         self.store: Store = open_store(self.runs / "serve")
-        self.server = LiveServer(self.runs, base, folder / "server.log")
+        own = {"BURNISH_CACHE": str(folder / "cache")}
+        self.server = LiveServer(folder, arguments=["--base", str(base)], environment=own)
         self.server.wait_until_ready()
-        body: dict[str, Any] = {"model": base, "training_file": self.server.upload(rows()), "seed": 0}
-        body["hyperparameters"] = {"n_epochs": EPOCHS, "batch_size": 4, "learning_rate_multiplier": 10}
-        self.id = str(self.server.post("/fine_tuning/jobs", body)["id"])
+        self.client = openai.OpenAI(base_url=self.server.base_url, api_key="none", max_retries=0)
+        file = self.client.files.create(file=("rows.jsonl", rows()), purpose="fine-tune")
+        job = self.client.fine_tuning.jobs.create(
+            model=str(base),
+            training_file=file.id,
+            seed=0,
+            hyperparameters={"n_epochs": EPOCHS, "batch_size": 4, "learning_rate_multiplier": 10},
+        )
+        self.id = job.id
         self.watch = Watch(job_folder(self.runs / "serve", self.id))
         self.watch.start()
 
@@ -146,15 +139,16 @@ class Job:
         self.store.close()
 
 
-def rows() -> list[dict[str, Any]]:
-    """Sixty short conversations."""
+def rows() -> bytes:
+    """Sixty short conversations, as a file of them."""
     chance = random.Random(0)
     words = ["red", "green", "blue", "tin", "box", "lamp", "road", "cold", "warm", "small"]
     texts = [" ".join(chance.choices(words, k=3)) + f" {number}" for number in range(60)]
-    return [
+    conversations = [
         {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": text.split()[1]}]}
         for text in texts
     ]
+    return "".join(json.dumps(conversation) + "\n" for conversation in conversations).encode()
 
 
 def works_on(pid: int, job_id: str) -> bool:
@@ -177,11 +171,11 @@ def wait_for(is_so: Callable[[], Any], limit_s: float) -> bool:
 
 def products(job: Job) -> dict[str, Any]:
     """All that a job has made, without the names that are new each time."""
-    server, run = job.server, job.run_dir
+    client, run = job.client, job.run_dir
     assert run is not None, "a job that has succeeded has a run"
-    told = server.get(f"/fine_tuning/jobs/{job.id}")
-    checkpoints = server.get(f"/fine_tuning/jobs/{job.id}/checkpoints")["data"]
-    results = [file["id"] for file in server.get("/files?purpose=fine-tune-results")["data"]]
+    told = client.fine_tuning.jobs.retrieve(job.id)
+    checkpoints = client.fine_tuning.jobs.checkpoints.list(job.id).data
+    results = [file.id for file in client.files.list(purpose="fine-tune-results").data]
     stored = {row["id"] for row in job.store.all("SELECT id FROM file WHERE deleted = 0")}
     evaluation = read_json(run.evaluation)
     return {
@@ -192,16 +186,16 @@ def products(job: Job) -> dict[str, Any]:
         "arms": {arm["name"]: (arm["score"], arm["num_rows"]) for arm in evaluation["arms"]},
         "comparisons": evaluation["comparisons"],
         "openings of the test rows": evaluation["num_test_openings"],
-        "trained tokens": told["trained_tokens"],
-        "is the result file the job's": told["result_files"] == results,
-        "result files": [server.get_bytes(f"/files/{file_id}/content") for file_id in results],
+        "trained tokens": told.trained_tokens,
+        "is the result file the job's": told.result_files == results,
+        "result files": [client.files.content(file_id).content for file_id in results],
         "files without a row": sorted({path.name for path in (job.runs / "serve" / "files").iterdir()} - stored),
-        "checkpoints": [(each["step_number"], each["metrics"]) for each in checkpoints],
+        "checkpoints": [(each.step_number, each.metrics.to_dict()) for each in checkpoints],
         "adapters of checkpoints": [
             sha256_of_file(folder / "adapter_model.safetensors")
             for folder in sorted((job_folder(job.runs / "serve", job.id) / "checkpoints").glob("step-*"))
         ],
-        "models": len(server.get("/models")["data"]),
+        "models": len(client.models.list().data),
         "number of runs": len(list_run_dirs(job.runs)),
         "tokens": len(job.store.all("SELECT 1 FROM job WHERE token IS NOT NULL")),
     }

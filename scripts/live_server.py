@@ -1,7 +1,6 @@
-"""For scripts: a live `burnish serve` in a process of its own, with a tiny base, and what clients ask of it."""
+"""A `burnish serve` of its own process, for what talks to it from outside, and a fine-tuned model to ask it for."""
 
 import atexit
-import json
 import os
 import socket
 import subprocess
@@ -9,114 +8,149 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-START_S = 180
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
+from burnish.model.base import BaseFiles
 
-
-def save_tiny_base(folder: Path) -> Path:
-    """A random two-layer Llama of bytes: enough for everything but quality."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
-
-    core = Tokenizer(
-        models.BPE(vocab={c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[])
-    )
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    core.decoder = decoders.ByteLevel()
-    marks: dict[str, Any] = {"eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, additional_special_tokens=["<|im_start|>"], **marks)
-    tokenizer.chat_template = CHATML
-    torch.manual_seed(0)
-    sizes = {"vocab_size": 258, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.15}
-    ids = {"bos_token_id": None, "eos_token_id": 256, "pad_token_id": 256}
-    model: Any = AutoModelForCausalLM.from_config(
-        LlamaConfig(**sizes, **heads, **ids, max_position_embeddings=2048, tie_word_embeddings=True)
-    )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+START_S, STOP_S = 180, 60
+LOG_SHOWN = 3000
+"""Characters of the log's end."""
+QUICK_JOBS = """
+[adapter]
+rank = 2
+[train]
+precision = "fp32"
+patience = 99
+checkpoint_minutes = 60
+[retention]
+num_prompts = 4
+answer_tokens = 4
+[evaluate]
+arms = ["zero_shot"]
+max_new_tokens = 6
+num_resamples = 200
+"""
+"""Below every job, so that one takes seconds."""
 
 
 class LiveServer:
-    """`burnish serve` for a runs folder: started, killed, and started again at the same address."""
+    """A server in `folder`, which is its working folder too: started, ended, and started again at the same address.
 
-    def __init__(self, runs: Path, base: str, log: Path) -> None:
-        self._runs, self._base, self._log = runs, base, log
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = int(free.getsockname()[1])
+    It asks for no key unless `environment` has one, whatever this process has.
+    """
+
+    def __init__(
+        self, folder: Path, *, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._folder, self._arguments = folder, arguments
+        self._environment = {**os.environ, "BURNISH_API_KEY": "", **(environment or {})}
+        self.runs, self.log, self.port = folder / "runs", folder / "server.log", _free_port()
         atexit.register(self.kill)  # however the script ends
         self.start()
 
-    def start(self) -> None:
-        """Begin; `wait_until_ready` tells when it answers."""
-        command = [sys.executable, "-m", "burnish", "serve", "--runs", str(self._runs), "--base", self._base]
-        with open(self._log, "ab") as log:
-            environment = {**os.environ, "BURNISH_CACHE": str(self._runs.parent / "cache")}
-            self._process = subprocess.Popen(
-                [*command, "--port", str(self._port)], stdout=log, stderr=log, env=environment
-            )
+    @property
+    def base_url(self) -> str:
+        """As OpenAI's clients take it."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def log_end(self) -> str:
+        return self.log.read_text(errors="replace")[-LOG_SHOWN:]
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def start(self) -> None:
+        """Begin; `wait_until_ready` tells when it answers."""
+        command = [sys.executable, "-m", "burnish", "serve", "--runs", str(self.runs), "--port", str(self.port)]
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *self._arguments], cwd=self._folder, env=self._environment, stdout=log, stderr=log
+            )
+
+    def wait_until_ready(self) -> None:
+        """Until it answers; ends the script, with the server's log, where it never does."""
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+        code = self._process.poll()
+        why = f"was not ready within {START_S} s" if code is None else f"ended with code {code} before it was ready"
+        sys.exit(f"The server {why}. Its log:\n{self.log_end}")
+
+    def stop(self) -> None:
+        """As an operator would; killed where that takes too long."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
     def kill(self) -> None:
         """SIGKILL, to the server alone."""
         self._process.kill()
         self._process.wait()
 
-    def wait_until_ready(self) -> None:
-        """Until it answers; ends the script where it never does."""
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/readyz", timeout=5):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-        raise SystemExit(f"burnish serve does not start; its log:\n{self._log.read_text(errors='replace')[-3000:]}")
 
-    def get(self, path: str) -> Any:
-        return json.loads(self.get_bytes(path))
+@contextmanager
+def live_server(
+    folder: Path, *, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Iterator[LiveServer]:
+    """A server that answers, until the end of the block; a crash in it is shown."""
+    server = LiveServer(folder, arguments=arguments, environment=environment)
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()
+        if "Traceback" in server.log.read_text(errors="replace"):
+            print(f"\nThe server's log:\n{server.log_end}", file=sys.stderr)
 
-    def get_bytes(self, path: str) -> bytes:
-        return self._ask(urllib.request.Request(self._url(path)))
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        data, kind = json.dumps(body).encode(), {"Content-Type": "application/json"}
-        return json.loads(self._ask(urllib.request.Request(self._url(path), data, kind)))
+def make_jobs_quick(runs: Path) -> None:
+    """Have a server of these runs take seconds for a job on a tiny base."""
+    (runs / "serve").mkdir(parents=True, exist_ok=True)
+    (runs / "serve" / "jobs.toml").write_text(QUICK_JOBS)
 
-    def upload(self, rows: list[dict[str, Any]]) -> str:
-        """The id of a training file with these rows."""
-        mark = uuid.uuid4().hex
-        parts = (
-            ('name="purpose"', b"fine-tune"),
-            ('name="file"; filename="rows.jsonl"', "".join(json.dumps(row) + "\n" for row in rows).encode()),
-        )
-        body = b"".join(
-            f"--{mark}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + content + b"\r\n"
-            for head, content in parts
-        )
-        kind = {"Content-Type": f"multipart/form-data; boundary={mark}"}
-        request = urllib.request.Request(self._url("/files"), body + f"--{mark}--\r\n".encode(), kind)
-        return str(json.loads(self._ask(request))["id"])
 
-    def _url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self._port}/v1{path}"
+def add_adapter(runs: Path, name: str, model: Any, *, base: BaseFiles, base_id: str, precision: str) -> None:
+    """Have a server of these runs serve the adapter of `model` as `name`, as if a job had made it.
 
-    def _ask(self, request: urllib.request.Request) -> bytes:
-        try:
-            with urllib.request.urlopen(request, timeout=60) as reply:
-                return bytes(reply.read())
-        except urllib.error.HTTPError as error:
-            raise SystemExit(f"{request.full_url}: {error} {error.read().decode(errors='replace')}") from None
+    `base_id`: as clients name the base.
+    """
+    from burnish.model.adapter import AdapterCard, save_adapter  # with torch, which not every script needs
+    from burnish.serve.jobs.models import add_model
+    from burnish.serve.jobs.store import open_store
+
+    folder = runs / "serve" / "adapters" / name.replace(":", "-")
+    folder.mkdir(parents=True)
+    card = AdapterCard(
+        run_id="none",
+        base_model=base.name,
+        base_fingerprint=base.fingerprint,
+        template_sha256=base.template_sha256,
+        train_sha256="",
+        scale=1.0,
+        task="chat",
+        system="",
+        labels=(),
+        fields=(),
+        max_new_tokens=64,
+        precision=precision,
+    )
+    save_adapter(model, folder, card)
+    with open_store(runs / "serve") as store, store.transaction() as connection:
+        add_model(connection, name, base=base.name, base_id=base_id, adapter=folder)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

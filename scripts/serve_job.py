@@ -1,4 +1,4 @@
-"""A fine-tuning job from its upload to its deletion, by OpenAI's own client: scripts/serve_job.py ROWS.jsonl [options]
+"""A fine-tuning job from its upload to its deletion, by OpenAI's own client: python -m scripts.serve_job ROWS.jsonl
 
 Starts a server of its own in a temporary folder unless `--base-url` names one. Uploads the file, creates a job, follows
 its events to the end, chats with the model (whole and as a stream), and deletes the model and the file. Exit code 1 if
@@ -8,16 +8,13 @@ any of it is not as it should be.
 import argparse
 import json
 import os
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import openai
+from scripts.live_server import live_server
 
 FINAL = ("succeeded", "failed", "cancelled")
 
@@ -32,8 +29,8 @@ def main() -> None:
     if given.base_url:
         work(openai.OpenAI(base_url=given.base_url, api_key=os.environ.get("BURNISH_API_KEY", "none")), given)
         return
-    with tempfile.TemporaryDirectory() as folder, started(Path(folder)) as url:
-        work(openai.OpenAI(base_url=url, api_key="none", max_retries=5), given)
+    with tempfile.TemporaryDirectory() as folder, live_server(Path(folder)) as server:
+        work(openai.OpenAI(base_url=server.base_url, api_key="none"), given)
 
 
 def work(client: openai.OpenAI, given: argparse.Namespace) -> None:
@@ -77,20 +74,6 @@ def follow(client: openai.OpenAI, job_id: str) -> "openai.types.fine_tuning.Fine
         if job.status in FINAL:
             return job
         time.sleep(1)
-
-
-@contextmanager
-def started(folder: Path) -> Iterator[str]:
-    """A server with its runs in `folder`; gives its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "burnish", "serve", "--runs", str(folder), "--port", str(port)]
-    with (folder / "serve.log").open("w") as log, subprocess.Popen(command, stderr=log) as server:
-        try:
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            server.terminate()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 import burnish
+from burnish.cli.check import CheckOptions, check_data
 from burnish.conversation import from_dicts
+from burnish.data import Severity
 from burnish.errors import RecipeError, RunError
 from burnish.files import read_jsonl, write_jsonl
 from burnish.generate.answer import answer_prompts
+from burnish.inspection import inspect_data
 from burnish.pipeline import Run, resume, run
 from burnish.preparation import prepare_rows
 from burnish.recipe import build_recipe, load_recipe
@@ -186,6 +189,36 @@ def test_missing_answers_are_counted_before_there_is_a_run(tmp_path: Path, made:
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_check_tells_what_a_run_would_refuse_and_shows_the_rest(
+    tmp_path: Path, made: tuple[Run, Listener], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Path(made[0].dir.path).parents[1]
+    recipe, answers = write_recipe(tmp_path, source / "base"), tmp_path / "answers.jsonl"
+    known = read_jsonl(source / "answers.jsonl")
+    own_rows = len([row for row in known if row["id"].startswith("test")])
+
+    def told() -> list[str]:
+        inspection = inspect_data(load_recipe(recipe))
+        assert inspection.prepared is not None, "what is wrong with the answers is not wrong with the rows"
+        return [str(finding) for finding in inspection.findings if finding.severity is Severity.ERROR]
+
+    remedy = "Or take evaluate.recorded out of the recipe."
+    no_file = f"evaluate.recorded: {answers}: cannot be read (No such file or directory). `burnish record` makes "
+    assert told() == [f"{no_file}such a file. {remedy}"]
+    answers.write_text(json.dumps(known[0]) + "\n{}\n")
+    no_answer = f"evaluate.recorded: {answers}:2: no answer of `burnish record`. Remove the line, or name another."
+    assert told() == [f"{no_answer} {remedy}"]
+    write_jsonl(answers, known[:-7])
+    lacking = f"evaluate.recorded: {answers} has no answer to 7 of the {own_rows} test rows. Record them with `burnish "
+    assert [text[: len(lacking)] for text in told()] == [lacking] and told()[0].endswith(f"`. {remedy}")
+    options = CheckOptions((), False, None, fix=False, redact=False, output=None, deep=False, as_json=False)
+    assert not check_data(str(recipe), [], options)
+    shown = capsys.readouterr().out
+    assert lacking in shown and "[recorded_unusable]" in shown and "--fix" not in shown
+    write_jsonl(answers, known)
+    assert told() == []
+
+
 def test_the_rows_are_found_by_what_was_asked_and_not_by_their_place(
     tmp_path: Path, made: tuple[Run, Listener]
 ) -> None:
@@ -236,6 +269,7 @@ def line_of(**changes: Any) -> dict[str, Any]:
     [
         (json.dumps(line_of()) + "\nnot JSON\n", r"answers\.jsonl:2: no answer of `burnish record`"),
         (json.dumps(line_of(answer=None)) + "\n", r"answers\.jsonl:1: no answer of"),
+        (json.dumps(line_of(prompt_sha256=[])) + "\n", r"answers\.jsonl:1: no answer of"),
         ('{"id": "rows.jsonl:1"}\n', r"answers\.jsonl:1: no answer of"),
         (
             json.dumps(line_of()) + "\n" + json.dumps(line_of(model="n", prompt_sha256="1")) + "\n",

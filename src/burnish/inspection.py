@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from burnish.data import Check, Finding, Severity, can_judge_labels, check_losses
-from burnish.errors import DataError
+from burnish.errors import DataError, RecipeError
 from burnish.examination import Examination, examine
 from burnish.model.base import is_encoder
-from burnish.preparation import Divided, Prepared, divided_of, load_weights, render, settle
+from burnish.preparation import Divided, Prepared, divided_of, load_weights, recorded_answers, render, settle
 from burnish.recipe import LoadedRecipe
 from burnish.screen import Screen, SilentScreen
 
@@ -18,6 +18,12 @@ CANNOT_DIVIDE = Check(
     Severity.ERROR,
     "rows that cannot be divided into train, validation and test",
     "A run needs all three parts.",
+)
+RECORDED_UNUSABLE = Check(
+    "recorded_unusable",
+    Severity.ERROR,
+    "answers of a hosted model that a run cannot use",
+    "Or take evaluate.recorded out of the recipe.",
 )
 
 
@@ -55,15 +61,25 @@ def inspect_data(loaded: LoadedRecipe, screen: Screen | None = None, *, deep: bo
         divided = divided_of(examined)
     except DataError as error:
         return Inspection(examined, [*examined.findings, CANNOT_DIVIDE.found(str(error))])
+    recorded = check_recorded(divided)
     if is_encoder(examined.loaded.recipe.model.base):
-        return Inspection(examined, examined.findings, None if examined.has_errors else divided)
+        return Inspection(examined, [*examined.findings, *recorded], None if examined.has_errors else divided)
     rendered = render(examined.loaded, divided.split, examined.findings, screen)
     if any(finding.severity is Severity.ERROR for finding in rendered.findings):
-        return Inspection(examined, rendered.findings)
+        return Inspection(examined, [*rendered.findings, *recorded])
     prepared = settle(rendered, examined.form, divided.details, divided.custom, num_ranks=1)
     needs_losses = deep and not can_judge_labels(prepared.split.train)  # labels are judged by their neighbours
     strange = find_strange_answers(prepared, screen) if needs_losses else []
-    return Inspection(examined, [*rendered.findings, *strange], prepared, prepared)
+    return Inspection(examined, [*rendered.findings, *recorded, *strange], prepared, prepared)
+
+
+def check_recorded(divided: Divided) -> list[Finding]:
+    """Whether the file that `evaluate.recorded` names has an answer of one model to each test row."""
+    try:
+        recorded_answers(divided)
+    except RecipeError as error:
+        return [RECORDED_UNUSABLE.found(str(error))]
+    return []
 
 
 def find_strange_answers(prepared: Prepared, screen: Screen) -> list[Finding]:

@@ -72,11 +72,11 @@ def read_recorded(path: Path) -> dict[str, RecordedAnswer]:
             answer = RecordedAnswer(**json.loads(line))
             if not isinstance(answer.answer, str) or not isinstance(answer.latency_s, int | float):
                 raise TypeError
+            answers[answer.prompt_sha256] = answer
         except (ValueError, TypeError):
             raise DataError(
                 f"{path}:{number}: no answer of `burnish record`. Remove the line, or name another."
             ) from None
-        answers[answer.prompt_sha256] = answer
     return answers
 
 

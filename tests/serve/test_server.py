@@ -13,6 +13,7 @@ import httpx2
 import openai
 import pytest
 from fastapi.testclient import TestClient
+from scripts.live_server import make_jobs_quick
 
 import burnish
 from burnish.cli.serving import key_hash, list_names, name_models, remove_names
@@ -24,7 +25,6 @@ from burnish.serve.jobs.models import add_model
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.server import build_app, serve
 from burnish.serve.settings import ServeSettings
-from tests.live_server import QUICK_JOBS
 from tests.serve.jobs.jobs_app import jsonl, wait_for
 from tests.serve.wire.plain_backend import live
 from tests.test_pipeline import rows
@@ -35,8 +35,7 @@ from tests.tiny import save_base
 def settings(tmp_path_factory: pytest.TempPathFactory) -> ServeSettings:
     folder = tmp_path_factory.mktemp("served")
     made = ServeSettings(runs=folder / "runs", base=str(save_base(folder / "tiny")))
-    made.folder.mkdir(parents=True)
-    (made.folder / "jobs.toml").write_text(QUICK_JOBS)
+    make_jobs_quick(made.runs)
     return made
 
 

@@ -15,7 +15,7 @@ from burnish.cli.mending import mend_data, print_mended, refuse_to_replace
 from burnish.cli.output import print_json, print_next
 from burnish.cli.preview import print_preview
 from burnish.cli.screen import TerminalScreen
-from burnish.data import check_stream, count_lines, detect_file, locate
+from burnish.data import Severity, check_stream, count_lines, detect_file, locate
 from burnish.data.mending.mend import Change
 from burnish.inspection import Inspection, inspect_data
 from burnish.recipe import LoadedRecipe, build_recipe, load_recipe, starter_recipe
@@ -54,7 +54,7 @@ def check_data(source: str, overrides: list[str], options: CheckOptions) -> bool
         _print(found, options, copies)
         if copies:
             print_next(*((f"check {os.path.relpath(copy)}", "see what is left") for copy in copies))
-        elif copies is None and counts["error"]:
+        elif copies is None and any(finding.row and finding.severity is Severity.ERROR for finding in found.findings):
             print_next((f"check {source} --fix", "write a copy without these rows"))
     if options.html is not None:
         _write_page(options.html, found)

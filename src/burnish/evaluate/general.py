@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from burnish.conversation import Conversation, Message, Role, from_dicts, to_dicts
-from burnish.data import Example, Finding, Kind, Renderer, draft_alone, find_overlaps, read_rows
+from burnish.data import Example, Kind, Renderer, draft_alone, find_overlaps
 from burnish.errors import DataError, RenderError
 from burnish.evaluate.bundled import Half, general_text, off_task_texts
+from burnish.evaluate.own_rows import read_own_rows, refuse_own_rows
 from burnish.files import read_json, write_json
 
-REMEDY = 'Write {"prompt": "..."}, {"messages": [...]} or {"text": "..."}, one a line, and name the file in '
 KEY, FILE_NAME = "retention.general", "general.json"
+REMEDY = (
+    f'Write {{"prompt": "..."}}, {{"messages": [...]}} or {{"text": "..."}}, one a line, and name the file in {KEY}.'
+)
 LONG_WORDS = 13
 """Answers of fewer words are decisions, such as a label; a general text may be the same by chance."""
 
@@ -75,19 +78,15 @@ def read_general(path: Path) -> list[GeneralRow]:
     Raises:
         DataError: the file cannot be read, has no row, or rows without a prompt or text; all such rows are named.
     """
-    read, findings = read_rows(path)
-    rows, faults = list[GeneralRow](), [_place(finding) for finding in findings]
+    read, faults = read_own_rows(path)
+    rows = list[GeneralRow]()
     for row in read:
         found = _row(row.id, row.values)
         if found is None:
             faults.append(f"{row.id}: neither prompt nor text")
         else:
             rows.append(found)
-    if faults:
-        more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise DataError(f"{'; '.join(faults[:3])}{more}. {REMEDY}{KEY}.")
-    if not rows:
-        raise DataError(f"{path}: no row in it. {REMEDY}{KEY}.")
+    refuse_own_rows(path, faults, len(rows), of="row", remedy=REMEDY)
     return rows
 
 
@@ -163,7 +162,3 @@ def _is_fit(prompt: Conversation, renderer: Renderer, max_tokens: int) -> bool:
 def _measuring_texts() -> list[str]:
     """With the passages by which the adapter's scale is chosen."""
     return [*off_task_texts(Half.MEASUREMENT), *(row["text"] for row in general_text(Half.TRAINING))]
-
-
-def _place(finding: Finding) -> str:
-    return f"{finding.row}: {finding.message.rstrip('.')}" if finding.row else finding.message.rstrip(".")

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from burnish.conversation import Conversation, Role, build_conversation, from_dicts
-from burnish.data import Finding, read_rows
-from burnish.errors import DataError
+from burnish.evaluate.own_rows import read_own_rows, refuse_own_rows
 
-REMEDY = 'Write {"prompt": "..."} or {"messages": [...]} that ends with the user, one a line, and name the file in '
-KEY = "retention.keep"
+REMEDY = (
+    'Write {"prompt": "..."} or {"messages": [...]} that ends with the user, one a line, and name the file in '
+    "retention.keep."
+)
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,15 @@ def read_kept_prompts(path: Path) -> list[KeptPrompt]:
     Raises:
         DataError: the file cannot be read, has no row, or a row without a prompt; all such rows are named.
     """
-    rows, findings = read_rows(path)
-    found, faults = list[KeptPrompt](), [_place(finding) for finding in findings]
+    rows, faults = read_own_rows(path)
+    found = list[KeptPrompt]()
     for row in rows:
         prompt = _prompt(row.values)
         if prompt is None:
             faults.append(f"{row.id}: no prompt")
         else:
             found.append(KeptPrompt(row.id, prompt))
-    if faults:
-        more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise DataError(f"{'; '.join(faults[:3])}{more}. {REMEDY}{KEY}.")
-    if not found:
-        raise DataError(f"{path}: no prompt in it. {REMEDY}{KEY}.")
+    refuse_own_rows(path, faults, len(found), of="prompt", remedy=REMEDY)
     return found
 
 
@@ -69,7 +66,3 @@ def _prompt(values: dict[str, Any]) -> Conversation | None:
     if messages and messages[-1].role is Role.ASSISTANT:
         messages = messages[:-1]
     return messages if messages and messages[-1].role is Role.USER and messages[-1].content.strip() else None
-
-
-def _place(finding: Finding) -> str:
-    return f"{finding.row}: {finding.message.rstrip('.')}" if finding.row else finding.message.rstrip(".")

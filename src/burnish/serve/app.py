@@ -1,7 +1,8 @@
 """The server as one application: its routes, and what lies around them."""
 
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
@@ -23,28 +24,25 @@ def create_app(
     *,
     extra_routers: Sequence[APIRouter] = (),
     jobs_by_status: Callable[[], Mapping[str, int]] = dict,
-    lifespans: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = (),
+    at_work: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> FastAPI:
-    """What `burnish serve` runs. `extra_routers` come below /v1; `lifespans` are entered at start, left at the end.
+    """What `burnish serve` runs. `extra_routers` come below /v1; `at_work` is entered at start, left at the end.
 
     Raises:
         BurnishError: the settings would serve other machines without a key.
     """
     security.check_exposure(settings)
     metrics = ServerMetrics(backend.stats, jobs_by_status)
-    is_open = False
+    is_open = threading.Event()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        nonlocal is_open
-        async with AsyncExitStack() as stack:
-            for enter in lifespans:
-                await stack.enter_async_context(enter())
-            is_open = True
+        async with at_work():
+            is_open.set()
             try:
                 yield
             finally:
-                is_open = False
+                is_open.clear()
 
     app = FastAPI(
         title="burnish",
@@ -56,7 +54,7 @@ def create_app(
         responses={"4XX": {"model": ErrorReply, "description": "What is wrong with the request."}},
     )
     install_error_handlers(app)
-    app.include_router(operations.build_router(metrics, lambda: is_open))
+    app.include_router(operations.build_router(metrics, is_open.is_set))
     app.include_router(page.build_router())
     for router in (
         chat.build_router(backend, on_first_token=metrics.first_token.observe),

@@ -17,12 +17,10 @@ from burnish.model.encoder import DEFAULT_ENCODER
 from burnish.run_dir import RunDir, list_run_dirs
 from burnish.serve.engine.request import AdapterRef
 from burnish.serve.errors import ApiError, not_found
-from burnish.serve.jobs.models import TrainedModel, aliases, delete_model, find_model, list_models
+from burnish.serve.jobs.models import TrainedModel, delete_model, find_model, follow_aliases, list_models
 from burnish.serve.jobs.store import Store
 from burnish.solution import ADAPTER_NAME, SolutionCard, card_of_adapter, read_solution_card
 
-MAX_ALIASES = 8
-"""That one name may lead through; more go in a circle."""
 OWN, TRAINED = "burnish", "organization"
 
 
@@ -75,11 +73,7 @@ class Catalog:
 
     def find(self, name: str) -> ServedModel | None:
         """The model of that name or alias, if there is one."""
-        known = aliases(self._store)
-        for _ in range(MAX_ALIASES):
-            if name not in known:
-                break
-            name = known[name]
+        name = follow_aliases(self._store, name)
         if name in (self._base, public_id(self._base)):  # at once: most who ask for a base ask for this one
             return _of_base(self._base)
         if trained := find_model(self._store, name):

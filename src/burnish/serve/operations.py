@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from burnish.errors import BurnishError
 from burnish.serve.engine.request import EngineStats
-from burnish.serve.errors import error_response, server_error
+from burnish.serve.errors import METHODS, error_response, server_error
 from burnish.serve.metrics import Counter, Histogram, Labels, sample_lines
 
 log = logging.getLogger("burnish.serve")
@@ -142,9 +142,6 @@ def log_requests(stream: TextIO) -> None:
     request_log.handlers = [handler]
     request_log.setLevel(logging.INFO)
     request_log.propagate = False
-
-
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
 def _method(scope: Scope) -> str:

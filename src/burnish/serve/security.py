@@ -35,7 +35,7 @@ class Security:
         self._app = app
         self._key_hash = bytes.fromhex(settings.api_key_sha256) if settings.api_key_sha256 else None
         self._max_body, self._max_file = settings.max_body_bytes, settings.max_file_bytes
-        self._buckets = RateLimit(settings.requests_per_minute, clock)
+        self._rate_limit = RateLimit(settings.requests_per_minute, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,7 +71,7 @@ class Security:
         scheme, _, key = authorization.partition(" ")
         found = hashlib.sha256(key.strip().encode("latin-1")).digest()  # as headers come decoded
         has_key = scheme.lower() == "bearer" and hmac.compare_digest(found, self._key_hash or b"")
-        self._buckets.take(found.hex() if has_key else address)
+        self._rate_limit.take(found.hex() if has_key else address)
         if self._key_hash is not None and not has_key:
             raise ApiError(
                 "The API key is missing or wrong. Send the key of this server as: Authorization: Bearer KEY.",

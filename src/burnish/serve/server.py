@@ -78,7 +78,7 @@ def build_app(settings: ServeSettings, store: Store, on_ready: Callable[[], None
         host,
         extra_routers=_job_routers(settings, store, host),
         jobs_by_status=lambda: _jobs_by_status(store),
-        lifespans=[at_work],
+        at_work=at_work,
     )
     if conformance_seed.is_wanted():
         app.include_router(conformance_seed.build_router(store, settings))

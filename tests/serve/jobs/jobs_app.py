@@ -14,20 +14,22 @@ from burnish.serve.catalog import ServedModel
 from burnish.serve.engine.request import AdapterRef
 from burnish.serve.errors import ApiError
 from burnish.serve.jobs import files, graders, jobs, uploads
+from burnish.serve.jobs.models import follow_aliases
 from burnish.serve.jobs.store import Store
 from burnish.serve.settings import ServeSettings
 
 CHAT_ROW = {"messages": [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Hi."}]}
 
 
-def resolver(base: str) -> Callable[[str], ServedModel | None]:
+def resolver(base: str, store: Store) -> Callable[[str], ServedModel | None]:
     """A catalog of one base model and one fine-tuned one."""
     tiny = ServedModel(id="tiny", created=1, owned_by="burnish", base=base)
     tuned = ServedModel(
         id="ft:tiny:burnish::abc", created=1, owned_by="organization", base=base, adapter=AdapterRef("a", Path("a"))
     )
     encoder = ServedModel(id="encoder", created=1, owned_by="burnish", base="all-minilm-l6-v2")
-    return {"tiny": tiny, tuned.id: tuned, "encoder": encoder}.get
+    known = {"tiny": tiny, tuned.id: tuned, "encoder": encoder}
+    return lambda name: known.get(follow_aliases(store, name))
 
 
 def client_of(store: Store, settings: ServeSettings, base: str = "tiny-base") -> TestClient:
@@ -41,7 +43,7 @@ def client_of(store: Store, settings: ServeSettings, base: str = "tiny-base") ->
     for router in (
         files.build_router(store, settings),
         uploads.build_router(store, settings),
-        jobs.build_router(store, settings, resolver(base)),
+        jobs.build_router(store, settings, resolver(base, store)),
         graders.build_router(settings),
     ):
         app.include_router(router, prefix="/v1")

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from scripts.live_server import make_jobs_quick
 
 from burnish.files import read_jsonl, sha256_of_file
 from burnish.journal import count_openings, expect_openings
@@ -35,7 +36,6 @@ from burnish.serve.jobs.worker.order import Order, Phase
 from burnish.serve.jobs.worker.progress import progress_of
 from burnish.serve.jobs.worker.steps import MAX_STEP_EVENTS, RunLength, StepTeller
 from burnish.serve.settings import ServeSettings
-from tests.live_server import QUICK_JOBS
 from tests.serve.jobs.jobs_app import CHAT_ROW, client_of, create, jsonl, upload, wait_for
 from tests.test_pipeline import rows
 from tests.tiny import save_base
@@ -96,8 +96,7 @@ def place_in(folder: Path, base: Path) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BURNISH_CACHE", str(folder / "cache"))
         settings = ServeSettings(runs=folder / "runs")
-        settings.folder.mkdir(parents=True)
-        (settings.folder / "jobs.toml").write_text(QUICK_JOBS)
+        make_jobs_quick(settings.runs)
         with open_store(settings.folder) as store:
             yield Place(settings, store, client_of(store, settings, str(base)))
 
@@ -304,7 +303,10 @@ def test_a_job_that_is_orphaned_and_paused_comes_to_the_same_end(place: Place, u
 
 
 def is_gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # between the two
+        return True
 
 
 def begun(place: Place) -> tuple[str, psutil.Process]:
@@ -329,6 +331,8 @@ def test_a_process_that_does_not_notice_that_its_server_is_gone_is_ended_by_the_
     with server_of(place):
         job_id, child = begun(place)
         child.suspend()
+        # It stops when its main thread gets round to it; until then another thread may still see the server end.
+        wait_for(lambda: child.status() == psutil.STATUS_STOPPED)
     assert not is_gone(child)
     with supervised(place):
         wait_for(lambda: is_gone(child))

@@ -37,7 +37,7 @@ def test_it_is_ready_between_start_and_end(backend: PlainBackend, tmp_path: Path
         yield
         seen.append("end")
 
-    client = build(backend, tmp_path, lifespans=[workers])
+    client = build(backend, tmp_path, at_work=workers)
     assert (client.get("/healthz").status_code, client.get("/readyz").status_code) == (200, 503)
     with client:
         assert client.get("/readyz").json() == {"status": "ready"} and seen == ["start"]

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 
 from burnish.report.arms import arm_indexes, arm_titles, own_name
-from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot, fold
+from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot, fold, place_legend
 from burnish.report.record import Json, items
 
 
@@ -50,10 +50,7 @@ def plot_risk_coverage(evaluation: Json) -> Plot | None:
         axes.set_xlabel("answered, the surest first, %")
         axes.set_ylabel("of these right, %")
         axes.tick_params(axis="y", labelcolor=MUTED)
-        if is_wide:
-            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), labelcolor=INK)
-        else:
-            axes.legend(loc="upper left", bbox_to_anchor=(-0.1, -0.22), labelcolor=INK, fontsize=9.5)
+        place_legend(axes, is_wide)
 
     spoken = "; ".join(
         f"{titles[name]} is right in {100 * curve[-1]['accuracy']:.1f} % of all its answers and in "

@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from burnish.report.arms import arm_indexes, arm_titles, has_share_metric, score_heading
 from burnish.report.format import format_count, format_latency, format_score
-from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot, fold
+from burnish.report.plots.svg import ARM_COLOURS, MUTED, Plot, arm_look, build_plot, fold, place_legend
 from burnish.report.record import Json, dig, items
 
 COSTS = (
@@ -57,10 +57,7 @@ def _plot(evaluation: Json, arms: list[tuple[Json, float]], label: str, spell: A
         axes.set_xlabel(label)
         axes.set_ylabel(f"{heading[:30]}, percent points" if is_share else heading[:40])
         axes.tick_params(axis="y", labelcolor=MUTED)
-        if is_wide:
-            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), labelcolor=INK)
-        else:
-            axes.legend(loc="upper left", bbox_to_anchor=(-0.1, -0.22), labelcolor=INK, fontsize=9.5)
+        place_legend(axes, is_wide)
 
     spoken = "; ".join(
         f"{titles[arm['name']]} {format_score(arm['score']['value'], is_share=is_share)} at {spell(cost)}"

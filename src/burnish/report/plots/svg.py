@@ -54,6 +54,14 @@ def arm_look(index: int, size: float = 10) -> dict[str, Any]:
     return {**look, "markersize": 1.25 * size if marker in THIN_MARKERS else size}
 
 
+def place_legend(axes: Axes, is_wide: bool) -> None:
+    """The names of the arms, beside the drawing where there is room, else below it."""
+    if is_wide:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), labelcolor=INK)
+    else:
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.1, -0.22), labelcolor=INK, fontsize=9.5)
+
+
 def fold(text: str, width: int) -> str:
     """At most two lines of `width` characters, so that a long name leaves room for the plot."""
     return textwrap.fill(str(text), width, max_lines=2, placeholder="…")

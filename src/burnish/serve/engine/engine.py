@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -274,7 +274,7 @@ class Engine:
         if isinstance(said, Piece):
             self._new_tokens += said.num_tokens
             if each.num_cached:
-                said, each.num_cached = _with_cached(said, each.num_cached), 0
+                said, each.num_cached = replace(said, num_cached=each.num_cached), 0
         if said is not None:
             each.ticket.put(said)
         if isinstance(said, Piece) and said.finish is None:
@@ -300,7 +300,3 @@ def _reads_the_same(each: _AtWork, other: _AtWork) -> bool:
     end = each.num_read + BLOCK
     same = each.adapter == other.adapter and each.work.ids[:end] == other.work.ids[:end]
     return same and end < len(each.work.ids) and not each.wants_all
-
-
-def _with_cached(piece: Piece, num_cached: int) -> Piece:
-    return Piece(piece.text, piece.num_tokens, piece.tokens, piece.finish, num_cached)

@@ -1,7 +1,7 @@
 """What the engine is asked, and what it says: the words between the wire and the weights."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -122,7 +122,10 @@ class Ticket:
 
     def put(self, what: Piece | LabelAnswer | Exception) -> None:
         """From the engine's thread: the next thing to say."""
-        self._tell(lambda: self._queue.put_nowait(what))
+        try:
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, what)
+        except RuntimeError:  # the loop is closed: nobody listens any more
+            self.cancel()
 
     def cancel(self) -> None:
         """Nobody waits any more; the engine drops the request at its next step."""
@@ -151,12 +154,6 @@ class Ticket:
             assert isinstance(answer, LabelAnswer)
             return answer
         finally:
-            self.cancel()
-
-    def _tell(self, call: Callable[[], None]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # the loop is closed: nobody listens any more
             self.cancel()
 
 

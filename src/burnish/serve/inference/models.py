@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from burnish.serve.catalog import ServedModel
+from burnish.serve.catalog import OWN, ServedModel
 from burnish.serve.errors import ApiError
 from burnish.serve.inference.backend import Backend
 
@@ -43,7 +43,7 @@ def build_router(backend: Backend) -> APIRouter:
 
 
 def _is_trained(model: ServedModel) -> bool:
-    return model.owned_by != "burnish"
+    return model.owned_by != OWN
 
 
 def _describe(model: ServedModel) -> dict[str, Any]:

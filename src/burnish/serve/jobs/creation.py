@@ -13,13 +13,12 @@ from burnish.serve.errors import ApiError, not_found
 from burnish.serve.jobs.asked import whole_number
 from burnish.serve.jobs.events import tell
 from burnish.serve.jobs.job import Status, get_job
-from burnish.serve.jobs.models import aliases
 from burnish.serve.jobs.shapes import CreateJob, Hyperparameters, parse_job
 from burnish.serve.jobs.shelf import TRAINING, StoredFile, get_file
 from burnish.serve.jobs.store import Store, insert, new_id, now
 
 Resolver = Callable[[str], ServedModel | None]
-"""A model's name, as clients say it, to the model."""
+"""A model's name or alias, as clients say it, to the model."""
 REPEATED_WITHIN_S = 3600
 
 
@@ -30,7 +29,7 @@ def create_job(store: Store, resolve: Resolver, body: dict[str, Any], headers: M
         ApiError: the body, the model or a file is at fault.
     """
     asked, hyperparameters = parse_job(body)
-    base = _base_of(asked.model, store, resolve)
+    base = _base_of(asked.model, resolve)
     training = _usable(store, asked.training_file, "training_file")
     validation = _usable(store, asked.validation_file, "validation_file") if asked.validation_file else None
     sender = hashlib.sha256(headers.get("authorization", "").encode()).hexdigest()
@@ -44,15 +43,8 @@ def create_job(store: Store, resolve: Resolver, body: dict[str, Any], headers: M
     return get_job(store, job_id)
 
 
-def base_id_of(served: ServedModel) -> str:
-    """What the base is called within the name of a fine-tuned model, whose parts are divided by colons."""
-    return served.id.replace("/", "-").replace(":", "-")
-
-
-def _base_of(name: str, store: Store, resolve: Resolver) -> ServedModel:
+def _base_of(name: str, resolve: Resolver) -> ServedModel:
     served = resolve(name)
-    if served is None and (target := aliases(store).get(name)):
-        served = resolve(target)
     if served is None:
         raise not_found(
             f"The model `{name}` does not exist or you do not have access to it. Name one of /v1/models, or let an "
@@ -112,7 +104,7 @@ def _insert(
         status=Status.VALIDATING,
         model=asked.model,
         base=base.base,
-        base_id=base_id_of(base),
+        base_id=base.id,
         training_file=asked.training_file,
         validation_file=asked.validation_file,
         suffix=asked.suffix,

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from burnish.serve.jobs.store import Store, insert, now
 
+MAX_ALIASES = 8
+"""That one name may lead through; more go in a circle."""
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -75,6 +78,16 @@ def set_alias(store: Store, name: str, target: str | None) -> None:
 def aliases(store: Store) -> dict[str, str]:
     """All other names, with what they mean."""
     return {row["name"]: row["target"] for row in store.all("SELECT * FROM alias ORDER BY name")}
+
+
+def follow_aliases(store: Store, name: str) -> str:
+    """What a name means in the end: itself where it is no alias."""
+    known = aliases(store)
+    for _ in range(MAX_ALIASES):
+        if name not in known:
+            break
+        name = known[name]
+    return name
 
 
 def _model(row: sqlite3.Row) -> TrainedModel:

@@ -31,7 +31,6 @@ class Form:
     filename: str
     size_bytes: int
     sha256: str
-    md5: str
 
 
 @contextmanager
@@ -88,7 +87,7 @@ class _Reader:
         self._field, self._header, self._value = "", bytearray(), bytearray()
         self._filename: str | None = None
         self._size = 0
-        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
         self._is_whole = False
 
     def callbacks(self) -> dict[str, object]:
@@ -109,7 +108,7 @@ class _Reader:
         if self._filename is None:
             raise ApiError(f"'{self._file_field}' is missing.", param=self._file_field)
         texts = {name: bytes(value).decode(errors="replace") for name, value in self._texts.items()}
-        return Form(texts, self._filename, self._size, self._sha256.hexdigest(), self._md5.hexdigest())
+        return Form(texts, self._filename, self._size, self._sha256.hexdigest())
 
     def _begin_part(self) -> None:
         self._field = ""
@@ -138,7 +137,6 @@ class _Reader:
         piece = memoryview(data)[start:end]
         self._stream.write(piece)
         self._sha256.update(piece)
-        self._md5.update(piece)
 
     def _end(self) -> None:
         self._is_whole = True

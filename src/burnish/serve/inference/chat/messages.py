@@ -9,13 +9,17 @@ from burnish.serve.inference.shapes import MessageShape, PartShape
 ROLES = {"developer": Role.SYSTEM, "function": Role.TOOL}
 
 
-def conversation_of(messages: Sequence[MessageShape], system: str) -> Conversation:
-    """The conversation, behind `system` where it brings no system message of its own.
+def conversation_of(messages: Sequence[MessageShape]) -> Conversation:
+    """The conversation as the client has it.
 
     Raises:
         ApiError: a message holds what no model here can read.
     """
-    conversation = tuple(_message(message, f"messages[{i}]") for i, message in enumerate(messages))
+    return tuple(_message(message, f"messages[{i}]") for i, message in enumerate(messages))
+
+
+def put_behind(system: str, conversation: Conversation) -> Conversation:
+    """The conversation behind `system` where it brings no system message of its own."""
     if not system or any(message.role is Role.SYSTEM for message in conversation):
         return conversation
     return (Message(Role.SYSTEM, system), *conversation)

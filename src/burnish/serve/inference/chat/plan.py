@@ -13,7 +13,7 @@ from burnish.serve.catalog import ServedModel
 from burnish.serve.engine.grammar import ANY_PROMPT, json_grammar
 from burnish.serve.engine.request import GenerationRequest, LabelRequest
 from burnish.serve.errors import ApiError
-from burnish.serve.inference.chat.messages import conversation_of
+from burnish.serve.inference.chat.messages import put_behind
 from burnish.serve.inference.chat.tools import NO_TOOLS, Tools, call_or, tools_of
 from burnish.serve.inference.sampling import room_for_answer, sampling_params, seed_of
 from burnish.serve.inference.shapes import ChatRequest
@@ -61,24 +61,26 @@ def check_chat(body: ChatRequest, model: ServedModel) -> None:
         raise ApiError(f"{model.id} calls no tools. Take out tool_choice.", param="tool_choice")
 
 
-def plan_solution(body: ChatRequest, model: ServedModel) -> ChatPlan:
-    """For a model whose solution answers."""
+def plan_solution(body: ChatRequest, conversation: Conversation, model: ServedModel) -> ChatPlan:
+    """For a model whose solution answers; what is planned for the engine begins so."""
     return ChatPlan(
         model=model,
-        conversation=conversation_of(body.messages, model.system),
+        conversation=put_behind(model.system, conversation),
         num_choices=body.n or 1,
         has_logprobs=bool(body.logprobs),
         is_empty=_limit(body, model) == 0,
     )
 
 
-def plan_chat(body: ChatRequest, model: ServedModel, renderer: Renderer, max_length: int) -> ChatPlan:
+def plan_chat(
+    body: ChatRequest, conversation: Conversation, model: ServedModel, renderer: Renderer, max_length: int
+) -> ChatPlan:
     """For a model that the engine runs.
 
     Raises:
         ApiError: the template refuses the messages, they are too long, or a schema cannot be followed.
     """
-    plan = plan_solution(body, model)
+    plan = plan_solution(body, conversation, model)
     tools = NO_TOOLS if model.labels else tools_of(body)
     prompt_ids = _prompt_ids(renderer, plan.conversation, tools)
     if model.labels:

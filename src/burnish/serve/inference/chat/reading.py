@@ -60,9 +60,10 @@ class AnswerReader:
         return self._keep(calls) if calls else self._say(text)
 
     def _keep(self, calls: list[ToolCall]) -> list[str | ToolCall]:
-        wanted = calls if self._tools.is_parallel else calls[: 1 - min(1, self.num_calls)]
-        self.num_calls += len(wanted)
-        return list(wanted)
+        if not self._tools.is_parallel:
+            calls = [] if self.num_calls else calls[:1]
+        self.num_calls += len(calls)
+        return list(calls)
 
     def _say(self, text: str) -> list[str | ToolCall]:
         text = self._space + text

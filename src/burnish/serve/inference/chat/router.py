@@ -46,14 +46,15 @@ def build_router(backend: Backend, *, on_first_token: Callable[[float], None] = 
 
 async def _ask(body: ChatRequest, model: ServedModel, backend: Backend) -> tuple[ChatPlan, Answering]:
     """Everything that can be refused is refused here, before a stream has begun."""
+    conversation = conversation_of(body.messages)
     if model.solution is not None:
-        plan = plan_solution(body, model)
+        plan = plan_solution(body, conversation, model)
         return plan, await ask_solution(plan, backend)
-    model = await backend.routed(model, conversation_of(body.messages, model.system))
+    model = await backend.routed(model, conversation)
     engine = await backend.engine_for(model)
     renderer = backend.renderer_for(model)
     # A long prompt takes a while to be cut into tokens; others are answered meanwhile.
-    plan = await asyncio.to_thread(plan_chat, body, model, renderer, engine.max_length)
+    plan = await asyncio.to_thread(plan_chat, body, conversation, model, renderer, engine.max_length)
     return plan, await ask_engine(plan, engine, renderer)
 
 

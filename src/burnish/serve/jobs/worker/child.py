@@ -48,11 +48,10 @@ def work(store: Store, order: Order) -> int:
         try:
             _validate(store, order) if order.phase is Phase.VALIDATE else _train(store, order)
         except Refusal as refusal:
-            told = {"code": refusal.code, "message": refusal.message, "param": refusal.param}
-            fail(store, order.job_id, order.token, **told)  # type: ignore[arg-type]
+            fail(store, order.job_id, order.token, code=refusal.code, message=refusal.message, param=refusal.param)
         except DataError as error:
-            told = {"code": "invalid_training_file", "message": str(error), "param": "training_file"}
-            fail(store, order.job_id, order.token, **told)  # type: ignore[arg-type]
+            code, param = "invalid_training_file", "training_file"
+            fail(store, order.job_id, order.token, code=code, message=str(error), param=param)
         except BurnishError as error:
             fail(store, order.job_id, order.token, code="training_failed", message=str(error))
     except (Lost, Interrupted):

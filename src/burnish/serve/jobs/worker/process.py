@@ -34,10 +34,6 @@ def end_process(process: "subprocess.Popen[bytes]") -> None:
     """The process and all that it has started are gone."""
     _kill_group(process.pid)
     process.wait()
-    close_pipe(process)
-
-
-def close_pipe(process: "subprocess.Popen[bytes]") -> None:
     if process.stdin:
         with contextlib.suppress(OSError):
             process.stdin.close()

@@ -13,7 +13,6 @@ from burnish.serve.jobs.store import Store
 from burnish.serve.jobs.worker.order import Order, Phase, job_folder
 from burnish.serve.jobs.worker.process import (
     ask_to_stop,
-    close_pipe,
     end_left_over,
     end_process,
     last_words,
@@ -104,7 +103,6 @@ class Supervisor:
         elif holds(self._store, job_id, token):  # it ended without having settled the job
             why = f"It ended with code {process.returncode}. {last_words(order.folder)}".strip()
             note_crash(self._store, job_id, token, progress=progress_of(order), why=why)
-        close_pipe(process)
 
     def _watch(self, process: "subprocess.Popen[bytes]", job_id: str, token: str) -> None:
         """Wait for the process; where its job is taken from it, ask it to stop, and end it when it does not."""
