@@ -24,6 +24,7 @@ import numpy as np
 from burnish.evaluate.arms import Arm
 from burnish.evaluate.evaluation import ASSUMED_DISCORDANCE, ArmRun, Intervals, evaluate, expected_sensitivity
 from burnish.evaluate.statistics import FloatArray, RowScores, compare_paired, score_interval, wilson_interval
+from burnish.evaluate.verdict import Forgetting
 from burnish.recipe import Metric
 
 Draw = Callable[[np.random.Generator, FloatArray], RowScores]
@@ -174,7 +175,7 @@ def outcome(specialist: RowScores, baselines: list[RowScores], metric: Metric) -
         metric=metric,
         intervals=Intervals(0.95, 999),
         retention=None,
-        budget=None,
+        forgetting=Forgetting(),
         sensitivity=(None, ""),
     )
     return str(evaluation["verdict"]["outcome"])
