@@ -103,7 +103,9 @@ class Choice:
 
     def _extra(self) -> dict[str, Any]:
         confidence = self._last.confidence
-        return {} if confidence is None else {"burnish": {"confidence": confidence}}
+        if confidence is None:
+            return {}
+        return {"burnish": {"confidence": confidence.value, "calibrated": confidence.is_calibrated}}
 
 
 class Reply:
