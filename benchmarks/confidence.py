@@ -13,11 +13,10 @@ from typing import Any
 import burnish
 from burnish.run_dir import RunDir
 
-NUM_LABELS, ROWS_PER_LABEL, NUM_TEST_ROWS = 12, 20, 480
+NUM_LABELS, NUM_TEST_ROWS = 12, 480
 """Of the first labels of the file, which are all about cards and easily taken for one another."""
 QUICK: dict[str, Any] = {
     "model": {"base": "smollm2-135m-instruct"},
-    "train": {"epochs": 6, "trials": 1, "choose_by": "score"},
     "evaluate": {"arms": ["zero_shot"], "time_budget": 1},
     "retention": {"measure": False},
 }
@@ -27,13 +26,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--kinds", nargs="*", default=list(RECIPES), choices=RECIPES)
+    parser.add_argument("--rows-per-label", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=6, help="more of them make the model surer than it is right")
     parser.add_argument("--folder", type=Path, default=Path("build/confidence"))
     given = parser.parse_args()
     columns = ["specialist", "validation rows", "test rows", "right", "measure", "before", "after", "by chance up to"]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for kind in given.kinds:
         given.folder.mkdir(parents=True, exist_ok=True)
-        recipe = burnish.Recipe(**{**QUICK, **RECIPES[kind](given), "output": {"folder": str(given.folder / "runs")}})
+        own = {"train": {"epochs": given.epochs, "trials": 1, "choose_by": "score"}, **RECIPES[kind](given)}
+        recipe = burnish.Recipe(**QUICK, **own, output={"folder": str((given.folder / "runs").resolve())})
         show(kind, burnish.run(recipe).dir)
 
 
@@ -41,7 +43,7 @@ def label_recipe(given: argparse.Namespace) -> dict[str, Any]:
     """A dozen labels, so that a few minutes are enough to learn them."""
     source = given.data / "banking77"
     labels = list(dict.fromkeys(row["label"] for row in read(source / "train.jsonl")))[:NUM_LABELS]
-    for name, limit in (("train", NUM_LABELS * ROWS_PER_LABEL), ("test", NUM_TEST_ROWS)):
+    for name, limit in (("train", NUM_LABELS * given.rows_per_label), ("test", NUM_TEST_ROWS)):
         rows = [row for row in read(source / f"{name}.jsonl") if row["label"] in labels]
         by_label = [[row for row in rows if row["label"] == label][: limit // NUM_LABELS] for label in labels]
         text = "".join(json.dumps(row) + "\n" for some in by_label for row in some)
