@@ -4,13 +4,14 @@ Both come of the same `Choice`, so that a stream says what the whole reply says.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from burnish.conversation import ToolCall
 from burnish.serve.engine.request import FinishReason
 from burnish.serve.inference.chat.answering import Answering, Part
 from burnish.serve.inference.chat.plan import ChatPlan
-from burnish.serve.inference.chat.reading import AnswerReader
+from burnish.serve.inference.chat.reading import AnswerReader, Said
 from burnish.serve.inference.chat.tools import Tools
 from burnish.serve.inference.identity import usage
 
@@ -28,15 +29,20 @@ class Choice:
         self._last = Part(choice=0)
         self.num_tokens = 0
 
-    def take(self, part: Part) -> list[str | ToolCall]:
+    def take(self, part: Part) -> list[Said]:
         """What the part adds."""
         self.num_tokens += part.num_tokens
         self._logprobs += part.logprobs
         self._untold += part.logprobs
         self._last = part
         added = self._reader.feed(part.text, is_last=part.finish is not None)
-        self._said += [item for item in added if isinstance(item, str)]
-        self._calls += [item for item in added if isinstance(item, ToolCall)]
+        for item in added:
+            if isinstance(item, str):
+                self._said.append(item)
+            elif isinstance(item, ToolCall):
+                self._calls.append(item)
+            else:
+                self._calls[-1] = replace(self._calls[-1], arguments=self._calls[-1].arguments + item.text)
         return added
 
     def whole(self, index: int) -> dict[str, Any]:
@@ -54,16 +60,18 @@ class Choice:
         """The role, and only here; a message that may be nothing but calls begins without content."""
         return {"role": "assistant", "content": None if self._tools.names else "", "refusal": None}
 
-    def deltas(self, added: list[str | ToolCall]) -> list[dict[str, Any]]:
+    def deltas(self, added: list[Said]) -> list[dict[str, Any]]:
         """What was added, as deltas."""
         first = len(self._calls) - sum(isinstance(item, ToolCall) for item in added)
         deltas = list[dict[str, Any]]()
         for item in added:
             if isinstance(item, str):
                 deltas.append({"content": item})
-            else:
+            elif isinstance(item, ToolCall):
                 deltas += self._call_deltas(item, first)
                 first += 1
+            else:
+                deltas.append(self._arguments_delta(item.text, first - 1))
         return deltas
 
     def last_deltas(self) -> list[dict[str, Any]]:
@@ -82,22 +90,23 @@ class Choice:
         }
 
     def _call_deltas(self, call: ToolCall, index: int) -> list[dict[str, Any]]:
-        """Id and name first, then the arguments: clients join what is repeated."""
+        """Id and name first, then the arguments that are known: clients join what is repeated."""
+        head = _call(replace(call, arguments=""))
+        first = (
+            {"function_call": head["function"]} if self._tools.is_legacy else {"tool_calls": [{"index": index, **head}]}
+        )
+        return [first, *([self._arguments_delta(call.arguments, index)] if call.arguments else [])]
+
+    def _arguments_delta(self, text: str, index: int) -> dict[str, Any]:
         if self._tools.is_legacy:
-            return [
-                {"function_call": {"name": call.name, "arguments": ""}},
-                {"function_call": {"arguments": call.arguments}},
-            ]
-        head = _call(call)
-        head["function"]["arguments"] = ""
-        rest = {"index": index, "function": {"arguments": call.arguments}}
-        return [{"tool_calls": [{"index": index, **head}]}, {"tool_calls": [rest]}]
+            return {"function_call": {"arguments": text}}
+        return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
 
     def _as_logprobs(self, items: list[Mapping[str, object]]) -> dict[str, Any] | None:
         return {"content": items, "refusal": None} if self._has_logprobs else None
 
     def _finish_reason(self) -> str:
-        if self._calls and self._last.finish is FinishReason.STOP:
+        if self._calls and self._last.finish is FinishReason.STOP and not self._reader.is_cut:
             return "function_call" if self._tools.is_legacy else "tool_calls"
         return str(self._last.finish)
 
@@ -138,7 +147,7 @@ class Reply:
         if includes_usage:
             yield {**head, "choices": [], "usage": self._usage()}
 
-    def _take(self, part: Part) -> list[str | ToolCall]:
+    def _take(self, part: Part) -> list[Said]:
         if part.num_tokens and not self._has_begun:
             self._has_begun = True
             self._on_first_token()
