@@ -14,6 +14,7 @@ from burnish.serve.engine.grammar import ANY_PROMPT, json_grammar
 from burnish.serve.engine.request import GenerationRequest, LabelRequest, SamplingParams
 from burnish.serve.errors import ApiError
 from burnish.serve.inference.chat.messages import conversation_of
+from burnish.serve.inference.chat.thoughts import Thoughts, thoughts_of
 from burnish.serve.inference.chat.tools import NO_TOOLS, Tools, call_or, tools_of
 from burnish.serve.inference.sampling import room_for_answer, sampling_params, seed_of
 from burnish.serve.inference.shapes import ChatRequest
@@ -29,6 +30,7 @@ class ChatPlan:
     tools: Tools = NO_TOOLS
     num_choices: int = 1
     has_logprobs: bool = False
+    thoughts: Thoughts = Thoughts.NEVER
     is_empty: bool = False
     """Whether no token is wanted at all."""
     request: GenerationRequest | LabelRequest | None = None
@@ -94,7 +96,9 @@ def plan_chat(body: ChatRequest, model: ServedModel, renderer: Renderer, max_len
         grammar=_grammar(body, model, renderer, tools) if limit else None,
         num_top=(body.top_logprobs or 0) if body.logprobs else None,
     )
-    return replace(plan, tools=tools, request=replace(request, tells_probability=_is_as_tested(body, model, request)))
+    request = replace(request, tells_probability=_is_as_tested(body, model, request))
+    thoughts = thoughts_of(renderer, prompt_ids, has_grammar=request.grammar is not None)
+    return replace(plan, tools=tools, thoughts=thoughts, request=request)
 
 
 def _is_as_tested(body: ChatRequest, model: ServedModel, request: GenerationRequest) -> bool:

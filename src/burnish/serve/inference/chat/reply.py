@@ -12,16 +12,19 @@ from burnish.serve.engine.request import FinishReason
 from burnish.serve.inference.chat.answering import Answering, Part
 from burnish.serve.inference.chat.plan import ChatPlan
 from burnish.serve.inference.chat.reading import AnswerReader, Said
-from burnish.serve.inference.chat.tools import Tools
+from burnish.serve.inference.chat.thoughts import Thought, ThoughtReader, Thoughts
+from burnish.serve.inference.chat.tools import NO_TOOLS, Tools
 from burnish.serve.inference.identity import usage
 
 
 class Choice:
     """One answer as it grows."""
 
-    def __init__(self, tools: Tools, *, has_logprobs: bool) -> None:
+    def __init__(self, tools: Tools, thoughts: Thoughts, *, has_logprobs: bool) -> None:
+        self._thoughts, self._thought_reader = ThoughtReader(thoughts), AnswerReader(NO_TOOLS)
         self._reader = AnswerReader(tools)
         self._tools, self._has_logprobs = tools, has_logprobs
+        self._thought: list[str] = []
         self._said: list[str] = []
         self._calls: list[ToolCall] = []
         self._logprobs: list[Mapping[str, object]] = []
@@ -29,15 +32,20 @@ class Choice:
         self._last = Part(choice=0)
         self.num_tokens = 0
 
-    def take(self, part: Part) -> list[Said]:
+    def take(self, part: Part) -> list[Said | Thought]:
         """What the part adds."""
         self.num_tokens += part.num_tokens
         self._logprobs += part.logprobs
         self._untold += part.logprobs
         self._last = part
-        added = self._reader.feed(part.text, is_last=part.finish is not None)
+        is_last = part.finish is not None
+        thought, text = self._thoughts.feed(part.text, is_last=is_last)
+        thoughts = [Thought(str(item)) for item in self._thought_reader.feed(thought, is_last=is_last)]
+        added = [*thoughts, *self._reader.feed(text, is_last=is_last)]
         for item in added:
-            if isinstance(item, str):
+            if isinstance(item, Thought):
+                self._thought.append(item.text)
+            elif isinstance(item, str):
                 self._said.append(item)
             elif isinstance(item, ToolCall):
                 self._calls.append(item)
@@ -49,6 +57,8 @@ class Choice:
         """The choice of a reply."""
         content = "".join(self._said)
         message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if self._thought:
+            message["reasoning_content"] = "".join(self._thought)
         if self._calls:
             message["content"] = content or None
             calls = [_call(call) for call in self._calls]
@@ -60,12 +70,14 @@ class Choice:
         """The role, and only here; a message that may be nothing but calls begins without content."""
         return {"role": "assistant", "content": None if self._tools.names else "", "refusal": None}
 
-    def deltas(self, added: list[Said]) -> list[dict[str, Any]]:
+    def deltas(self, added: list[Said | Thought]) -> list[dict[str, Any]]:
         """What was added, as deltas."""
         first = len(self._calls) - sum(isinstance(item, ToolCall) for item in added)
         deltas = list[dict[str, Any]]()
         for item in added:
-            if isinstance(item, str):
+            if isinstance(item, Thought):
+                deltas.append({"reasoning_content": item.text})
+            elif isinstance(item, str):
                 deltas.append({"content": item})
             elif isinstance(item, ToolCall):
                 deltas += self._call_deltas(item, first)
@@ -122,7 +134,9 @@ class Reply:
 
     def __init__(self, answering: Answering, plan: ChatPlan, on_first_token: Callable[[], None]) -> None:
         self._answering, self._on_first_token = answering, on_first_token
-        self._choices = [Choice(plan.tools, has_logprobs=plan.has_logprobs) for _ in range(plan.num_choices)]
+        self._choices = [
+            Choice(plan.tools, plan.thoughts, has_logprobs=plan.has_logprobs) for _ in range(plan.num_choices)
+        ]
         self._num_cached = 0
         self._has_begun = False
 
@@ -147,7 +161,7 @@ class Reply:
         if includes_usage:
             yield {**head, "choices": [], "usage": self._usage()}
 
-    def _take(self, part: Part) -> list[Said]:
+    def _take(self, part: Part) -> list[Said | Thought]:
         if part.num_tokens and not self._has_begun:
             self._has_begun = True
             self._on_first_token()
