@@ -28,13 +28,14 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(RECIPES), choices=RECIPES)
     parser.add_argument("--rows-per-label", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=6, help="more of them make the model surer than it is right")
+    parser.add_argument("--choose-by", default="score", choices=["score", "loss"], help="which epoch is kept")
     parser.add_argument("--folder", type=Path, default=Path("build/confidence"))
     given = parser.parse_args()
     columns = ["specialist", "validation rows", "test rows", "right", "measure", "before", "after", "by chance up to"]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for kind in given.kinds:
         given.folder.mkdir(parents=True, exist_ok=True)
-        own = {"train": {"epochs": given.epochs, "trials": 1, "choose_by": "score"}, **RECIPES[kind](given)}
+        own = {"train": {"epochs": given.epochs, "trials": 1, "choose_by": given.choose_by}, **RECIPES[kind](given)}
         recipe = burnish.Recipe(**QUICK, **own, output={"folder": str((given.folder / "runs").resolve())})
         show(kind, burnish.run(recipe).dir)
 
