@@ -27,6 +27,7 @@ from burnish.evaluate.arms import (
     judge_answers,
     shots_loss,
 )
+from burnish.evaluate.calibration import CALIBRATION_NAME, load_calibration
 from burnish.evaluate.evaluation import ArmRun
 from burnish.evaluate.kept import Budget, answer_rows
 from burnish.evaluate.metrics import CustomMetric, collect_scores
@@ -173,11 +174,6 @@ def run_adapted(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen)
     return answered
 
 
-def answer_validation(model: Any, prepared: Prepared, run_dir: RunDir) -> list[dict[str, Any]]:
-    """The specialist's prediction rows of the validation rows."""
-    return ask(build_specialist(model, prepared, run_dir), prepared, prepared.split.validation)
-
-
 def build_baseline(
     arm: Arm, model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget
 ) -> Solution:
@@ -209,10 +205,10 @@ def build_baseline(
 
 
 def build_specialist(model: Any, prepared: Prepared, run_dir: RunDir, *, is_constrained: bool = False) -> Solution:
-    """The model with its adapter; for extraction also one that can write nothing but valid objects."""
+    """The model with its adapter and the calibration beside that; for extraction also one held to valid objects."""
     schema = infer_schema([example.target for example in prepared.split.train]) if is_constrained else None
     card = card_of(Arm.CONSTRAINED if is_constrained else Arm.SPECIALIST, prepared, schema=schema)
-    solution = PromptSolution(model, prepared.renderer, card)
+    solution = PromptSolution(model, prepared.renderer, card, calibration=load_calibration(run_dir.adapter))
     solution.save(run_dir.solution(card.arm.value))
     return solution
 
@@ -232,10 +228,11 @@ def run_arm(
     all rows.
     """
     test = prepared.split.test
-    judged = _judged_weights(arm, prepared, run_dir)
+    judged, calibration = _judged_weights(arm, prepared, run_dir), run_dir.adapter / CALIBRATION_NAME
     key = {
         "solution": _digest(run_dir, arm),
         "adapter": sha256_of_file(judged) if judged else None,
+        "calibration": sha256_of_file(calibration) if arm in ADAPTED and calibration.is_file() else None,
         "test": sha256_of_json([example.to_dict() for example in test]),
         "metric": prepared.metric.key if isinstance(prepared.metric, CustomMetric) else prepared.metric.value,
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from burnish.answering import answer_validation
+from burnish.calibrating import validation_answers
 from burnish.classify import read_classifier_card
 from burnish.conversation import Task
 from burnish.data import can_judge_labels
@@ -18,7 +18,7 @@ from burnish.model.adapter import adapter_off
 from burnish.preparation import Divided, Prepared
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
-from burnish.solution import encoder_if_there
+from burnish.solution import JUDGED_TASKS, encoder_if_there
 from burnish.train.loop import example_losses
 
 SHARES_OF_MORE = (0.25, 1.0, 3.0)
@@ -29,9 +29,8 @@ def gather_evidence(model: Any, prepared: Prepared, run_dir: RunDir, screen: Scr
     """How sure the specialist is on validation rows, and how likely base and specialist find the reference answers."""
     task, split = prepared.recipe.task, prepared.split
     validation = held_out_answers(run_dir)
-    if task is Task.CLASSIFICATION:
-        screen.say("Answering the validation rows, for the thresholds of confidence ...")
-        validation[Arm.SPECIALIST.value] = answer_validation(model, prepared, run_dir)
+    if task in JUDGED_TASKS:
+        validation[Arm.SPECIALIST.value] = validation_answers(model, prepared, run_dir, screen)
     specialist_nats, base_nats = list[float](), list[float]()
     rows, limit = prepared.rendered["test"], int(prepared.recipe.train.micro_batch_tokens)
     if task in (Task.CHAT, Task.COMPLETION) and len(rows) == len(split.test):

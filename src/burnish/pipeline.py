@@ -189,6 +189,7 @@ def _load_base(prepared: Prepared, ranks: "Ranks") -> Any:
 def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Everything that needs the weights."""
     from burnish.answering import run_adapted, run_baselines, run_previous, run_recorded
+    from burnish.calibrating import calibrate
     from burnish.evaluate.evaluation import expected_sensitivity
     from burnish.evaluate.harness import load_tasks
     from burnish.evaluate.kept import Budget
@@ -239,6 +240,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
         kept = keep_budget(model, prepared, screen, ranks)
         _save_adapter(model, prepared, run_dir, kept, gate)
         with lead(model, ranks):
+            calibrate(model, prepared, run_dir, screen)
             arms = {**baselines, **run_recorded(prepared, run_dir), **run_adapted(model, prepared, run_dir, screen)}
             done = _conclude(
                 model, prepared, run_dir, arms, answers, fitted, kept, gate, harness, sensitivity, screen, ranks
@@ -286,6 +288,7 @@ def _conclude(
     ranks: "Ranks",
 ) -> Run:
     """Measure retention, judge, and write evaluation.json and the report."""
+    from burnish.calibrating import describe_calibration
     from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import Intervals, evaluate
     from burnish.evaluate.verdict import Forgetting
@@ -316,6 +319,7 @@ def _conclude(
         **measured,
         "lm_eval": measure_on_harness(model, prepared, harness, screen, num_ranks=ranks.count),
         "gate": measure_gate(gate, model, prepared, arms[Arm.SPECIALIST].rows, screen) if gate else None,
+        "calibration": describe_calibration(run_dir),
         **_more_runs(model, prepared, run_dir, screen, ranks),
         "training": _training(prepared, run_dir, fitted),
     }

@@ -77,6 +77,10 @@ class RunDir:
     def predictions(self, arm: str) -> Path:
         return self.path / "predictions" / f"{arm}.jsonl"
 
+    def validation(self, arm: str) -> Path:
+        """What `arm` answered to validation rows."""
+        return self.path / "predictions" / "validation" / f"{arm}.jsonl"
+
 
 def create_run_dir(parent: Path) -> RunDir:
     """Make a new, empty run folder under `parent`; its name is the UTC time and a short random hash."""

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +12,7 @@ from burnish.conversation import Conversation, Message, Role, Task
 from burnish.data import Example, Renderer, example_from_dict
 from burnish.errors import BaseModelError, RunError
 from burnish.evaluate.arms import ADAPTED, CLASSIFIERS, Arm, with_shots
+from burnish.evaluate.calibration import CALIBRATION_NAME, Calibration, confidence_of, load_calibration
 from burnish.evaluate.retrieval import Retriever
 from burnish.files import new_folder, read_json, read_jsonl, write_json, write_jsonl
 from burnish.generate.answer import Answer, answer_prompts
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 CARD_NAME, SHOTS_NAME, ADAPTER_NAME = "solution.json", "shots.jsonl", "adapter"
 OnDone = Callable[[int], None]
+JUDGED_TASKS = frozenset({Task.CLASSIFICATION, Task.EXTRACTION})
+"""Whose answers are right or wrong as a whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,8 @@ class PromptSolution:
     """The same before every question; with a retriever the rows that it looks through."""
     retriever: Retriever | None = None
     max_prompt_tokens: int = 2048
+    calibration: Calibration | None = None
+    """What turns the model's own probability of an answer into how likely it is right."""
 
     def shown(self, prompts: Sequence[Conversation]) -> list[Conversation]:
         """The prompts behind the shots."""
@@ -108,7 +113,7 @@ class PromptSolution:
         on_done: OnDone = lambda count: None,
     ) -> list[Answer]:
         """By the model: the most likely label, or text, decoded greedily."""
-        return answer_prompts(
+        answers = answer_prompts(
             self.model,
             self.renderer,
             prompts,
@@ -119,6 +124,7 @@ class PromptSolution:
             schema=self.card.schema,
             on_done=on_done,
         )
+        return [with_confidence(answer, self.card.task, self.calibration) for answer in answers]
 
     def save(self, folder: Path) -> None:
         """The card, and the shots or the rows to look through."""
@@ -157,7 +163,10 @@ class ClassifierSolution:
             for text, row_L in zip(texts, probabilities_NL, strict=True):
                 best = int(row_L.argmax())
                 tokens = len(self.classifier.encoder.token_ids([text])[0])
-                answers.append(Answer(self.card.labels[best], True, latency, tokens, float(row_L[best])))
+                sure = float(row_L[best])
+                answers.append(
+                    Answer(self.card.labels[best], True, latency, tokens, confidence=sure, is_calibrated=True)
+                )
             on_done(len(texts))
         return answers
 
@@ -167,13 +176,23 @@ class ClassifierSolution:
         _write_card(folder, self.card)
 
 
+def with_confidence(answer: Answer, task: Task | None, calibration: Calibration | None) -> Answer:
+    """The answer of a language model with how likely it is right, where the task has right and wrong answers."""
+    if task not in JUDGED_TASKS or answer.probability is None:
+        return answer
+    found = confidence_of(answer.probability, calibration)
+    return replace(answer, confidence=found.value, is_calibrated=found.is_calibrated)
+
+
 def save_previous(folder: Path, adapter: Path) -> None:
     """Write the folder of an adapter that was made before, with a copy of it."""
     with new_folder(folder) as draft:
         _write_card(draft, card_of_adapter(read_card(adapter), Arm.PREVIOUS))
         write_jsonl(draft / SHOTS_NAME, [])
         (draft / ADAPTER_NAME).mkdir()
-        for name in (ADAPTER_CARD_NAME, CONFIG_NAME, WEIGHTS_NAME):
+        has_calibration = (adapter / CALIBRATION_NAME).is_file()
+        names = [ADAPTER_CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, *([CALIBRATION_NAME] * has_calibration)]
+        for name in names:
             shutil.copyfile(adapter / name, draft / ADAPTER_NAME / name)
 
 
@@ -190,7 +209,8 @@ def load_solution(folder: Path, adapter: Path, *, dtype: "torch.dtype | None" = 
         return load_classifier_solution(folder)
     own = folder / ADAPTER_NAME if card.arm is Arm.PREVIOUS else adapter if card.arm in ADAPTED else None
     model, renderer, limit = _load_model(card, own, dtype)
-    return prompt_solution(folder, card, model, renderer, limit)
+    calibration = load_calibration(own) if own else None
+    return replace(prompt_solution(folder, card, model, renderer, limit), calibration=calibration)
 
 
 def prompt_solution(
@@ -219,7 +239,7 @@ def solution_of(card: AdapterCard, adapter: Path) -> Solution:
     """
     known = card_of_adapter(card, Arm.SPECIALIST)
     model, renderer, limit = _load_model(known, adapter)
-    return PromptSolution(model, renderer, known, max_prompt_tokens=limit)
+    return PromptSolution(model, renderer, known, max_prompt_tokens=limit, calibration=load_calibration(adapter))
 
 
 def card_of_adapter(card: AdapterCard, arm: Arm) -> SolutionCard:

@@ -1,8 +1,7 @@
 """What a run recommends, ready to answer: what `burnish.load` gives."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from burnish.errors import AdapterError, RunError
 from burnish.evaluate.arms import ADAPTED, Arm
 from burnish.evaluate.metrics.fields import find_object
 from burnish.files import read_json
-from burnish.generate.answer import answer_prompts
+from burnish.generate.answer import Answer, answer_prompts
 from burnish.model.adapter import adapter_off, read_card
 from burnish.routing import OnTaskGate, load_gate
 from burnish.run_dir import RunDir
@@ -47,7 +46,14 @@ class Specialist:
         conversation = tuple(_as_message(message) for message in messages)
         if use_adapter and not self.is_on_task([question_of(conversation)])[0]:
             return self._base_answer(conversation)
-        return self._answers([self._with_system(conversation)], use_adapter=use_adapter)[0]
+        return self._answers([self._with_system(conversation)], use_adapter=use_adapter)[0].text
+
+    def answer(self, texts: Iterable[str]) -> list[Answer]:
+        """The answer to each text, and, of a label or an extracted object, how likely it is right.
+
+        What the gate finds not to be of the task the base answers, with the same instruction and no confidence.
+        """
+        return self._routed([self._ask(text) for text in texts])
 
     def classify(self, texts: Iterable[str]) -> list[str]:
         """The most likely label of each text; to the base, where the gate finds that it is not of the task.
@@ -56,7 +62,7 @@ class Specialist:
             AdapterError: the specialist is not a classifier.
         """
         self._check_task(Task.CLASSIFICATION)
-        return self._routed([self._ask(text) for text in texts])
+        return [answer.text for answer in self.answer(texts)]
 
     def extract(self, texts: Iterable[str]) -> list[dict[str, Any] | None]:
         """The fields of each text; None where the answer holds no JSON object.
@@ -67,9 +73,9 @@ class Specialist:
             AdapterError: the specialist does not extract.
         """
         self._check_task(Task.EXTRACTION)
-        return [find_object(answer) for answer in self._routed([self._ask(text) for text in texts])]
+        return [find_object(answer.text) for answer in self.answer(texts)]
 
-    def _routed(self, prompts: list[Conversation]) -> list[str]:
+    def _routed(self, prompts: list[Conversation]) -> list[Answer]:
         """The specialist's answers to prompts of the task, the base's to others."""
         is_own = self.is_on_task([question_of(prompt) for prompt in prompts])
         answers = {
@@ -93,11 +99,13 @@ class Specialist:
             )
         return answer.text
 
-    def _answers(self, prompts: list[Conversation], *, use_adapter: bool = True) -> list[str]:
+    def _answers(self, prompts: list[Conversation], *, use_adapter: bool = True) -> list[Answer]:
         solution = self.solution
-        with nullcontext() if use_adapter or not isinstance(solution, PromptSolution) else adapter_off(solution.model):
+        if use_adapter or not isinstance(solution, PromptSolution):
+            return solution.answer(solution.shown(prompts), batch_size=BATCH_SIZE)
+        with adapter_off(solution.model):
             answers = solution.answer(solution.shown(prompts), batch_size=BATCH_SIZE)
-        return [answer.text for answer in answers]
+        return [replace(answer, confidence=None, is_calibrated=False) for answer in answers]
 
     def _ask(self, text: str) -> Conversation:
         return build_conversation(self.card.system, (Role.USER, text.strip()))

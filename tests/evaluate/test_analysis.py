@@ -117,7 +117,10 @@ def measured(
     confidence = 0.75 if task is Task.CLASSIFICATION else None
     arms = {
         arm: ArmRun(
-            judge_answers([Answer(p, True, 0.1, 9, confidence) for p in predictions], prompts, examples, metric), 1.0
+            judge_answers(
+                [Answer(p, True, 0.1, 9, confidence=confidence) for p in predictions], prompts, examples, metric
+            ),
+            1.0,
         )
         for arm, predictions in pairs.items()
     }

@@ -1,4 +1,4 @@
-"""An answer's confidence is the model's own probability of the label, and free text has none."""
+"""An answer tells the model's own probability of exactly it, whether it is a label, an object or free text."""
 
 import math
 
@@ -14,7 +14,7 @@ LABELS = ("red", "green", "blue")
 
 
 @torch.no_grad()
-def test_confidence_is_the_probability_of_exactly_that_label() -> None:
+def test_a_label_has_its_probability_and_a_text_that_of_its_tokens() -> None:
     model, renderer = build_exact_model(), Renderer(build_tokenizer(), frozenset({256}))
     prompts = [build_conversation("Which colour?", (Role.USER, text)) for text in ("a", "bc", "def")]
     options = {"max_new_tokens": 3, "batch_size": 2}
@@ -26,5 +26,13 @@ def test_confidence_is_the_probability_of_exactly_that_label() -> None:
             logp = model(input_ids=torch.tensor([head + tail])).logits[0].log_softmax(-1)
             likelihoods[label] = math.exp(sum(logp[len(head) - 1 + i, token].item() for i, token in enumerate(tail)))
         assert answer.text == max(LABELS, key=lambda label: likelihoods[label])
-        assert answer.confidence == pytest.approx(likelihoods[answer.text], rel=1e-4)
-    assert [a.confidence for a in answer_prompts(model, renderer, prompts, labels=(), **options)] == [None] * 3
+        assert answer.probability == pytest.approx(likelihoods[answer.text], rel=1e-4)
+    for prompt, answer in zip(prompts, answer_prompts(model, renderer, prompts, labels=(), **options), strict=True):
+        ids = list(renderer.prompt_ids(prompt))
+        total = 0.0
+        for _ in range(3):
+            logits_V = model(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+            total += float(logits_V.max())
+            ids.append(int(logits_V.argmax()))
+        assert 256 not in ids[-3:] and answer.probability == pytest.approx(math.exp(total), rel=1e-4)
+        assert answer.confidence is None

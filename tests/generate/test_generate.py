@@ -58,6 +58,25 @@ def test_rows_end_at_different_times_and_stop_at_the_end_token() -> None:
     assert len({len(g.token_ids) for g in got}) > 1
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["packed", "plain"])
+@pytest.mark.parametrize("draws", [False, True])
+def test_an_answer_tells_the_log_probability_of_its_tokens(kind: str, draws: bool) -> None:
+    """Through the end-of-turn token, before chance; rows that end early leave the batch."""
+    model = build_exact_model("llama") if kind == "packed" else build_model_without_interface("bloom")
+    asked, ends = prompts(20), frozenset({END, *range(0, 256, 12)})
+    chance = torch.Generator().manual_seed(0) if draws else None
+    got = decode(model, asked, max_new_tokens=14, end_ids=ends, batch_size=4, chance=chance)
+    assert len({len(g.token_ids) for g in got}) > 1
+    for prompt, generation in zip(asked, got, strict=True):
+        own = list(generation.token_ids)
+        logp = model(input_ids=torch.tensor([prompt + own])).logits[0, len(prompt) - 1 :].log_softmax(-1)
+        wanted = sum(logp[place, token].item() for place, token in enumerate(own))
+        endings = [wanted + logp[len(own), end].item() for end in ends] if generation.has_ended else [wanted]
+        assert min(abs(generation.log_probability - ending) for ending in endings) < 1e-3
+    assert any(g.has_ended for g in got)
+
+
 LABELS = [[1, 2, END], [1, END], [3, 4, 5, END], [7, END], [1, 2, 9, END], [3, END], [3, 4, 5, 6, 8, END]]
 
 

@@ -100,6 +100,7 @@ def _prediction(arm: str, task: str, i: int, rng: random.Random) -> Json:
         "latency_s": 0.4 + 0.1 * rng.random(),
         "prompt_tokens": 180 + len(text) // 4,
         "confidence": rng.betavariate(8 if num_right else 3, 2),
+        **({"probability": rng.betavariate(8 if num_right else 5, 1)} if arm == "specialist" else {}),
     }
 
 

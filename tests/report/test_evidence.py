@@ -61,9 +61,13 @@ class TestMeasures:
         evaluation = evaluation_of(task)
         table = build_measures_table(evaluation)
         assert table is not None
+        sure = table.columns.index("Calibration error") if kind == "extraction" else len(table.columns)
         for arm, row in zip(evaluation["arms"], table.rows, strict=True):
-            assert [cell.text for cell in row] == [arm["title"], *(points(arm[kind][name]["value"]) for name in names)]
-            for name, cell in zip(names, row[1:], strict=True):
+            values = [cell.text for cell in row[:sure]]
+            assert values == [arm["title"], *(points(arm[kind][name]["value"]) for name in names)]
+            if kind == "extraction":
+                assert row[sure].text == points(arm[kind]["calibration"]["ece"])
+            for name, cell in zip(names, row[1:sure], strict=True):
                 if arm[kind][name]["low"] is not None:
                     assert cell.note.startswith(f"{points(arm[kind][name]['low'])} – {points(arm[kind][name]['high'])}")
 
@@ -75,7 +79,11 @@ class TestMeasures:
             measured = arm["classification"]
             assert row[1].text == points(measured["macro_f1"])
             assert row[2].text == points(measured["calibration"]["ece"])
-            assert row[2].note == f"by chance up to {points(measured['calibration']['ece_if_calibrated']['high'])}"
+            chance = f"by chance up to {points(measured['calibration']['ece_if_calibrated']['high'])}"
+            before = measured["calibration"]["before"]
+            assert (before is None) == (arm["name"] != "specialist")
+            own = f"; the model's own probability: {points(before['ece'])}" if before else ""
+            assert row[2].note == chance + own
 
     def test_a_share_of_nothing_is_not_a_gap_in_the_measurement(self, tmp_path: Path) -> None:
         run = build_sample_run(tmp_path)
@@ -239,8 +247,9 @@ class TestPlots:
         assert "Few-shot prompt {:.1f} at 1,184".format(100 * arms[2]["score"]["value"]) in plot.description
 
     def test_without_data_there_is_no_plot(self) -> None:
+        assert plot_risk_coverage(evaluation_of("chat")) is None
         evaluation = evaluation_of("extraction")
-        assert plot_risk_coverage(evaluation) is None
+        assert plot_risk_coverage(evaluation) is not None
         assert plot_learning_curve({}) is None
         assert plot_costs(evaluation | {"arms": evaluation["arms"][:1]}) is None
 

@@ -94,7 +94,7 @@ def test_headings_go_down_one_level_at_a_time(page: Page) -> None:
 
 def test_plots_speak_and_follow_the_scheme(html: str, page: Page) -> None:
     plots = [found for tag, found in page.tags if tag == "svg" and found.get("role") == "img"]
-    assert len(plots) == 12  # lengths, arms, costs, loss, retention, scales; each wide and narrow
+    assert len(plots) == 14  # lengths, arms, costs, what to send, loss, retention, scales; each wide and narrow
     assert all(found["aria-label"] for found in plots)
     for plot in re.findall(r'<svg viewBox[^>]*role="img".*?</svg>', html, re.DOTALL):
         assert not re.search(r"#[0-9a-f]{6}\b", plot)

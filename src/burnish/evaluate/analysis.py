@@ -60,13 +60,14 @@ def analyse_arm(
         for metric in evidence.custom
     }
     more = {"custom": custom} if custom else {}
+    validation = evidence.validation.get(name, ())
     if evidence.task is Task.CLASSIFICATION:
-        validation = evidence.validation.get(name, ())
         return {"classification": measure_labels(rows, validation, confidence=confidence), **more}
     if evidence.task is Task.EXTRACTION:
         measured = measure_fields(
             rows,
             [example.asked for example in evidence.examples],
+            validation,
             fields=evidence.fields,
             schema=evidence.schema,
             confidence=confidence,

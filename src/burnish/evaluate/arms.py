@@ -109,7 +109,8 @@ def judge_answers(
 ) -> list[dict[str, Any]]:
     """The rows of predictions/ARM.jsonl: each answer beside its target, with its score.
 
-    `confidence` is there where the arm has one: the model's probability of the label that it chose.
+    `confidence` is there where the arm knows how likely an answer is right; `probability`, the model's own of exactly
+    this answer, beside one that was made of it.
     """
     rows = []
     for answer, prompt, example in zip(answers, prompts, examples, strict=True):
@@ -124,5 +125,9 @@ def judge_answers(
             "latency_s": round(answer.latency_s, 4),
             "prompt_tokens": answer.prompt_tokens,
         }
-        rows.append(row if answer.confidence is None else row | {"confidence": answer.confidence})
+        if answer.confidence is not None:
+            row["confidence"] = answer.confidence
+        if answer.is_calibrated and answer.probability is not None:
+            row["probability"] = answer.probability
+        rows.append(row)
     return rows

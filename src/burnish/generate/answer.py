@@ -22,8 +22,12 @@ class Answer:
     latency_s: float
     """From the start of its batch."""
     prompt_tokens: int
+    probability: float | None = None
+    """The language model's own, of exactly this answer among all texts that it could write."""
     confidence: float | None = None
-    """Of a label: the model's probability of exactly this label, among all texts that it could write; else None."""
+    """How likely it is right, of a label or an extracted object; the own probability where nothing better is known."""
+    is_calibrated: bool = False
+    """Whether the confidence was held against rows that were not learned from."""
 
 
 def answer_prompts(
@@ -61,11 +65,22 @@ def answer_prompts(
         on_done=on_done,
     )
     return [
-        Answer(renderer.decode(generation.token_ids).strip(), generation.has_ended, generation.latency_s, length)
+        Answer(
+            renderer.decode(generation.token_ids).strip(),
+            generation.has_ended,
+            generation.latency_s,
+            length,
+            probability_of(generation.log_probability),
+        )
         for generation, length in zip(generations, lengths, strict=True)
     ]
 
 
 def _label_answer(labels: Sequence[str], choice: LabelChoice, prompt_tokens: int) -> Answer:
-    probability = min(1.0, math.exp(choice.log_probability))  # rounding may lift the logarithm above 0
+    probability = probability_of(choice.log_probability)
     return Answer(labels[choice.label_index], True, choice.latency_s, prompt_tokens, probability)
+
+
+def probability_of(log_probability: float) -> float:
+    """At most 1: rounding may lift the logarithm above 0."""
+    return min(1.0, math.exp(log_probability))

@@ -1,7 +1,26 @@
-"""Draws from a model's distribution."""
+"""The next tokens: the likeliest ones, or draws from the model's distribution.
+
+Shapes: B rows of a batch, V vocabulary.
+"""
+
+from collections.abc import Sequence
 
 import torch
+from llguidance import LLMatcher
 from torch import Tensor
+
+from burnish.generate.constrained import forbid
+
+
+def choose_tokens(
+    logits_BV: Tensor, matchers: Sequence[LLMatcher], chance: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """[B] each: the next tokens, and their log-probabilities among all tokens, nats; `logits_BV` may be overwritten."""
+    totals_B = logits_BV.logsumexp(-1)
+    if matchers:
+        forbid(logits_BV, matchers)
+    next_B = (add_chance(logits_BV.clone(), chance) if chance else logits_BV).argmax(-1)
+    return next_B, logits_BV.gather(1, next_B[:, None])[:, 0] - totals_B
 
 
 def add_chance(logits_BV: Tensor, generator: torch.Generator) -> Tensor:

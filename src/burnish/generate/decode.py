@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from llguidance import LLMatcher
 
-from burnish.generate.chance import add_chance
-from burnish.generate.constrained import forbid, take
+from burnish.generate.chance import choose_tokens
+from burnish.generate.constrained import take
 from burnish.generate.plain import generate_plainly
 from burnish.generate.prompts import extend, read_prompts
 from burnish.model.attention import can_pack
@@ -25,6 +25,8 @@ class Generation:
     """Whether the model ended its turn; else the answer was cut at the limit."""
     latency_s: float
     """From the start of its batch to its last token."""
+    log_probability: float
+    """Of its tokens and the end-of-turn token, nats, whatever a grammar forbids beside them."""
 
 
 @torch.no_grad()
@@ -51,23 +53,25 @@ def decode(
     for chosen, filled in read_prompts(model, prompts, batch_size=batch_size, pad_id=min(end_ids), room=max_new_tokens):
         rows = list(chosen)
         tokens: dict[int, list[int]] = {i: [] for i in chosen}
+        log_probabilities = dict.fromkeys(chosen, 0.0)
         for _ in range(max_new_tokens):
-            if matchers:
-                forbid(filled.logits_BV, [matchers[i] for i in rows])
-            if chance:
-                add_chance(filled.logits_BV, chance)
-            next_B = filled.logits_BV.argmax(-1)
+            next_B, log_probabilities_B = choose_tokens(
+                filled.logits_BV, [matchers[i] for i in rows if matchers], chance
+            )
             is_open = []
-            for row, (i, token) in enumerate(zip(rows, next_B.tolist(), strict=True)):
+            for row, (i, token, log_probability) in enumerate(
+                zip(rows, next_B.tolist(), log_probabilities_B.tolist(), strict=True)
+            ):
                 if answers[i] is not None:
                     continue
+                log_probabilities[i] += log_probability
                 if matchers:
                     take(matchers[i], token)
                 if token not in end_ids:
                     tokens[i].append(token)
                 if token in end_ids or len(tokens[i]) == max_new_tokens:
                     elapsed = time.perf_counter() - start
-                    answers[i] = Generation(tuple(tokens[i]), token in end_ids, elapsed)
+                    answers[i] = Generation(tuple(tokens[i]), token in end_ids, elapsed, log_probabilities[i])
                 else:
                     is_open.append(row)
             if not is_open:
@@ -92,7 +96,7 @@ def _decode_plainly(
     on_done: Callable[[int], None],
 ) -> list[Generation]:
     answers: dict[int, Generation] = {}
-    for chosen, found, elapsed in generate_plainly(
+    for chosen, found, log_probabilities, elapsed in generate_plainly(
         model,
         prompts,
         max_new_tokens=max_new_tokens,
@@ -101,8 +105,8 @@ def _decode_plainly(
         matchers=matchers,
         chance=chance,
     ):
-        for i, tokens in zip(chosen, found, strict=True):
+        for i, tokens, log_probability in zip(chosen, found, log_probabilities, strict=True):
             has_ended = tokens[-1] in end_ids
-            answers[i] = Generation(tuple(tokens[: len(tokens) - has_ended]), has_ended, elapsed)
+            answers[i] = Generation(tuple(tokens[: len(tokens) - has_ended]), has_ended, elapsed, log_probability)
         on_done(len(chosen))
     return [answers[i] for i in range(len(prompts))]

@@ -6,7 +6,6 @@ labels behind a prompt that is longer than a sliding window. It is slower, and e
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -14,8 +13,8 @@ import torch
 from llguidance import LLMatcher
 from torch import Tensor
 
-from burnish.generate.chance import add_chance
-from burnish.generate.constrained import forbid, take
+from burnish.generate.chance import choose_tokens
+from burnish.generate.constrained import take
 from burnish.model.loss import Batch, token_losses
 
 
@@ -28,11 +27,11 @@ def generate_plainly(
     batch_size: int,
     matchers: Sequence[LLMatcher] = (),
     chance: torch.Generator | None = None,
-) -> Iterator[tuple[list[int], list[list[int]], float]]:
+) -> Iterator[tuple[list[int], list[list[int]], list[float], float]]:
     """Through transformers' own `generate`.
 
-    Yields the indices of the prompts, the tokens of each answer through its end-of-turn token, if it came to one, and
-    the seconds that the batch took.
+    Yields the indices of the prompts, the tokens of each answer through its end-of-turn token, if it came to one, their
+    log-probability, nats, and the seconds that the batch took.
     """
     from transformers import GenerationConfig, LogitsProcessorList
 
@@ -46,42 +45,37 @@ def generate_plainly(
     for chosen in _of_equal_length(prompts, batch_size):
         start = time.perf_counter()
         ids = torch.tensor([list(prompts[i]) for i in chosen], device=model.device)
-        processors: list[Any] = [_Constraint([matchers[i] for i in chosen], ids.shape[1])] if matchers else []
-        if chance:
-            processors.append(_Chance(chance))
+        chooser: Any = _Chooser([matchers[i] for i in chosen if matchers], chance, ids.shape[1])
         answers = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             generation_config=config,
-            logits_processor=LogitsProcessorList(processors),
+            logits_processor=LogitsProcessorList([chooser]),
         )
-        new = answers[:, ids.shape[1] :].tolist()
-        yield chosen, [_through_end(answer, end_ids) for answer in new], time.perf_counter() - start
+        found = [_through_end(answer, end_ids) for answer in answers[:, ids.shape[1] :].tolist()]
+        sums = [sum(row[: len(tokens)]) for row, tokens in zip(chooser.log_probabilities(), found, strict=True)]
+        yield chosen, found, sums, time.perf_counter() - start
 
 
-class _Constraint:
-    """A logits processor of transformers: each row of a batch follows its own matcher."""
+class _Chooser:
+    """A logits processor of transformers that leaves one token of each row, and knows how likely it was."""
 
-    def __init__(self, matchers: Sequence[LLMatcher], prompt_length: int) -> None:
-        self._matchers, self._prompt_length = matchers, prompt_length
+    def __init__(self, matchers: Sequence[LLMatcher], chance: torch.Generator | None, prompt_length: int) -> None:
+        self._matchers, self._chance, self._prompt_length = matchers, chance, prompt_length
+        self._found = list[list[float]]()
+
+    def log_probabilities(self) -> list[tuple[float, ...]]:
+        """Of the tokens of each row, those behind its end too."""
+        return list(zip(*self._found, strict=True))
 
     def __call__(self, ids_BT: Tensor, logits_BV: Tensor) -> Tensor:
-        if ids_BT.shape[1] > self._prompt_length:
+        if self._matchers and ids_BT.shape[1] > self._prompt_length:
             for matcher, token in zip(self._matchers, ids_BT[:, -1].tolist(), strict=True):
                 if not matcher.is_stopped():  # else the row is padded by transformers
                     take(matcher, token)
-        forbid(logits_BV, self._matchers)
-        return logits_BV
-
-
-@dataclass(frozen=True)
-class _Chance:
-    """A logits processor of transformers: the largest logit is then a draw."""
-
-    generator: torch.Generator
-
-    def __call__(self, ids_BT: Tensor, logits_BV: Tensor) -> Tensor:
-        return add_chance(logits_BV.clone(), self.generator)
+        next_B, log_probabilities_B = choose_tokens(logits_BV, self._matchers, self._chance)
+        self._found.append(log_probabilities_B.tolist())
+        return torch.full_like(logits_BV, float("-inf")).scatter_(1, next_B[:, None], 0.0)
 
 
 def _of_equal_length(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:

@@ -1,6 +1,7 @@
 """The arms of a run: which is which, what they are called, and which two the page holds against each other."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from burnish.report.record import CONSTRAINED, RECORDED, SPECIALIST, Json, dig, items
 
@@ -62,6 +63,12 @@ def best_other(evaluation: Json) -> Json | None:
 def told_arm(evaluation: Json) -> Json | None:
     """The arm that the page tells most of: the specialist, or the best other where there is none."""
     return specialist_arm(evaluation) or best_other(evaluation)
+
+
+def dig_sureness(arm: Json | None, *path: str) -> Any:
+    """What is known of how sure an arm was and how often right, of labels or of objects; None where nothing is."""
+    found = dig(arm, "classification", *path)
+    return dig(arm, "extraction", *path) if found is None else found
 
 
 def main_comparison(evaluation: Json) -> Json | None:

@@ -11,6 +11,7 @@ from typing import Any
 from burnish.conversation import Task
 from burnish.errors import BurnishError
 from burnish.evaluate.arms import ADAPTED, Arm
+from burnish.evaluate.calibration import Calibration, load_calibration
 from burnish.files import read_json
 from burnish.model.adapter import read_card
 from burnish.model.encoder import DEFAULT_ENCODER
@@ -47,6 +48,8 @@ class ServedModel:
     """Where there are any, answers are one of them."""
     schema: Mapping[str, Any] | None = None
     """Where there is one, answers are JSON that fits it."""
+    calibration: Calibration | None = None
+    """What turns its own probability of an answer into how likely that is right."""
     max_new_tokens: int = 512
     thinking: bool = False
     solution: Path | None = None
@@ -175,6 +178,7 @@ def _served(
         system=card.system,
         labels=card.labels,
         schema=card.schema,
+        calibration=load_calibration(adapter) if adapter else None,
         max_new_tokens=card.max_new_tokens,
         thinking=card.thinking,
         solution=solution,

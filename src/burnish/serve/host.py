@@ -22,12 +22,14 @@ from burnish.serve.errors import ApiError, not_found
 from burnish.serve.jobs.store import Store
 from burnish.serve.settings import ServeSettings
 from burnish.solution import (
+    JUDGED_TASKS,
     ClassifierSolution,
     PromptSolution,
     load_classifier_solution,
     prompt_solution,
     question_of,
     read_solution_card,
+    with_confidence,
 )
 from burnish.specialist import BASE_ANSWER_TOKENS
 
@@ -94,7 +96,9 @@ class Host:
         if model.adapter is None or await asyncio.to_thread(self._is_on_task, model, conversation):
             return model
         limit = max(model.max_new_tokens, BASE_ANSWER_TOKENS)
-        return replace(model, adapter=None, task=None, system="", labels=(), schema=None, max_new_tokens=limit)
+        return replace(
+            model, adapter=None, task=None, system="", labels=(), schema=None, calibration=None, max_new_tokens=limit
+        )
 
     async def answer_solution(self, model: ServedModel, conversation: Conversation) -> Answer:
         """The answer of a model that has a `solution`: a classifier's, or the base's behind shown examples."""
@@ -205,12 +209,17 @@ class Host:
         if model.labels:
             label_ids = tuple(tuple(renderer.answer_ids(shown, label)) for label in model.labels)
             choice = await engine.submit(LabelRequest(prompt_ids=prompt_ids, label_ids=label_ids)).label()
-            elapsed = loop.time() - start
-            return Answer(model.labels[choice.index], True, elapsed, len(prompt_ids), choice.probability)
-        request = GenerationRequest(prompt_ids=prompt_ids, max_new_tokens=model.max_new_tokens)
+            answer = Answer(model.labels[choice.index], True, loop.time() - start, len(prompt_ids), choice.probability)
+            return with_confidence(answer, model.task, model.calibration)
+        is_sure = model.task in JUDGED_TASKS
+        request = GenerationRequest(
+            prompt_ids=prompt_ids, max_new_tokens=model.max_new_tokens, tells_probability=is_sure
+        )
         pieces = [piece async for piece in engine.submit(request).pieces()]
         text = "".join(piece.text for piece in pieces).strip()
-        return Answer(text, pieces[-1].finish == "stop", loop.time() - start, len(prompt_ids))
+        last, elapsed = pieces[-1], loop.time() - start
+        answer = Answer(text, last.finish == "stop", elapsed, len(prompt_ids), last.probability)
+        return with_confidence(answer, model.task, model.calibration)
 
     def _load_encoder(self) -> Encoder:
         with self._loading:

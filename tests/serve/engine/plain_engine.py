@@ -10,7 +10,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -125,14 +125,17 @@ class PlainEngine:
         if not request.max_new_tokens:
             yield Piece("", 0, echoed, FinishReason.LENGTH)
             return
-        chooser = _Chooser(request, self._renderer)
+        chooser, log_probability = _Chooser(request, self._renderer), 0.0
         while answer.finish is None:
             logits_V = self._logits(model, (*request.prompt_ids, *answer.ids))[-1]
             token = chooser.choose(logits_V.clone())
-            piece = answer.add(token, _chance(token, logits_V, request.num_top))
+            chance = _chance(token, logits_V, request.num_top)
+            piece, log_probability = answer.add(token, chance), log_probability + chance.log_probability
+            if piece.finish is not None and request.tells_probability:
+                piece = replace(piece, probability=math.exp(log_probability))
             self._new_tokens += 1
             if echoed:
-                piece = Piece(piece.text, piece.num_tokens, (*echoed, *piece.tokens), piece.finish)
+                piece = replace(piece, tokens=(*echoed, *piece.tokens))
                 echoed = ()
             yield piece
 

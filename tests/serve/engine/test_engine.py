@@ -35,6 +35,7 @@ from tests.serve.engine.engines import (
     save_adapter,
     with_adapter,
 )
+from tests.serve.engine.plain_engine import PlainEngine
 from tests.tiny import EXACT_KINDS, build_exact_model, build_model
 
 
@@ -70,6 +71,20 @@ def test_requests_answered_together_get_what_each_gets_alone(kind: str, window: 
     assert together == alone
     assert again == alone
     assert stats.cached_tokens > len(prompt("".join(asked))) / 2
+
+
+def test_an_answer_tells_its_probability_where_it_is_asked_for() -> None:
+    """Of exactly these tokens, before what a grammar forbids."""
+    grammar = json_grammar(RENDERER, {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"]})
+    asked = [greedy(text, grammar=form, tells_probability=True) for text in texts(3) for form in (None, grammar)]
+    model = build_model()
+    with engine(max_batch=4) as made:
+        for request in asked:
+            found = run(pieces_of(made, request))
+            plain = list(PlainEngine(model, RENDERER, max_length=512).pieces(model, request))
+            assert [piece.probability for piece in found[:-1]] == [None] * (len(found) - 1)
+            assert found[-1].probability == pytest.approx(plain[-1].probability, rel=1e-3)
+        assert run(pieces_of(made, greedy("hello")))[-1].probability is None
 
 
 def test_adapters_mixed_in_one_batch_answer_as_each_does_alone_under_peft(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_it_chooses_the_label_that_burnish_chooses(engine: PlainEngine) -> None:
 
     (wanted,) = answer_prompts(engine._model, engine._renderer, [PROMPT], labels=LABELS, max_new_tokens=1, batch_size=1)
     found = asyncio.run(choose())
-    assert LABELS[found.index] == wanted.text and found.probability == pytest.approx(wanted.confidence, rel=1e-6)
+    assert LABELS[found.index] == wanted.text and found.probability == pytest.approx(wanted.probability, rel=1e-6)
 
 
 def test_an_adapter_answers_as_it_does_alone(engine: PlainEngine, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from burnish.serve.catalog import ServedModel
 from burnish.serve.engine.request import AdapterRef, EngineStats
 from burnish.serve.errors import not_found
 from burnish.serve.settings import ServeSettings
+from burnish.solution import with_confidence
 from tests.serve.engine.plain_engine import PlainEngine
 from tests.tiny import adapt, build_model, build_tokenizer, save_encoder
 
@@ -97,7 +98,7 @@ class PlainBackend:
             max_new_tokens=1,
             batch_size=1,
         )
-        return answer
+        return with_confidence(answer, model.task, None)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         vectors: list[list[float]] = self.encoder.embed_with(self.encoder.model, texts).tolist()

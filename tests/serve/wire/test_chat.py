@@ -1,6 +1,8 @@
 """Chat: what is answered, whole and as a stream, and what is refused."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from openai import LengthFinishReasonError, OpenAI
 from pydantic import BaseModel
 
 from burnish.conversation import Role, build_conversation
+from burnish.evaluate.calibration import Calibration
 from burnish.serve.app import create_app
 from burnish.serve.engine.request import GenerationRequest, SamplingParams
 from tests.serve.wire.asking import TOOLS, USER, ask, refusal, streamed, text
@@ -99,12 +102,50 @@ class TestModels:
         reply = ask(client, model=model, n=2, logprobs=True)
         first, second = reply["choices"]
         assert first["message"]["content"] in LABELS and second["message"] == first["message"]
-        assert 0 < first["burnish"]["confidence"] <= 1
+        assert 0 < first["burnish"]["confidence"] <= 1 and first["burnish"]["calibrated"] is False
         assert first["finish_reason"] == "stop"
         assert first["logprobs"]["content"][0]["token"] == first["message"]["content"]
+        assert math.exp(first["logprobs"]["content"][0]["logprob"]) == pytest.approx(first["burnish"]["confidence"])
         chunks = streamed(client, model=model)
         assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks) == first["message"]["content"]
         assert chunks[-1]["choices"][0]["burnish"] == first["burnish"]
+
+    @pytest.mark.parametrize("kind", [LABELLER, EXTRACTOR])
+    def test_a_calibration_changes_the_confidence_alone(
+        self, client: TestClient, backend: PlainBackend, kind: str
+    ) -> None:
+        own = ask(client, model=kind, logprobs=True)["choices"][0]
+        calibration = Calibration(slope=0.5, shift=1.0, num_rows=40)
+        models = [replace(model, calibration=calibration) for model in backend.models()]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(backend, "_models", models)
+            sure = ask(client, model=kind, logprobs=True)["choices"][0]
+            chunks = streamed(client, model=kind)
+        wanted = calibration.confidence(own["burnish"]["confidence"])
+        assert own["burnish"]["calibrated"] is False
+        assert sure["burnish"] == {"confidence": pytest.approx(wanted), "calibrated": True}
+        assert chunks[-1]["choices"][0]["burnish"] == sure["burnish"]
+        assert {**own, "burnish": None} == {**sure, "burnish": None}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"temperature": 1.0, "seed": 1},
+            {"max_tokens": 3},
+            {"stop": ["}"]},
+            {"logit_bias": {"65": 1}},
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}},
+        ],
+    )
+    def test_an_answer_that_no_run_has_tested_has_no_confidence(
+        self, client: TestClient, change: dict[str, Any]
+    ) -> None:
+        assert "burnish" not in ask(client, model=EXTRACTOR, **change)["choices"][0]
+        assert "burnish" in ask(client, model=EXTRACTOR, response_format={"type": "json_object"})["choices"][0]
+
+    def test_only_answers_that_are_right_or_wrong_have_a_confidence(self, client: TestClient) -> None:
+        for model in ("tiny", CHAT):
+            assert "burnish" not in ask(client, model=model)["choices"][0]
 
     def test_a_schema_of_the_model_is_kept(self, client: TestClient) -> None:
         assert set(json.loads(text(client, model=EXTRACTOR))) == set(SCHEMA["properties"])  # type: ignore[call-overload]

@@ -1,5 +1,6 @@
 """What is said and what is called, read out of a text that comes in pieces."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.conversation import ToolCall
-from burnish.serve.inference.chat.reading import AnswerReader, parse_calls
+from burnish.serve.inference.chat.reading import AnswerReader, MoreArguments, parse_calls
 from burnish.serve.inference.chat.tools import NO_TOOLS, Tools
 
 TWO = Tools(names=frozenset({"f", "g"}))
+FORCED = Tools(names=frozenset({"f", "g"}), must_call=True)
 ONE = Tools(names=frozenset({"f", "g"}), is_parallel=False)
 CALL = '{"name": "f", "arguments": {"x": 1}}'
 BITS = ["<tool_call>", "</tool_call>", CALL, "[", "]", ",", " ", "\n", "<", "<tool", "text", "{", "}", "é"]
@@ -19,8 +21,13 @@ BITS = ["<tool_call>", "</tool_call>", CALL, "[", "]", ",", " ", "\n", "<", "<to
 def read(pieces: list[str], tools: Tools = TWO) -> tuple[str, list[tuple[str, str]]]:
     reader = AnswerReader(tools)
     added = [item for i, piece in enumerate(pieces) for item in reader.feed(piece, is_last=i == len(pieces) - 1)]
-    calls = [item for item in added if isinstance(item, ToolCall)]
-    return "".join(item for item in added if isinstance(item, str)), [(call.name, call.arguments) for call in calls]
+    calls = list[tuple[str, str]]()
+    for item in added:
+        if isinstance(item, ToolCall):
+            calls.append((item.name, item.arguments))
+        elif isinstance(item, MoreArguments):
+            calls[-1] = (calls[-1][0], calls[-1][1] + item.text)
+    return "".join(item for item in added if isinstance(item, str)), calls
 
 
 F = ("f", '{"x": 1}')
@@ -58,6 +65,24 @@ def test_it_does_not_matter_where_the_text_is_cut(text: str, data: Any) -> None:
     pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     assert read(pieces) == read([text])
     assert read(pieces, ONE) == read([text], ONE)
+
+
+ARGUMENTS = st.dictionaries(st.text(), st.recursive(st.text() | st.integers(), st.lists, max_leaves=4), max_size=3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ARGUMENTS, st.booleans(), st.data())
+def test_a_call_that_must_be_made_is_told_as_it_comes(arguments: Any, is_ascii: bool, data: Any) -> None:
+    """Wherever it is cut, also within an escape; nothing is held back once the arguments have begun."""
+    wanted = json.dumps(arguments, ensure_ascii=is_ascii)
+    text = f'\n{{"name":"f", "arguments": {wanted} }}'
+    cut = data.draw(st.integers(0, len(text)))
+    reader = AnswerReader(FORCED)
+    added = reader.feed(text[:cut], is_last=False)
+    begun = text.index(wanted)
+    told = "".join(item.text for item in added if isinstance(item, MoreArguments))
+    assert told == text[begun:cut][: len(wanted)] and reader.is_cut == (begun < cut < begun + len(wanted))
+    assert read([text[:cut], text[cut:]], FORCED) == read([text], FORCED) == ("", [("f", wanted)])
 
 
 @settings(max_examples=100, deadline=None)

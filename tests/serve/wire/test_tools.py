@@ -55,6 +55,41 @@ def test_a_call_that_must_be_made_is_made(client: TestClient, choice: Any) -> No
     assert json.loads(function["arguments"])["city"] in ("Rome", "Oslo")
 
 
+@pytest.mark.parametrize("max_tokens", [100, 40, 12])
+@pytest.mark.parametrize("is_legacy", [False, True])
+def test_arguments_are_streamed_as_they_are_written(client: TestClient, max_tokens: int, is_legacy: bool) -> None:
+    """The first chunk has id and name, the later ones are the plain answer's arguments; also where the limit cuts."""
+    forced: dict[str, Any] = {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "book"}}}
+    if is_legacy:
+        forced = {"functions": [tool["function"] for tool in TOOLS], "function_call": {"name": "book"}}
+    body = {**forced, "max_tokens": max_tokens, "temperature": 0}
+    whole, chunks = ask(client, **body)["choices"][0], streamed(client, **body)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    parts = [
+        d.get("function_call") or d["tool_calls"][0]["function"]
+        for d in deltas
+        if {"tool_calls", "function_call"} & {*d}
+    ]
+    if max_tokens == 12:  # the call has not begun
+        assert not parts and whole["message"]["content"] == "".join(d.get("content") or "" for d in deltas) != ""
+        return
+    message = whole["message"]
+    function = message["function_call"] if is_legacy else message["tool_calls"][0]["function"]
+    assert parts[0] == {"name": "book", "arguments": ""} and not any("name" in part for part in parts[1:])
+    assert "".join(part["arguments"] for part in parts) == function["arguments"]
+    assert len(parts) > 5
+    assert chunks[-1]["choices"][0]["finish_reason"] == whole["finish_reason"]
+    if max_tokens == 100:
+        assert json.loads(function["arguments"]) and whole["finish_reason"] in ("tool_calls", "function_call")
+    else:
+        assert whole["finish_reason"] == "length"
+    if not is_legacy:
+        heads = [d["tool_calls"][0] for d in deltas if "tool_calls" in d]
+        assert {head["index"] for head in heads} == {0} and [head.get("id") is not None for head in heads].count(
+            True
+        ) == 1
+
+
 def test_parameters_may_refer_to_their_own_definitions(client: TestClient) -> None:
     parameters = {
         "type": "object",

@@ -1,9 +1,10 @@
 """Predictions -> numbers: the score that decides, and what helps to read it."""
 
 from burnish.evaluate.metrics.classification import confusion, label_table, measure_labels
-from burnish.evaluate.metrics.confidence import measure_calibration, risk_coverage
+from burnish.evaluate.metrics.confidence import is_target, measure_calibration, risk_coverage
 from burnish.evaluate.metrics.custom import CustomMetric, load_metric
 from burnish.evaluate.metrics.extraction import field_table, measure_fields
+from burnish.evaluate.metrics.fields import is_wholly_right
 from burnish.evaluate.metrics.likelihood import measure_likelihood
 from burnish.evaluate.metrics.rows import (
     METRICS,
@@ -31,6 +32,8 @@ __all__ = [
     "describe_metric",
     "details",
     "field_table",
+    "is_target",
+    "is_wholly_right",
     "label_table",
     "load_metric",
     "measure_calibration",

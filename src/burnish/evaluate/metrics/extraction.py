@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from burnish.data.checks.folding import fold
-from burnish.evaluate.metrics.fields import FieldCounts, count_by_field, count_fields, find_object, leaves, parse_object
+from burnish.evaluate.metrics.confidence import measure_calibration, risk_coverage
+from burnish.evaluate.metrics.fields import (
+    FieldCounts,
+    count_by_field,
+    count_fields,
+    find_object,
+    is_wholly_right,
+    leaves,
+    parse_object,
+)
 from burnish.evaluate.statistics import RowScores, score_interval
 
 NUM_NAMES = 10
@@ -18,13 +27,15 @@ NUM_NAMES = 10
 def measure_fields(
     rows: Sequence[dict[str, Any]],
     asked: Sequence[str],
+    validation: Sequence[dict[str, Any]] = (),
     *,
     fields: Collection[str] = (),
     schema: Mapping[str, Any] | None = None,
     confidence: float = 0.95,
     num_resamples: int = 10_000,
 ) -> dict[str, Any]:
-    """An arm's prediction rows as JSON objects; `asked` is the text that each was to be taken from.
+    """An arm's prediction rows as JSON objects; `asked` is the text that each was to be taken from, `validation` are
+    rows to choose thresholds on, if there are any.
 
     `precision`, `recall` and `f1` are micro-averaged: right fields over those that were predicted, wanted, or both.
     `invented_fields` is the share of keys that are not among `fields`; `invented_values` the share of text values that
@@ -61,6 +72,8 @@ def measure_fields(
         "invented_field_names": [key for key, _ in names.most_common(NUM_NAMES)] if fields else None,
         "invented_values_by_field": _absent_by_field(strings, absent, wanted, absent_wanted),
         "fields": field_table(rows),
+        "calibration": measure_calibration(rows, is_right=is_wholly_right),
+        "risk_coverage": risk_coverage(rows, validation, is_right=is_wholly_right, confidence=confidence),
     }
 
 

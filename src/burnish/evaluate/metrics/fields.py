@@ -61,6 +61,12 @@ def count_fields(prediction: str, target: str) -> FieldCounts:
     return FieldCounts((predicted & wanted).total(), predicted.total(), wanted.total())
 
 
+def is_wholly_right(row: Mapping[str, Any]) -> bool:
+    """Whether an answer says all that is wanted, and nothing else."""
+    counts = count_fields(row["prediction"], row["target"])
+    return find_object(row["prediction"]) is not None and counts.num_right == counts.num_predicted == counts.num_wanted
+
+
 def count_by_field(prediction: str, target: str) -> dict[str, FieldCounts]:
     """The same for each top-level field of either object."""
     answer, wanted = find_object(prediction) or {}, parse_object(target) or {}

@@ -2,7 +2,7 @@
 
 from matplotlib.axes import Axes
 
-from burnish.report.arms import arm_indexes, arm_titles, own_name
+from burnish.report.arms import arm_indexes, arm_titles, dig_sureness, own_name
 from burnish.report.plots.svg import ARM_COLOURS, INK, MUTED, Plot, arm_look, build_plot, fold, place_legend
 from burnish.report.record import Json, items
 
@@ -15,7 +15,7 @@ def plot_risk_coverage(evaluation: Json) -> Plot | None:
     curves = {
         arm["name"]: curve
         for arm in items(evaluation, "arms")
-        if (curve := items(arm, "classification", "risk_coverage", "curve"))
+        if (curve := dig_sureness(arm, "risk_coverage", "curve"))
     }
     if not curves:
         return None
@@ -23,7 +23,7 @@ def plot_risk_coverage(evaluation: Json) -> Plot | None:
     own = own_name(evaluation)
     marked = own if own in curves else next(iter(curves))
     arm = next(arm for arm in evaluation["arms"] if arm["name"] == marked)
-    goals = [goal for goal in items(arm, "classification", "risk_coverage", "goals") if goal.get("num_answered")]
+    goals = [goal for goal in (dig_sureness(arm, "risk_coverage", "goals") or []) if goal.get("num_answered")]
 
     def draw(axes: Axes, is_wide: bool) -> None:
         for name, curve in curves.items():

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from burnish.report.arms import arm_indexes, arm_titles, best_other, specialist_arm, told_arm
+from burnish.report.arms import arm_indexes, arm_titles, best_other, dig_sureness, specialist_arm, told_arm
 from burnish.report.format import NOT_MEASURED, format_count, format_percent, format_score
 from burnish.report.record import Json, dig, items
 from burnish.report.tables.table import Cell, Table
 
-RISK = ("classification", "risk_coverage")
+RISK = "risk_coverage"
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ def build_goals_table(evaluation: Json) -> Table | None:
     """A row per arm, a column per goal: what to send to a person so that so many of the other answers are right."""
     titles = arm_titles(evaluation)
     indexes = arm_indexes(list(titles))
-    arms = [arm for arm in items(evaluation, "arms") if items(arm, *RISK, "goals")]
+    arms = [arm for arm in items(evaluation, "arms") if dig_sureness(arm, RISK, "goals")]
     if not arms:
         return None
-    goals = list(dict.fromkeys(goal["goal"] for arm in arms for goal in items(arm, *RISK, "goals")))
+    goals = list(dict.fromkeys(goal["goal"] for arm in arms for goal in dig_sureness(arm, RISK, "goals")))
     rows = []
     for arm in arms:
-        found = {goal["goal"]: goal for goal in items(arm, *RISK, "goals")}
-        head = Cell(titles[arm["name"]], _spell_chosen(dig(arm, *RISK)), indexes[arm["name"]])
+        found = {goal["goal"]: goal for goal in dig_sureness(arm, RISK, "goals")}
+        head = Cell(titles[arm["name"]], _spell_chosen(dig_sureness(arm, RISK)), indexes[arm["name"]])
         rows.append((head, *(_goal_cell(found.get(goal)) for goal in goals)))
     columns = ("Arm", *(f"For {100 * goal:g} % right" for goal in goals))
     caption = "What to send to a person, and how the test rows that were kept came out; “not shown”: the lower limit"
@@ -94,7 +94,7 @@ def build_goals_table(evaluation: Json) -> Table | None:
 def build_calibration_table(evaluation: Json) -> Table | None:
     """How sure the specialist was, and how often right, from the least sure rows to the surest."""
     arm = told_arm(evaluation)
-    bins = items(arm, "classification", "calibration", "bins")
+    bins = dig_sureness(arm, "calibration", "bins")
     if arm is None or not bins:
         return None
     rows = tuple(
@@ -105,7 +105,8 @@ def build_calibration_table(evaluation: Json) -> Table | None:
         )
         for each in bins
     )
-    caption = f"{arm_titles(evaluation)[arm['name']]}: of answers given with 80 % confidence, 80 % should be right."
+    right = "right in all fields" if dig(arm, "extraction") else "right"
+    caption = f"{arm_titles(evaluation)[arm['name']]}: of answers given with 80 % confidence, 80 % should be {right}."
     return Table(caption, ("Confidence", "Right", "Test rows"), rows)
 
 

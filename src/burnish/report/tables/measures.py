@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from burnish.report.arms import arm_indexes, arm_titles
+from burnish.report.arms import arm_indexes, arm_titles, dig_sureness
 from burnish.report.format import (
     NOT_MEASURED,
     format_interval,
@@ -21,7 +21,7 @@ Measure = Callable[[Json], Cell]
 def build_measures_table(evaluation: Json) -> Table | None:
     """A row per arm, a column per metric that any arm has a value of; None where no arm has one."""
     arms = items(evaluation, "arms")
-    measures = {**_of_labels(), **_of_fields(), **_of_text(), **_of_the_team(arms)}
+    measures = {**_of_labels(), **_of_fields(), **_of_sureness(), **_of_text(), **_of_the_team(arms)}
     columns = {name: [measure(arm) for arm in arms] for name, measure in measures.items()}
     found = {
         name: cells for name, cells in columns.items() if {cell.text for cell in cells} - {NOT_MEASURED, UNDEFINED}
@@ -40,6 +40,11 @@ def build_measures_table(evaluation: Json) -> Table | None:
 def _of_labels() -> dict[str, Measure]:
     return {
         "Macro-F1": lambda arm: Cell(format_score(dig(arm, "classification", "macro_f1"))),
+    }
+
+
+def _of_sureness() -> dict[str, Measure]:
+    return {
         "Calibration error": _calibration_cell,
         "Mean confidence": lambda arm: Cell(format_percent(_calibration(arm, "mean_confidence"))),
         "Brier score": lambda arm: Cell(format_number(_calibration(arm, "brier"))),
@@ -47,15 +52,16 @@ def _of_labels() -> dict[str, Measure]:
 
 
 def _calibration(arm: Json, name: str) -> float | None:
-    value = dig(arm, "classification", "calibration", name)
+    value = dig_sureness(arm, "calibration", name)
     return None if value is None else float(value)
 
 
 def _calibration_cell(arm: Json) -> Cell:
-    calibration = dig(arm, "classification", "calibration")
-    high = dig(calibration, "ece_if_calibrated", "high")
-    note = "" if high is None else f"by chance up to {format_score(high)}"
-    return Cell(format_score(dig(calibration, "ece")), note)
+    calibration = dig_sureness(arm, "calibration")
+    high, before = dig(calibration, "ece_if_calibrated", "high"), dig(calibration, "before", "ece")
+    chance = "" if high is None else f"by chance up to {format_score(high)}"
+    own = "" if before is None else f"the model's own probability: {format_score(before)}"
+    return _with_note(Cell(format_score(dig(calibration, "ece")), chance), own)
 
 
 def _of_fields() -> dict[str, Measure]:

@@ -3,11 +3,10 @@
 Shapes: W tokens whose logits were asked for, V vocabulary, S nodes of a pass, L places that are filled after it.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
+from burnish.generate.answer import probability_of
 from burnish.generate.labels import FoundNode, LabelSearch, build_trie, children_log_probabilities
 from burnish.serve.engine.request import LabelAnswer, LabelRequest
 from burnish.serve.engine.slots import Segment, read_on
@@ -50,7 +49,7 @@ class Choice:
         self._nodes = self._search.next_nodes()
         if self._nodes:
             return None
-        return LabelAnswer(self._search.best_label, min(1.0, math.exp(self._search.best)))
+        return LabelAnswer(self._search.best_label, probability_of(self._search.best))
 
     def _ancestors(self, num_read: int) -> Tensor:
         """[S, L]: the prompt, the path, and the node itself."""

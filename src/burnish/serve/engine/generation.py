@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from burnish.generate.answer import probability_of
 from burnish.serve.engine.grammar import Follower
 from burnish.serve.engine.request import FinishReason, GenerationRequest, Piece, TokenChance
 from burnish.serve.engine.sampling import Sampler, chances
@@ -35,6 +36,7 @@ class Generation:
         self._unsaid: list[TokenChance] = []
         self._start_id = start_id
         self._echo: list[TokenChance] = []
+        self._log_probability = 0.0
 
     def next_segment(self, slot: int, num_read: int, limit: int) -> Segment:
         """At most `limit` tokens that are known but not read."""
@@ -57,13 +59,16 @@ class Generation:
         return self._draw(logits_WV[-1:])
 
     def _draw(self, logits_1V: Tensor) -> Piece | None:
-        before_1V = logits_1V.clone() if self._request.num_top is not None else logits_1V
+        is_told = self._request.num_top is not None or self._request.tells_probability
+        before_1V = logits_1V.clone() if is_told else logits_1V
         if self._follower is not None:
             self._follower.forbid(logits_1V[0])
         token = self._sampler.draw(logits_1V[0])
         if self._follower is not None:
             self._follower.take(token)
         self._num_new += 1
+        if self._request.tells_probability:
+            self._log_probability += float(before_1V[0, token] - before_1V[0].logsumexp(-1))
         if self._request.ends_turn and token in self._end_ids:
             return self._piece(self._text.finish(), FinishReason.STOP)
         self.ids.append(token)
@@ -84,4 +89,6 @@ class Generation:
     def _piece(self, text: str, finish: FinishReason | None) -> Piece:
         tokens, self._unsaid, self._echo = (*self._echo, *self._unsaid), [], []
         num_tokens, self._num_said = self._num_new - self._num_said, self._num_new
-        return Piece(text, num_tokens, tokens, finish)
+        is_whole = finish is not None and self._request.tells_probability
+        probability = probability_of(self._log_probability) if is_whole else None
+        return Piece(text, num_tokens, tokens, finish, probability=probability)

@@ -50,6 +50,8 @@ class GenerationRequest:
     """What the answer must fit, for llguidance; see `engine.grammar`."""
     num_top: int | None = None
     """How many likely tokens are told beside each chosen one; None: no probabilities at all."""
+    tells_probability: bool = False
+    """Whether the last piece tells the model's probability of the whole answer."""
     echoes_prompt: bool = False
     """Whether the first piece tells the prompt's own tokens with their probabilities (needs `num_top`)."""
     ends_turn: bool = True
@@ -80,6 +82,8 @@ class Piece:
     """In the last piece, and only there."""
     num_cached: int = 0
     """In the first piece: tokens of the prompt that were read from an earlier one."""
+    probability: float | None = None
+    """In the last piece, where it was asked for: of exactly this answer, before temperature and grammar."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,11 +47,11 @@ class TextStream:
         if places:
             self.has_stopped, self._held = True, ""
             return text[: min(places)]
-        keep = 0 if is_last else max((_overlap(text, stop) for stop in self._stop), default=0)
+        keep = 0 if is_last else max((overlap(text, stop) for stop in self._stop), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
 
-def _overlap(text: str, stop: str) -> int:
+def overlap(text: str, stop: str) -> int:
     """How many of the last characters of `text` begin `stop`."""
     return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

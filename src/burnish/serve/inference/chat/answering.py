@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from burnish.conversation import Task
 from burnish.data import Renderer
+from burnish.evaluate.calibration import Calibration, Confidence, confidence_of
 from burnish.model.base import is_encoder
-from burnish.serve.engine.request import AnswersRequests, FinishReason, LabelRequest, Ticket
+from burnish.serve.engine.request import AnswersRequests, FinishReason, LabelRequest, Piece, Ticket
 from burnish.serve.inference.backend import Backend
 from burnish.serve.inference.chances import TokenTexts, label_items
 from burnish.serve.inference.chat.plan import ChatPlan
@@ -22,8 +24,8 @@ class Part:
     num_cached: int = 0
     logprobs: tuple[dict[str, object], ...] = ()
     finish: FinishReason | None = None
-    confidence: float | None = None
-    """Of a label, in the last part."""
+    confidence: Confidence | None = None
+    """In the last part, of an answer that is right or wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,7 @@ class Answering:
     tickets: tuple[Ticket, ...] = ()
     texts: TokenTexts | None = None
     """Where probabilities are wanted."""
+    calibration: Calibration | None = None
 
     def cancel(self) -> None:
         """Nobody waits any more."""
@@ -53,7 +56,14 @@ class Answering:
                 num_cached=piece.num_cached,
                 logprobs=tuple(logprobs),
                 finish=piece.finish,
+                confidence=self._confidence(piece),
             )
+
+    def _confidence(self, piece: Piece) -> Confidence | None:
+        """None of an answer that was cut: it is not the one that was asked for."""
+        if piece.probability is None or piece.finish is not FinishReason.STOP:
+            return None
+        return confidence_of(piece.probability, self.calibration)
 
 
 async def ask_solution(plan: ChatPlan, backend: Backend) -> Answering:
@@ -65,7 +75,11 @@ async def ask_solution(plan: ChatPlan, backend: Backend) -> Answering:
     writes = not is_encoder(plan.model.base)
     num_tokens = len(backend.renderer_for(plan.model).ids(answer.text)) if writes else 0
     finish = FinishReason.STOP if answer.has_ended else FinishReason.LENGTH
-    known = _same(plan, answer.text, num_tokens, finish, answer.confidence)
+    is_known = answer.confidence is not None and answer.has_ended
+    confidence = Confidence(answer.confidence or 0.0, answer.is_calibrated) if is_known else None
+    own = answer.confidence if answer.probability is None else answer.probability
+    told = own if plan.model.task is Task.CLASSIFICATION else None
+    known = _same(plan, answer.text, num_tokens, finish, confidence, told)
     return Answering(num_prompt=answer.prompt_tokens, known=known)
 
 
@@ -83,11 +97,13 @@ async def ask_engine(plan: ChatPlan, engine: AnswersRequests, renderer: Renderer
     if isinstance(request, LabelRequest):
         label = await engine.submit(request).label()
         text, num_tokens = plan.model.labels[label.index], len(request.label_ids[label.index])
-        known = _same(plan, text, num_tokens, FinishReason.STOP, label.probability)
+        confidence = confidence_of(label.probability, plan.model.calibration)
+        known = _same(plan, text, num_tokens, FinishReason.STOP, confidence, label.probability)
         return Answering(num_prompt=num_prompt, known=known)
     texts = TokenTexts(renderer) if plan.has_logprobs else None
     requests = [plan.request_of(choice) for choice in range(plan.num_choices)]
-    return Answering(num_prompt=num_prompt, tickets=submit_all(engine, requests), texts=texts)
+    tickets = submit_all(engine, requests)
+    return Answering(num_prompt=num_prompt, tickets=tickets, texts=texts, calibration=plan.model.calibration)
 
 
 def _empty(plan: ChatPlan) -> tuple[Part, ...]:
@@ -95,15 +111,21 @@ def _empty(plan: ChatPlan) -> tuple[Part, ...]:
 
 
 def _same(
-    plan: ChatPlan, text: str, num_tokens: int, finish: FinishReason, confidence: float | None
+    plan: ChatPlan,
+    text: str,
+    num_tokens: int,
+    finish: FinishReason,
+    confidence: Confidence | None,
+    probability: float | None,
 ) -> tuple[Part, ...]:
-    has_logprobs = plan.has_logprobs and confidence is not None
+    """`probability`: of a label, the model's own."""
+    has_logprobs = plan.has_logprobs and probability is not None
     return tuple(
         Part(
             choice=i,
             text=text,
             num_tokens=num_tokens,
-            logprobs=tuple(label_items(text, confidence or 0.0)) if has_logprobs else (),
+            logprobs=tuple(label_items(text, probability or 0.0)) if has_logprobs else (),
             finish=finish,
             confidence=confidence,
         )

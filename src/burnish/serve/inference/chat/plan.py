@@ -11,12 +11,14 @@ from burnish.errors import RenderError
 from burnish.model.base import is_encoder
 from burnish.serve.catalog import ServedModel
 from burnish.serve.engine.grammar import ANY_PROMPT, json_grammar
-from burnish.serve.engine.request import GenerationRequest, LabelRequest
+from burnish.serve.engine.request import GenerationRequest, LabelRequest, SamplingParams
 from burnish.serve.errors import ApiError
 from burnish.serve.inference.chat.messages import put_behind
+from burnish.serve.inference.chat.thoughts import Thoughts, thoughts_of
 from burnish.serve.inference.chat.tools import NO_TOOLS, Tools, call_or, tools_of
 from burnish.serve.inference.sampling import room_for_answer, sampling_params, seed_of
 from burnish.serve.inference.shapes import ChatRequest
+from burnish.solution import JUDGED_TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,7 @@ class ChatPlan:
     tools: Tools = NO_TOOLS
     num_choices: int = 1
     has_logprobs: bool = False
+    thoughts: Thoughts = Thoughts.NEVER
     is_empty: bool = False
     """Whether no token is wanted at all."""
     request: GenerationRequest | LabelRequest | None = None
@@ -95,7 +98,16 @@ def plan_chat(
         grammar=_grammar(body, model, renderer, tools) if limit else None,
         num_top=(body.top_logprobs or 0) if body.logprobs else None,
     )
-    return replace(plan, tools=tools, request=request)
+    request = replace(request, tells_probability=_is_as_tested(body, model, request))
+    thoughts = thoughts_of(renderer, prompt_ids, has_grammar=request.grammar is not None)
+    return replace(plan, tools=tools, thoughts=thoughts, request=request)
+
+
+def _is_as_tested(body: ChatRequest, model: ServedModel, request: GenerationRequest) -> bool:
+    """Whether an answer is the one that the run would have tested: only then is it known how often such are right."""
+    is_greedy = request.sampling == SamplingParams(seed=request.sampling.seed)
+    has_own_form = _wanted_schema(body, model) in (None, model.schema) and not tools_of(body).names
+    return model.task in JUDGED_TASKS and is_greedy and has_own_form and not request.stop
 
 
 def _limit(body: ChatRequest, model: ServedModel) -> int:

@@ -4,23 +4,27 @@ Both come of the same `Choice`, so that a stream says what the whole reply says.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from burnish.conversation import ToolCall
 from burnish.serve.engine.request import FinishReason
 from burnish.serve.inference.chat.answering import Answering, Part
 from burnish.serve.inference.chat.plan import ChatPlan
-from burnish.serve.inference.chat.reading import AnswerReader
-from burnish.serve.inference.chat.tools import Tools
+from burnish.serve.inference.chat.reading import AnswerReader, Said
+from burnish.serve.inference.chat.thoughts import Thought, ThoughtReader, Thoughts
+from burnish.serve.inference.chat.tools import NO_TOOLS, Tools
 from burnish.serve.inference.identity import usage
 
 
 class Choice:
     """One answer as it grows."""
 
-    def __init__(self, tools: Tools, *, has_logprobs: bool) -> None:
+    def __init__(self, tools: Tools, thoughts: Thoughts, *, has_logprobs: bool) -> None:
+        self._thoughts, self._thought_reader = ThoughtReader(thoughts), AnswerReader(NO_TOOLS)
         self._reader = AnswerReader(tools)
         self._tools, self._has_logprobs = tools, has_logprobs
+        self._thought: list[str] = []
         self._said: list[str] = []
         self._calls: list[ToolCall] = []
         self._logprobs: list[Mapping[str, object]] = []
@@ -28,21 +32,33 @@ class Choice:
         self._last = Part(choice=0)
         self.num_tokens = 0
 
-    def take(self, part: Part) -> list[str | ToolCall]:
+    def take(self, part: Part) -> list[Said | Thought]:
         """What the part adds."""
         self.num_tokens += part.num_tokens
         self._logprobs += part.logprobs
         self._untold += part.logprobs
         self._last = part
-        added = self._reader.feed(part.text, is_last=part.finish is not None)
-        self._said += [item for item in added if isinstance(item, str)]
-        self._calls += [item for item in added if isinstance(item, ToolCall)]
+        is_last = part.finish is not None
+        thought, text = self._thoughts.feed(part.text, is_last=is_last)
+        thoughts = [Thought(str(item)) for item in self._thought_reader.feed(thought, is_last=is_last)]
+        added = [*thoughts, *self._reader.feed(text, is_last=is_last)]
+        for item in added:
+            if isinstance(item, Thought):
+                self._thought.append(item.text)
+            elif isinstance(item, str):
+                self._said.append(item)
+            elif isinstance(item, ToolCall):
+                self._calls.append(item)
+            else:
+                self._calls[-1] = replace(self._calls[-1], arguments=self._calls[-1].arguments + item.text)
         return added
 
     def whole(self, index: int) -> dict[str, Any]:
         """The choice of a reply."""
         content = "".join(self._said)
         message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if self._thought:
+            message["reasoning_content"] = "".join(self._thought)
         if self._calls:
             message["content"] = content or None
             calls = [_call(call) for call in self._calls]
@@ -54,16 +70,20 @@ class Choice:
         """The role, and only here; a message that may be nothing but calls begins without content."""
         return {"role": "assistant", "content": None if self._tools.names else "", "refusal": None}
 
-    def deltas(self, added: list[str | ToolCall]) -> list[dict[str, Any]]:
+    def deltas(self, added: list[Said | Thought]) -> list[dict[str, Any]]:
         """What was added, as deltas."""
         first = len(self._calls) - sum(isinstance(item, ToolCall) for item in added)
         deltas = list[dict[str, Any]]()
         for item in added:
-            if isinstance(item, str):
+            if isinstance(item, Thought):
+                deltas.append({"reasoning_content": item.text})
+            elif isinstance(item, str):
                 deltas.append({"content": item})
-            else:
+            elif isinstance(item, ToolCall):
                 deltas += self._call_deltas(item, first)
                 first += 1
+            else:
+                deltas.append(self._arguments_delta(item.text, first - 1))
         return deltas
 
     def last_deltas(self) -> list[dict[str, Any]]:
@@ -82,28 +102,31 @@ class Choice:
         }
 
     def _call_deltas(self, call: ToolCall, index: int) -> list[dict[str, Any]]:
-        """Id and name first, then the arguments: clients join what is repeated."""
+        """Id and name first, then the arguments that are known: clients join what is repeated."""
+        head = _call(replace(call, arguments=""))
+        first = (
+            {"function_call": head["function"]} if self._tools.is_legacy else {"tool_calls": [{"index": index, **head}]}
+        )
+        return [first, *([self._arguments_delta(call.arguments, index)] if call.arguments else [])]
+
+    def _arguments_delta(self, text: str, index: int) -> dict[str, Any]:
         if self._tools.is_legacy:
-            return [
-                {"function_call": {"name": call.name, "arguments": ""}},
-                {"function_call": {"arguments": call.arguments}},
-            ]
-        head = _call(call)
-        head["function"]["arguments"] = ""
-        rest = {"index": index, "function": {"arguments": call.arguments}}
-        return [{"tool_calls": [{"index": index, **head}]}, {"tool_calls": [rest]}]
+            return {"function_call": {"arguments": text}}
+        return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
 
     def _as_logprobs(self, items: list[Mapping[str, object]]) -> dict[str, Any] | None:
         return {"content": items, "refusal": None} if self._has_logprobs else None
 
     def _finish_reason(self) -> str:
-        if self._calls and self._last.finish is FinishReason.STOP:
+        if self._calls and self._last.finish is FinishReason.STOP and not self._reader.is_cut:
             return "function_call" if self._tools.is_legacy else "tool_calls"
         return str(self._last.finish)
 
     def _extra(self) -> dict[str, Any]:
         confidence = self._last.confidence
-        return {} if confidence is None else {"burnish": {"confidence": confidence}}
+        if confidence is None:
+            return {}
+        return {"burnish": {"confidence": confidence.value, "calibrated": confidence.is_calibrated}}
 
 
 class Reply:
@@ -111,7 +134,9 @@ class Reply:
 
     def __init__(self, answering: Answering, plan: ChatPlan, on_first_token: Callable[[], None]) -> None:
         self._answering, self._on_first_token = answering, on_first_token
-        self._choices = [Choice(plan.tools, has_logprobs=plan.has_logprobs) for _ in range(plan.num_choices)]
+        self._choices = [
+            Choice(plan.tools, plan.thoughts, has_logprobs=plan.has_logprobs) for _ in range(plan.num_choices)
+        ]
         self._num_cached = 0
         self._has_begun = False
 
@@ -136,7 +161,7 @@ class Reply:
         if includes_usage:
             yield {**head, "choices": [], "usage": self._usage()}
 
-    def _take(self, part: Part) -> list[str | ToolCall]:
+    def _take(self, part: Part) -> list[Said | Thought]:
         if part.num_tokens and not self._has_begun:
             self._has_begun = True
             self._on_first_token()
