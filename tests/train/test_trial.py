@@ -7,7 +7,7 @@ import torch
 
 from burnish.errors import TrainingError
 from burnish.model.adapter import adapter_parameters
-from burnish.train.checkpoint import Validation, has_lower_loss
+from burnish.train.checkpoint import Forgotten, Validation, has_lower_loss
 from burnish.train.loop import loss_per_token
 from burnish.train.trial import Trial, best_rate, rates_around, trial_steps, try_rates
 from tests.train.test_fit import EXAMPLES, OPTIONS, VALIDATION, new_model
@@ -44,6 +44,14 @@ def test_a_rate_whose_loss_is_not_finite_is_out() -> None:
     assert best_rate([*trials, Trial(1e-3, Validation(6, 1.0))], has_lower_loss) == 1e-3
     with pytest.raises(TrainingError, match=r"any of the rates 1.0e\+20"):
         best_rate(trials, has_lower_loss)
+
+
+def test_a_rate_that_no_scale_brings_inside_the_budget_is_taken_only_where_none_keeps_it() -> None:
+    fast = Trial(3e-3, Validation(6, 1.0, (), Forgotten(0.4, 0.25, False)))
+    slow = Trial(1e-3, Validation(6, 2.0, (), Forgotten(0.01, 1.0, True)))
+    assert best_rate([slow, fast], has_lower_loss) == best_rate([fast, slow], has_lower_loss) == 1e-3
+    slower = Trial(3e-4, Validation(6, 2.0, (), Forgotten(0.1, 0.25, False)))
+    assert best_rate([slower, fast], has_lower_loss) == 3e-3
 
 
 def test_rates_and_lengths() -> None:

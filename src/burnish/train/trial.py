@@ -10,7 +10,7 @@ from burnish.data.rendering.render import RenderedExample
 from burnish.errors import TrainingError
 from burnish.model.adapter import adapter_kept
 from burnish.train.anchor import Anchor
-from burnish.train.checkpoint import Prefers, Validation
+from burnish.train.checkpoint import Prefers, Validation, is_better
 from burnish.train.loop import TrainOptions, start_training, train
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.schedule import examples_of_run
@@ -85,7 +85,7 @@ def best_rate(trials: Sequence[Trial], prefers: Prefers) -> float:
     """
     best: tuple[float, Validation] | None = None
     for trial in trials:
-        if trial.validation and (best is None or prefers(trial.validation, best[1])):
+        if trial.validation and (best is None or is_better(trial.validation, best[1], prefers)):
             best = trial.learning_rate, trial.validation
     if best is None:
         tried = ", ".join(f"{trial.learning_rate:.1e}" for trial in trials)
