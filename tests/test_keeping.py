@@ -12,7 +12,7 @@ from burnish.data import RenderedExample
 from burnish.errors import BurnishError
 from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.retention import measure_drift, text_examples
-from burnish.files import read_jsonl, sha256_of_file
+from burnish.files import read_json, read_jsonl, sha256_of_file
 from burnish.keeping import SCALES, Kept, anchor_of, keep_budget, watch_of
 from burnish.model.adapter import adapter_parameters
 from burnish.model.loss import token_losses
@@ -143,6 +143,27 @@ def test_a_budget_that_nothing_breaks_changes_no_choice(base: Path) -> None:
         assert len(drifts) == (0 if budget == "off" else len(told))
         found.append((sha256_of_file(done.adapter_path / "adapter_model.safetensors"), len(rows)))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("override", "wanted"),
+    [("retention.budget=0.15", [1 / 3, 1]), ("retention.budget=off", [1 / 3, 1, 3])],
+)
+def test_no_rate_above_the_recipe_is_tried_where_a_budget_is_kept(
+    base: Path, override: str, wanted: list[float]
+) -> None:
+    settings = ["train.trials=3", "train.batch_size=1", "train.epochs=14", "train.patience=1", "train.choose_by=loss"]
+    loaded = build_recipe(
+        recipe_values("chat", base, base.parent),
+        overrides=[override, *settings, "retention.replay=0", "evaluate.arms=[]"],
+    )
+    done = run(loaded)
+    tried = read_json(done.dir.trials)
+    assert [trial["learning_rate"] for trial in tried["trials"]] == pytest.approx([0.01 * ratio for ratio in wanted])
+    assert [trial["validation"]["forgotten"] for trial in tried["trials"]] == [None] * len(wanted)
+    best = min(tried["trials"], key=lambda trial: trial["validation"]["loss"])
+    rates = [row["learning_rate"] for row in read_jsonl(done.dir.metrics)]
+    assert max(rates) == pytest.approx(best["learning_rate"]) == pytest.approx(tried["chosen"])
 
 
 @pytest.mark.parametrize("override", ["retention.budget=off", "retention.measure=false"])

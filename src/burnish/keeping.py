@@ -122,6 +122,10 @@ class Watch:
     budget: float
     """Rise of the loss, nats per token; inf for none."""
 
+    @property
+    def has_budget(self) -> bool:
+        return self.budget < math.inf
+
 
 def watch_of(model: Any, prepared: Prepared, ranks: Ranks = ALONE) -> Watch | None:
     """As the recipe says; on every rank alike. The base is asked once, for training and for `keep_budget`."""

@@ -1,6 +1,5 @@
 """The training of a run: the learning rate by trial, then the fit; every choice is made on the validation rows."""
 
-import math
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -22,7 +21,7 @@ from burnish.train.loop import TrainOptions, count_steps
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.shard import follow, lead
 from burnish.train.step import StepMetrics
-from burnish.train.trial import best_rate, rates_around, trial_steps, try_rates
+from burnish.train.trial import best_rate, rates_around, rates_up_to, trial_steps, try_rates
 
 
 def train_adapter(
@@ -38,7 +37,7 @@ def train_adapter(
     recipe = prepared.recipe.train
     options = train_options(prepared)
     choice, anchor = choice_of(model, prepared, watch, ranks), anchor_of(model, prepared, screen, ranks)
-    rate = _learning_rate(model, prepared, options, choice, anchor, run_dir, screen, ranks)
+    rate = _learning_rate(model, prepared, options, choice, watch, anchor, run_dir, screen, ranks)
     options = replace(options, learning_rate=rate)
     total = count_steps(len(prepared.rendered["train"]), options)
     title = f"Training: {total} steps of {options.batch_size} examples"
@@ -102,8 +101,7 @@ def choice_of(model: Any, prepared: Prepared, watch: Watch | None, ranks: Ranks 
     has_a_choice = int(recipe.epochs) * recipe.validations_per_epoch > 1
 
     def forgotten() -> Forgotten | None:
-        is_limited = watch is not None and watch.budget < math.inf
-        return what_is_forgotten(model, prepared, watch, ranks) if watch and is_limited else None
+        return what_is_forgotten(model, prepared, watch, ranks) if watch and watch.has_budget else None
 
     if recipe.choose_by is ChooseBy.LOSS or not has_a_choice:
         return Choice(forgotten=forgotten)
@@ -128,6 +126,7 @@ def _learning_rate(
     prepared: Prepared,
     options: TrainOptions,
     choice: Choice,
+    watch: Watch | None,
     anchor: Anchor | None,
     run_dir: RunDir,
     screen: Screen,
@@ -140,17 +139,17 @@ def _learning_rate(
         return options.learning_rate
     if ranks.agree(run_dir.trials.is_file()):
         return float(ranks.agree(read_json(run_dir.trials) if ranks.is_first else {})["chosen"])
-
-    rates = rates_around(options.learning_rate, count)
-    title = f"Trying {count} learning rates for {num_steps} steps each"
-    with screen.bar(title, count * num_steps) as advance:
+    by_task = Choice(choice.score, choice.prefers)  # what a trial has forgotten tells nothing; see rates_up_to
+    rates = (rates_up_to if watch and watch.has_budget else rates_around)(options.learning_rate, count)
+    title = f"Trying {len(rates)} learning rates for {num_steps} steps each"
+    with screen.bar(title, len(rates) * num_steps) as advance:
         trials = try_rates(
             model,
             examples,
             rates,
             options=options,
             num_steps=num_steps,
-            validate=lambda step: validate(model, prepared.rendered["validation"], step, choice, options, ranks),
+            validate=lambda step: validate(model, prepared.rendered["validation"], step, by_task, options, ranks),
             on_step=lambda: advance(1, ""),
             ranks=ranks,
             anchor=anchor,

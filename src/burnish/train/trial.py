@@ -10,7 +10,7 @@ from burnish.data.rendering.render import RenderedExample
 from burnish.errors import TrainingError
 from burnish.model.adapter import adapter_kept
 from burnish.train.anchor import Anchor
-from burnish.train.checkpoint import Prefers, Validation, is_better
+from burnish.train.checkpoint import Prefers, Validation
 from burnish.train.loop import TrainOptions, start_training, train
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.schedule import examples_of_run
@@ -40,6 +40,14 @@ def trial_steps(num_steps: int) -> int:
 def rates_around(learning_rate: float, count: int) -> list[float]:
     """`count` rates in equal ratios, `learning_rate` in their middle."""
     return [learning_rate * STEP ** (n - (count - 1) / 2) for n in range(count)]
+
+
+def rates_up_to(learning_rate: float, count: int) -> list[float]:
+    """Without the faster half of as many around it, where what is forgotten counts.
+
+    A faster rate forgets more in the end, and a trial does not show it: what replay counts is only found after it.
+    """
+    return [learning_rate * STEP**-n for n in range(count // 2, -1, -1)]
 
 
 def try_rates(
@@ -85,7 +93,7 @@ def best_rate(trials: Sequence[Trial], prefers: Prefers) -> float:
     """
     best: tuple[float, Validation] | None = None
     for trial in trials:
-        if trial.validation and (best is None or is_better(trial.validation, best[1], prefers)):
+        if trial.validation and (best is None or prefers(trial.validation, best[1])):
             best = trial.learning_rate, trial.validation
     if best is None:
         tried = ", ".join(f"{trial.learning_rate:.1e}" for trial in trials)
