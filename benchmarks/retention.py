@@ -25,7 +25,7 @@ from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.metrics import collect_scores
 from burnish.evaluate.retention import measure_drift, text_examples
 from burnish.forgetting import general_answers
-from burnish.keeping import anchor_of, keep_budget
+from burnish.keeping import anchor_of, keep_budget, watch_of
 from burnish.model.adapter import adapter_parameters, restart_adapter
 from burnish.model.device import choose_device
 from burnish.preparation import attach, load_weights, prepare
@@ -129,7 +129,7 @@ def study(given: argparse.Namespace, task: str, rung: str, seed: int) -> dict[st
         return found
 
     plain = measure()
-    points = keep_budget(model, prepared, screen)
+    points = keep_budget(model, prepared, screen, watch_of(model, prepared))
     scaled = plain if points.scale == 1 else measure()
     facts = {"seconds": round(seconds, 1), "tokens": tokens, "scale": points.scale}
     return {**facts, "plain": plain, "scaled": scaled}
@@ -153,7 +153,7 @@ def best_scaled(model: Any, states: list[State], prepared: Any, screen: Any) -> 
     losses = []
     for state in states:
         put(model, state)
-        keep_budget(model, prepared, screen)
+        keep_budget(model, prepared, screen, watch_of(model, prepared))
         size = int(prepared.recipe.train.micro_batch_tokens)
         losses.append(loss_per_token(model, prepared.rendered["validation"], micro_batch_tokens=size))
     return states[int(np.argmin(losses))]

@@ -12,19 +12,21 @@ from burnish.data import RenderedExample
 from burnish.errors import BurnishError
 from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.retention import measure_drift, text_examples
-from burnish.files import read_jsonl
-from burnish.keeping import SCALES, anchor_of, keep_budget
+from burnish.files import read_json, read_jsonl, sha256_of_file
+from burnish.keeping import SCALES, Kept, anchor_of, keep_budget, watch_of
 from burnish.model.adapter import adapter_parameters
 from burnish.model.loss import token_losses
 from burnish.pipeline import run
 from burnish.prediction import predict, predict_steps
 from burnish.preparation import Prepared, attach, load_weights, prepare, prepare_again, savings_of
 from burnish.recipe import build_recipe
-from burnish.screen import SilentScreen
+from burnish.screen import Screen, SilentScreen
+from burnish.train.checkpoint import Forgotten
+from burnish.train.fit import validate
 from burnish.train.forecast import StepSettings
 from burnish.train.loop import start_training, train
 from burnish.train.pack import batches_for
-from burnish.training import train_options
+from burnish.training import choice_of, train_options
 from tests.test_pipeline import recipe_values
 from tests.tiny import save_base
 
@@ -56,6 +58,10 @@ def adapted(prepared: Prepared, num_harmful_steps: int = 0) -> Any:
     return model
 
 
+def keep(model: Any, prepared: Prepared, screen: Screen = SCREEN) -> Kept:
+    return keep_budget(model, prepared, screen, watch_of(model, prepared))
+
+
 def norms(model: Any) -> dict[str, float]:
     return {name: p.detach().norm().item() for name, p in adapter_parameters(model).items()}
 
@@ -63,7 +69,7 @@ def norms(model: Any) -> dict[str, float]:
 def test_an_adapter_inside_the_budget_stays_as_it_is(base: Path) -> None:
     prepared = prepared_with(base)
     model = adapted(prepared)
-    kept = keep_budget(model, prepared, SCREEN)
+    kept = keep(model, prepared)
     assert (kept.scale, len(kept.points)) == (1.0, 1)
     assert (kept.points[0].nll_change.value, kept.points[0].nll_change.high) == (0.0, 0.0)
 
@@ -73,7 +79,7 @@ def test_an_adapter_over_the_budget_is_made_smaller(base: Path, budget: str) -> 
     prepared = prepared_with(base, f"retention.budget={budget}")
     model = adapted(prepared, num_harmful_steps=2)
     before = norms(model)
-    kept = keep_budget(model, prepared, SCREEN)
+    kept = keep(model, prepared)
     after = norms(model)
     if budget == "off":
         assert (kept.scale, kept.points, after) == (1.0, (), before)
@@ -97,9 +103,76 @@ def test_a_budget_that_no_scale_keeps_is_told(base: Path) -> None:
             said.append(text)
 
     prepared = prepared_with(base, "retention.budget=1e-6")
-    kept = keep_budget(adapted(prepared, num_harmful_steps=10), prepared, Ear())
+    kept = keep(adapted(prepared, num_harmful_steps=10), prepared, Ear())
     assert (kept.scale, len(kept.points)) == (SCALES[-1], len(SCALES))
     assert any("is not kept" in line for line in said)
+
+
+@pytest.mark.parametrize("choose_by", ["score", "loss"])
+def test_what_has_drifted_is_judged_as_it_is_kept_in_the_end(base: Path, choose_by: str) -> None:
+    settings = ["retention.budget=0.15", f"train.choose_by={choose_by}", "train.epochs=2"]
+    prepared = prepared_with(base, *settings)
+    model, options = adapted(prepared, num_harmful_steps=2), train_options(prepared)
+    examples = prepared.rendered["validation"]
+    choice = choice_of(model, prepared, watch_of(model, prepared))
+    before = norms(model)
+    found = validate(model, examples, 1, choice, options)
+    assert norms(model) == before
+    kept = keep(model, prepared)
+    assert found.forgotten == Forgotten(kept.points[0].nll_change.value, kept.scale, True) and kept.scale < 1
+    assert (found.loss, found.score) == (kept.points[-1].loss, kept.points[-1].score)
+    assert validate(model, examples, 1, choice, options).forgotten == Forgotten(
+        pytest.approx(kept.points[-1].nll_change.value, abs=1e-6), 1.0, True
+    )
+
+
+def test_a_budget_that_nothing_breaks_changes_no_choice(base: Path) -> None:
+    """Bit for bit the adapter of a run without a budget, which does not look at general text."""
+    found = []
+    for budget in ("off", "20"):
+        done = run(
+            build_recipe(
+                recipe_values("chat", base, base.parent),
+                overrides=[f"retention.budget={budget}", "retention.replay=0", "train.epochs=4", "evaluate.arms=[]"],
+            )
+        )
+        rows = read_jsonl(done.dir.metrics)
+        drifts = [row["forgotten"]["nll_change"] for row in rows if "forgotten" in row]
+        told = done.evaluation["training"]["validation"]
+        assert drifts == [each["forgotten"]["nll_change"] for each in told if each["forgotten"]]
+        assert len(drifts) == (0 if budget == "off" else len(told))
+        found.append((sha256_of_file(done.adapter_path / "adapter_model.safetensors"), len(rows)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("override", "wanted"),
+    [("retention.budget=0.15", [1 / 3, 1]), ("retention.budget=off", [1 / 3, 1, 3])],
+)
+def test_no_rate_above_the_recipe_is_tried_where_a_budget_is_kept(
+    base: Path, override: str, wanted: list[float]
+) -> None:
+    settings = ["train.trials=3", "train.batch_size=1", "train.epochs=14", "train.patience=1", "train.choose_by=loss"]
+    loaded = build_recipe(
+        recipe_values("chat", base, base.parent),
+        overrides=[override, *settings, "retention.replay=0", "evaluate.arms=[]"],
+    )
+    done = run(loaded)
+    tried = read_json(done.dir.trials)
+    assert [trial["learning_rate"] for trial in tried["trials"]] == pytest.approx([0.01 * ratio for ratio in wanted])
+    assert [trial["validation"]["forgotten"] for trial in tried["trials"]] == [None] * len(wanted)
+    best = min(tried["trials"], key=lambda trial: trial["validation"]["loss"])
+    rates = [row["learning_rate"] for row in read_jsonl(done.dir.metrics)]
+    assert max(rates) == pytest.approx(best["learning_rate"]) == pytest.approx(tried["chosen"])
+
+
+@pytest.mark.parametrize("override", ["retention.budget=off", "retention.measure=false"])
+def test_nothing_is_watched_without_a_budget_or_a_measurement(base: Path, override: str) -> None:
+    prepared = prepared_with(base, override, "retention.sweep=true")
+    model = adapted(prepared)
+    watch = watch_of(model, prepared)
+    assert (watch is None) == ("measure" in override)
+    assert choice_of(model, prepared, watch).forgotten() is None
 
 
 def test_replay_keeps_general_text_and_leaves_the_measurement_half_alone(base: Path) -> None:
@@ -131,7 +204,7 @@ def test_a_sweep_measures_every_scale_and_chooses_as_without(base: Path, budget:
     for sweep in ("true", "false"):
         prepared = prepared_with(base, f"retention.budget={budget}", f"retention.sweep={sweep}")
         model = adapted(prepared, num_harmful_steps=2)
-        kept.append(keep_budget(model, prepared, SCREEN))
+        kept.append(keep(model, prepared))
     assert [point.scale for point in kept[0].points] == list(SCALES)
     assert all(point.loss is not None and point.score is not None for point in kept[0].points)
     assert kept[0].scale == kept[1].scale

@@ -1,12 +1,14 @@
 """How a run keeps the base model inside its retention budget: while the task is learned, and afterwards.
 
 While it is learned, general texts stand beside the training examples, on which the model is to stay like the base
-(`anchor_of`). Afterwards the adapter is made smaller until the budget is kept (`keep_budget`). Only the training half
-of the bundled texts is used here, and the team's own: its passages tell the scale, and are not replayed. What the
-report says comes from the other half.
+(`anchor_of`), and every choice between adapters is made at the scale that keeps the budget (`what_is_forgotten`).
+Afterwards the adapter is made so much smaller (`keep_budget`). Only the training half of the bundled texts is used
+here, and the team's own: its passages tell the scale, and are not replayed. What the report says comes from the other
+half.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,6 +27,7 @@ from burnish.preparation import Prepared
 from burnish.recipe import AUTO, ChooseBy
 from burnish.screen import Screen
 from burnish.train.anchor import Anchor, ask_base
+from burnish.train.checkpoint import Forgotten
 from burnish.train.loop import example_losses, loss_per_token
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.shard import follow, lead
@@ -109,43 +112,92 @@ def replayed_texts(model: Any, prepared: Prepared, screen: Screen) -> list[Rende
         )
 
 
-def keep_budget(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALONE) -> Kept:
-    """Make the adapter smaller, if need be, until what it forgot is inside the budget; on every rank alike."""
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """The passages by which a run tells what its adapter has forgotten, and what the base makes of them."""
+
+    texts: list[RenderedExample]
+    base_losses: torch.Tensor
+    """[texts]: the sum over the tokens of each, nats."""
+    budget: float
+    """Rise of the loss, nats per token; inf for none."""
+
+    @property
+    def has_budget(self) -> bool:
+        return self.budget < math.inf
+
+
+def watch_of(model: Any, prepared: Prepared, ranks: Ranks = ALONE) -> Watch | None:
+    """As the recipe says; on every rank alike. The base is asked once, for training and for `keep_budget`."""
     options = prepared.recipe.retention
     if not options.measure or (options.budget == "off" and not options.sweep):
+        return None
+    watch = None
+    if ranks.is_first:
+        with lead(model, ranks), adapter_off(model):
+            texts = text_examples(prepared.renderer, general_text(Half.TRAINING))
+            losses = example_losses(model, texts, micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens))
+            watch = Watch(texts, losses, math.inf if options.budget == "off" else float(options.budget))
+    else:
+        follow(model, ranks)
+    return ranks.agree(watch)
+
+
+def what_is_forgotten(model: Any, prepared: Prepared, watch: Watch, ranks: Ranks = ALONE) -> Forgotten:
+    """By the adapter as it is now, and the scale that keeps the budget; on every rank alike."""
+    points = list[ScalePoint]()
+    if ranks.is_first:
+        with lead(model, ranks):
+            points = _measure_scales(model, prepared, watch)
+    else:
+        follow(model, ranks)
+    points = ranks.agree(points)
+    chosen = _chosen(points, watch.budget)
+    return Forgotten(points[0].nll_change.value, chosen.scale, chosen.nll_change.high <= watch.budget)
+
+
+def keep_budget(model: Any, prepared: Prepared, screen: Screen, watch: Watch | None, ranks: Ranks = ALONE) -> Kept:
+    """Make the adapter smaller, if need be, until what it forgot is inside the budget; on every rank alike."""
+    if watch is None:
         return Kept()
     kept = Kept()
     if ranks.is_first:
         with lead(model, ranks):
-            kept = _choose_scale(model, prepared, math.inf if options.budget == "off" else float(options.budget))
+            kept = _choose_scale(model, prepared, watch)
     else:
         follow(model, ranks)
     kept = ranks.agree(kept)
     scale_adapter(model, kept.scale)
     if kept.scale < 1:
-        screen.say(_describe(kept, float(options.budget)))
+        screen.say(_describe(kept, watch.budget))
     return kept
 
 
-def _choose_scale(model: Any, prepared: Prepared, budget: float) -> Kept:
+def _choose_scale(model: Any, prepared: Prepared, watch: Watch) -> Kept:
     """The largest scale that keeps the budget, or the smallest there is."""
-    is_sweep, texts = prepared.recipe.retention.sweep, text_examples(prepared.renderer, general_text(Half.TRAINING))
-    max_tokens = int(prepared.recipe.train.micro_batch_tokens)
-    with adapter_off(model):
-        base = example_losses(model, texts, micro_batch_tokens=max_tokens)
-    points = dict[float, ScalePoint]()
-    for scale in SCALES:
-        with adapter_scaled(model, scale):
-            tuned = example_losses(model, texts, micro_batch_tokens=max_tokens)
-        points[scale] = _point(scale, tuned - base, texts, prepared)
-        if points[scale].nll_change.high <= budget and not is_sweep:
-            break
-    inside = [scale for scale, point in points.items() if point.nll_change.high <= budget]
-    chosen = inside[0] if inside else min(points)
+    is_sweep = prepared.recipe.retention.sweep
+    measured = _measure_scales(model, prepared, watch, is_sweep=is_sweep)
+    points, chosen = {point.scale: point for point in measured}, _chosen(measured, watch.budget).scale
     asked = set(points) if is_sweep else {1.0, chosen} if chosen < 1 else set()
     points |= {scale: _with_worth(points[scale], model, prepared) for scale in asked}
     task_kept = _share_kept(points[1.0], points[chosen], model, prepared) if chosen < 1 else 1.0
     return Kept(chosen, tuple(points.values()), task_kept)
+
+
+def _measure_scales(model: Any, prepared: Prepared, watch: Watch, *, is_sweep: bool = False) -> list[ScalePoint]:
+    """From the whole adapter to the first scale that keeps the budget, or all in a sweep."""
+    points = list[ScalePoint]()
+    for scale in SCALES:
+        with adapter_scaled(model, scale):
+            tuned = example_losses(model, watch.texts, micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens))
+        points.append(_point(scale, tuned - watch.base_losses, watch.texts, prepared))
+        if points[-1].nll_change.high <= watch.budget and not is_sweep:
+            break
+    return points
+
+
+def _chosen(points: Sequence[ScalePoint], budget: float) -> ScalePoint:
+    return next((point for point in points if point.nll_change.high <= budget), points[-1])
 
 
 def _with_worth(point: ScalePoint, model: Any, prepared: Prepared) -> ScalePoint:

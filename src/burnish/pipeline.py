@@ -154,7 +154,7 @@ def _run_encoder(loaded: LoadedRecipe, screen: Screen, ranks: "Ranks") -> Run:
 
 def _help(run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     """Train beside the first rank, follow it where it uses a base that is shared, and wait for its result."""
-    from burnish.keeping import keep_budget
+    from burnish.keeping import keep_budget, watch_of
     from burnish.train.shard import follow
     from burnish.training import train_adapter
 
@@ -165,8 +165,9 @@ def _help(run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     model = _load_base(prepared, ranks)
     follow(model, ranks)  # the baselines
     model = attach(model, prepared.recipe)
-    train_adapter(model, prepared, run_dir, screen, ranks)
-    keep_budget(model, prepared, screen, ranks)
+    watch = watch_of(model, prepared, ranks)
+    train_adapter(model, prepared, run_dir, screen, watch, ranks)
+    keep_budget(model, prepared, screen, watch, ranks)
     follow(model, ranks)  # the test and what was forgotten
     ranks.agree(None)  # the first rank has written the result
     return open_run(run_dir)
@@ -195,7 +196,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
     from burnish.evaluate.kept import Budget
     from burnish.forgetting import general_answers
     from burnish.gating import gate_of
-    from burnish.keeping import keep_budget
+    from burnish.keeping import keep_budget, watch_of
     from burnish.model.attention import can_pack
     from burnish.model.device import choose_device
     from burnish.train.shard import lead
@@ -236,8 +237,9 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
         )
         tell_sensitivity(sensitivity, len(test), screen)
         model = attach(model, recipe)
-        fitted = train_adapter(model, prepared, run_dir, screen, ranks)
-        kept = keep_budget(model, prepared, screen, ranks)
+        watch = watch_of(model, prepared, ranks)
+        fitted = train_adapter(model, prepared, run_dir, screen, watch, ranks)
+        kept = keep_budget(model, prepared, screen, watch, ranks)
         _save_adapter(model, prepared, run_dir, kept, gate)
         with lead(model, ranks):
             calibrate(model, prepared, run_dir, screen)
@@ -355,7 +357,13 @@ def _training(prepared: Prepared, run_dir: RunDir, fitted: "FitResult") -> dict[
         "num_tokens": sum(row["tokens"] for row in rows),
         "elapsed_s": round(fitted.elapsed_s, 1),
         "validation": [
-            {"step": each.step, "loss_per_token": each.loss, "score": each.score} for each in fitted.validations
+            {
+                "step": each.step,
+                "loss_per_token": each.loss,
+                "score": each.score,
+                "forgotten": asdict(each.forgotten) if each.forgotten else None,
+            }
+            for each in fitted.validations
         ],
         "peak_memory_bytes": peak_memory_bytes(),
     }

@@ -19,7 +19,7 @@ from burnish.data import RenderedExample
 from burnish.evaluate.more_data import Curve, CurvePoint, nested_subsets
 from burnish.evaluate.statistics import RowScores
 from burnish.files import read_json, write_json
-from burnish.keeping import anchor_of, keep_budget
+from burnish.keeping import Watch, anchor_of, keep_budget, watch_of
 from burnish.model.adapter import adapter_kept, restart_adapter
 from burnish.preparation import Prepared
 from burnish.run_dir import RunDir
@@ -37,11 +37,12 @@ def score_seeds(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen)
     recipe = prepared.recipe.train
     path = run_dir.side_runs / "seeds.json"
     done: list[dict[str, Any]] = read_json(path) if path.is_file() else []
+    watch = watch_of(model, prepared)
     for seed in range(recipe.seed + 1 + len(done), recipe.seed + recipe.seeds):
         with _state_kept(model):
             restart_adapter(model, seed)
-            _fit_with(seed, model, prepared, run_dir, screen)
-            keep_budget(model, prepared, screen)
+            _fit_with(seed, model, prepared, run_dir, screen, watch)
+            keep_budget(model, prepared, screen, watch)
             screen.say(f"Seed {seed}: answering {len(prepared.split.test)} test rows ...")
             score = score_specialist(model, prepared, prepared.split.test).value
         done.append({"seed": seed, "score": score})
@@ -62,7 +63,7 @@ def measure_learning_curve(model: Any, prepared: Prepared, run_dir: RunDir, scre
         with _state_kept(model):
             if len(subset) < len(examples):  # else it is what the model holds
                 _train_on(subset.tolist(), model, prepared, run_dir, screen)
-                keep_budget(model, prepared, screen)
+                keep_budget(model, prepared, screen, watch_of(model, prepared))
             scores = score_specialist(model, prepared, held)
         done.append(
             {
@@ -79,7 +80,7 @@ def measure_learning_curve(model: Any, prepared: Prepared, run_dir: RunDir, scre
     return Curve(tuple(points))
 
 
-def _fit_with(seed: int, model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> None:
+def _fit_with(seed: int, model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, watch: Watch | None) -> None:
     """As the run itself was trained, but for the seed."""
     recipe, examples = prepared.recipe.train, prepared.rendered["train"]
     options = replace(settled_options(prepared, run_dir), seed=seed)
@@ -95,7 +96,7 @@ def _fit_with(seed: int, model: Any, prepared: Prepared, run_dir: RunDir, screen
             checkpoints=folder / "checkpoints",
             metrics_path=folder / "metrics.jsonl",
             events=FitEvents(on_step=lambda metrics, num_steps: advance(1, "")),
-            choice=choice_of(model, prepared),
+            choice=choice_of(model, prepared, watch),
             anchor=anchor_of(model, prepared, screen),
         )
 

@@ -8,32 +8,36 @@ from burnish.evaluate.arms import Arm
 from burnish.evaluate.choice import prefers
 from burnish.evaluate.metrics import describe_metric
 from burnish.files import read_json, write_json
-from burnish.keeping import MAX_SCORED_ROWS, anchor_of
+from burnish.keeping import MAX_SCORED_ROWS, Watch, anchor_of, what_is_forgotten
 from burnish.preparation import Prepared, savings_of
 from burnish.recipe import ChooseBy
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
 from burnish.solution import PromptSolution
 from burnish.train.anchor import Anchor
-from burnish.train.checkpoint import RowScore, Validation
-from burnish.train.fit import Choice, FitEvents, FitOptions, FitResult, fit
-from burnish.train.loop import TrainOptions, count_steps, loss_per_token
+from burnish.train.checkpoint import Forgotten, RowScore, Validation
+from burnish.train.fit import Choice, FitEvents, FitOptions, FitResult, fit, validate
+from burnish.train.loop import TrainOptions, count_steps
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.shard import follow, lead
 from burnish.train.step import StepMetrics
-from burnish.train.trial import best_rate, rates_around, trial_steps, try_rates
+from burnish.train.trial import best_rate, rates_around, rates_up_to, trial_steps, try_rates
 
 
-def train_adapter(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: Ranks) -> FitResult:
+def train_adapter(
+    model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, watch: Watch | None, ranks: Ranks
+) -> FitResult:
     """Train the adapter of `model`, on every rank alike; the best one by the validation rows is left in it.
+
+    Which is best is told at the scale that keeps the budget of `watch`; it is left unscaled.
 
     Raises:
         Interrupted: the user stopped it; the last checkpoint is kept.
     """
     recipe = prepared.recipe.train
     options = train_options(prepared)
-    choice, anchor = choice_of(model, prepared, ranks), anchor_of(model, prepared, screen, ranks)
-    rate = _learning_rate(model, prepared, options, choice, anchor, run_dir, screen, ranks)
+    choice, anchor = choice_of(model, prepared, watch, ranks), anchor_of(model, prepared, screen, ranks)
+    rate = _learning_rate(model, prepared, options, choice, watch, anchor, run_dir, screen, ranks)
     options = replace(options, learning_rate=rate)
     total = count_steps(len(prepared.rendered["train"]), options)
     title = f"Training: {total} steps of {options.batch_size} examples"
@@ -91,12 +95,16 @@ def settled_options(prepared: Prepared, run_dir: RunDir) -> TrainOptions:
     return replace(options, learning_rate=float(read_json(run_dir.trials)["chosen"]))
 
 
-def choice_of(model: Any, prepared: Prepared, ranks: Ranks = ALONE) -> Choice:
-    """By the answers to some validation rows, or by the loss alone, as the recipe says."""
+def choice_of(model: Any, prepared: Prepared, watch: Watch | None, ranks: Ranks = ALONE) -> Choice:
+    """By the answers to some validation rows, or by the loss alone, as the recipe says; inside the watched budget."""
     recipe = prepared.recipe.train
     has_a_choice = int(recipe.epochs) * recipe.validations_per_epoch > 1
+
+    def forgotten() -> Forgotten | None:
+        return what_is_forgotten(model, prepared, watch, ranks) if watch and watch.has_budget else None
+
     if recipe.choose_by is ChooseBy.LOSS or not has_a_choice:
-        return Choice()
+        return Choice(forgotten=forgotten)
     rows = spread(prepared.split.validation, MAX_SCORED_ROWS)
     solution = PromptSolution(model, prepared.renderer, card_of(Arm.SPECIALIST, prepared))
 
@@ -110,7 +118,7 @@ def choice_of(model: Any, prepared: Prepared, ranks: Ranks = ALONE) -> Choice:
             follow(model, ranks)
         return ranks.agree(scores)
 
-    return Choice(score, prefers)
+    return Choice(score, prefers, forgotten)
 
 
 def _learning_rate(
@@ -118,6 +126,7 @@ def _learning_rate(
     prepared: Prepared,
     options: TrainOptions,
     choice: Choice,
+    watch: Watch | None,
     anchor: Anchor | None,
     run_dir: RunDir,
     screen: Screen,
@@ -130,22 +139,17 @@ def _learning_rate(
         return options.learning_rate
     if ranks.agree(run_dir.trials.is_file()):
         return float(ranks.agree(read_json(run_dir.trials) if ranks.is_first else {})["chosen"])
-
-    def validate(step: int) -> Validation:
-        validation = prepared.rendered["validation"]
-        loss = loss_per_token(model, validation, micro_batch_tokens=options.micro_batch_tokens, ranks=ranks)
-        return Validation(step, loss, tuple(choice.score()))
-
-    rates = rates_around(options.learning_rate, count)
-    title = f"Trying {count} learning rates for {num_steps} steps each"
-    with screen.bar(title, count * num_steps) as advance:
+    by_task = Choice(choice.score, choice.prefers)  # what a trial has forgotten tells nothing; see rates_up_to
+    rates = (rates_up_to if watch and watch.has_budget else rates_around)(options.learning_rate, count)
+    title = f"Trying {len(rates)} learning rates for {num_steps} steps each"
+    with screen.bar(title, len(rates) * num_steps) as advance:
         trials = try_rates(
             model,
             examples,
             rates,
             options=options,
             num_steps=num_steps,
-            validate=validate,
+            validate=lambda step: validate(model, prepared.rendered["validation"], step, by_task, options, ranks),
             on_step=lambda: advance(1, ""),
             ranks=ranks,
             anchor=anchor,
@@ -160,8 +164,14 @@ def _learning_rate(
 
 
 def _describe(validation: Validation, prepared: Prepared) -> str:
-    loss = f"step {validation.step}: validation loss {validation.loss:.4f} nats per token"
-    if validation.score is None:
-        return loss
-    metric = describe_metric(prepared.metric).label
-    return f"{loss}, {metric} {100 * validation.score:.1f} on {len(validation.scores)} rows"
+    said = f"step {validation.step}: validation loss {validation.loss:.4f} nats per token"
+    if validation.score is not None:
+        metric = describe_metric(prepared.metric).label
+        said += f", {metric} {100 * validation.score:.1f} on {len(validation.scores)} rows"
+    if validation.forgotten is None:
+        return said
+    said += f", general text {validation.forgotten.nll_change:+.3f}"
+    if validation.forgotten.scale == 1:
+        return said
+    end = "which keeps the budget" if validation.forgotten.is_within_budget else "which does not keep the budget either"
+    return f"{said}; judged at {validation.forgotten.scale:g} of the adapter, {end}"

@@ -12,11 +12,11 @@ import torch
 
 from burnish.data import RenderedExample
 from burnish.errors import Interrupted, RunError, StorageError, TrainingError
-from burnish.model.adapter import adapter_parameters, attach_adapter
+from burnish.model.adapter import adapter_parameters, attach_adapter, scale_adapter
 from burnish.recipe import Schedule
 from burnish.train import checkpoint, pack
-from burnish.train.checkpoint import list_checkpoints
-from burnish.train.fit import Choice, FitEvents, FitOptions, FitResult, fit
+from burnish.train.checkpoint import Forgotten, Validation, has_lower_loss, is_better, list_checkpoints
+from burnish.train.fit import Choice, FitEvents, FitOptions, FitResult, fit, validate
 from burnish.train.loop import TrainOptions, loss_per_token, start_training, train
 from burnish.train.schedule import examples_of_step, learning_rate_at
 from burnish.train.step import StepMetrics
@@ -117,6 +117,58 @@ def test_the_task_score_decides_where_it_is_asked_for(tmp_path: Path) -> None:
     assert result.best == first and first.score == 1.0 and {v.score for v in result.validations[1:]} == {0.0, 0.5}
     assert min(v.loss for v in result.validations) < first.loss
     assert loss_per_token(model, VALIDATION, micro_batch_tokens=64) == pytest.approx(first.loss, rel=1e-6)
+
+
+def test_an_adapter_is_judged_at_the_scale_that_keeps_the_budget(tmp_path: Path) -> None:
+    """On these random rows it is worth the more the smaller it is, and the first has to be small. Also on a resume."""
+    drifts = iter([Forgotten(0.5, 0.25, True), *[Forgotten(0.01, 1.0, True)] * 9])
+    choice = Choice(forgotten=lambda: next(drifts))
+    calls = iter(range(1, 99))
+    events = FitEvents(should_stop=lambda: next(calls) == 5)
+    with pytest.raises(Interrupted):
+        run_fit(tmp_path, new_model(), events, choice=choice, patience=2)
+    model = new_model()
+    result = run_fit(tmp_path, model, choice=choice, patience=2)
+    plain = run_fit(tmp_path / "plain", new_model(), patience=2)
+    assert [row.get("forgotten", {}).get("scale") for row in logged(tmp_path)] == [None, 0.25, None, 1.0, None, 1.0]
+    assert (result.best.step, result.num_steps, result.stopped_early) == (2, 6, True)
+    assert (plain.best.step, plain.num_steps) == (4, 8)
+    assert result.best.loss < plain.best.loss and result.validations[1:] == [
+        replace(each, forgotten=Forgotten(0.01, 1.0, True)) for each in plain.validations[1:3]
+    ]
+    assert not any("forgotten" in row for row in logged(tmp_path / "plain"))
+    whole = loss_per_token(model, VALIDATION, micro_batch_tokens=64)
+    assert whole == pytest.approx(plain.validations[0].loss, rel=1e-6)
+
+
+def test_a_loss_at_a_scale_is_that_of_the_adapter_made_smaller() -> None:
+    model = adapt(build_exact_model())
+    choice = Choice(forgotten=lambda: Forgotten(0.5, 0.4, True))
+    before = {name: p.clone() for name, p in adapter_parameters(model).items()}
+    found = validate(model, VALIDATION, 7, choice, OPTIONS)
+    assert all(torch.equal(before[name], p) for name, p in adapter_parameters(model).items())
+    scale_adapter(model, 0.4)
+    assert found == Validation(7, loss_per_token(model, VALIDATION, micro_batch_tokens=64), (), choice.forgotten())
+
+
+@pytest.mark.parametrize(
+    ("new", "best", "wanted"),
+    [
+        ((1.0, True), (2.0, True), True),
+        ((1.0, True), (0.5, True), False),
+        ((9.0, True), (0.5, False), True),
+        ((0.5, False), (9.0, True), False),
+        ((0.5, False), (9.0, False), True),
+        ((9.0, None), (0.5, False), True),
+    ],
+)
+def test_no_gain_makes_up_for_a_budget_that_no_scale_keeps(
+    new: tuple[float, bool | None], best: tuple[float, bool | None], wanted: bool
+) -> None:
+    validations = [
+        Validation(1, loss, (), None if kept is None else Forgotten(0.1, 0.25, kept)) for loss, kept in (new, best)
+    ]
+    assert is_better(validations[0], validations[1], has_lower_loss) is wanted
 
 
 def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:

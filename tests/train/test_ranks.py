@@ -157,8 +157,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [f"{word} {n}" for n in range(30) for word in ("red", "green")]
     data.write_text("".join(json.dumps({"text": text, "label": text.split()[0]}) + "\n" for text in texts))
     recipe.write_text(
-        f'task = "classification"\ndata.train = "{data}"\nmodel.base = "{base}"\ntrain.epochs = 1\n'
+        f'task = "classification"\ndata.train = "{data}"\nmodel.base = "{base}"\ntrain.epochs = 2\n'
         'train.precision = "fp32"\n'
+        "retention.budget = 0.001\nretention.replay = 0\n"  # the second epoch's adapter is judged smaller
         "retention.num_prompts = 4\nretention.answer_tokens = 4\nevaluate.num_resamples = 200\n"
         'evaluate.arms = ["zero_shot", "few_shot"]\n'
     )
@@ -186,6 +187,12 @@ def test_torchrun_does_the_whole_job(alone: Path, tmp_path: Path, is_sharded: bo
     ours, theirs = (load_file(path / "adapter" / "adapter_model.safetensors") for path in (run, other))
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
+    judged, as_alone = (read_json(path / "evaluation.json")["training"]["validation"] for path in (run, other))
+    for each, alike in zip(judged, as_alone, strict=True):
+        assert each["forgotten"]["scale"] == alike["forgotten"]["scale"]
+        assert each["forgotten"]["nll_change"] == pytest.approx(alike["forgotten"]["nll_change"], rel=1e-3)
+        assert each["loss_per_token"] == pytest.approx(alike["loss_per_token"], rel=1e-4)
+    assert min(each["forgotten"]["scale"] for each in judged) < 1
     scores, wanted = (
         [arm["score"]["value"] for arm in read_json(path / "evaluation.json")["arms"]] for path in (run, other)
     )

@@ -9,7 +9,7 @@ from burnish.errors import TrainingError
 from burnish.model.adapter import adapter_parameters
 from burnish.train.checkpoint import Validation, has_lower_loss
 from burnish.train.loop import loss_per_token
-from burnish.train.trial import Trial, best_rate, rates_around, trial_steps, try_rates
+from burnish.train.trial import Trial, best_rate, rates_around, rates_up_to, trial_steps, try_rates
 from tests.train.test_fit import EXAMPLES, OPTIONS, VALIDATION, new_model
 
 
@@ -49,4 +49,6 @@ def test_a_rate_whose_loss_is_not_finite_is_out() -> None:
 def test_rates_and_lengths() -> None:
     assert rates_around(1e-3, 3) == pytest.approx([1e-3 / 3, 1e-3, 3e-3])
     assert rates_around(1e-3, 1) == [1e-3]
+    assert rates_up_to(1e-3, 3) == rates_up_to(1e-3, 2) == [1e-3 / 3, 1e-3]
+    assert rates_up_to(1e-3, 5) == pytest.approx([1e-3 / 9, 1e-3 / 3, 1e-3])
     assert (trial_steps(199), trial_steps(200), trial_steps(1000)) == (0, 20, 100)

@@ -103,7 +103,8 @@ def resolve_tokens(loaded: LoadedRecipe, facts: TokenFacts) -> LoadedRecipe:
             ),
             "train.trials": (
                 3 if recipe.train.learning_rate == AUTO else 1,
-                "3 where no rate is given; runs of fewer than 200 steps go without",
+                "3 where no rate is given, the fastest left out where a retention budget is kept; runs of fewer than "
+                "200 steps go without",
             ),
             "train.choose_by": (
                 ChooseBy.LOSS if recipe.evaluate.metric is Metric.CHRF else ChooseBy.SCORE,

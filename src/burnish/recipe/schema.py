@@ -165,7 +165,9 @@ class TrainSection(Section):
     batch_size: Count | Auto = Field(AUTO, description="examples in one optimizer step")
     learning_rate: Positive | Auto = Field(AUTO, description="peak learning rate of AdamW")
     trials: Count | Auto = Field(
-        AUTO, description="learning rates around it that are tried first, in short runs; 1 for none"
+        AUTO,
+        description="learning rates around it that are tried first, in short runs; only its slower half where a "
+        "retention budget is kept; 1 for none",
     )
     schedule: Schedule = Field(Schedule.LINEAR, description="decay of the learning rate to zero")
     warmup_share: Share = Field(0.05, description="share of the steps with a rising learning rate")

@@ -23,14 +23,28 @@ RowScore = tuple[float, float]
 
 
 @dataclass(frozen=True)
+class Forgotten:
+    """What an adapter costs of the base, and what part of it may stay."""
+
+    nll_change: float
+    """Rise of the loss on general text with the whole adapter, nats per token."""
+    scale: float
+    """The largest scale of the adapter that keeps the retention budget, or the smallest there is."""
+    is_within_budget: bool
+    """At that scale."""
+
+
+@dataclass(frozen=True)
 class Validation:
-    """What the validation rows say about the adapter after `step`."""
+    """What the validation rows say about the adapter after `step`, at the scale that keeps the retention budget."""
 
     step: int
     loss: float
     """Nats per token."""
     scores: tuple[RowScore, ...] = ()
     """Of the answers to the rows; none where nothing was asked."""
+    forgotten: Forgotten | None = None
+    """None where there is no budget; the scale is then 1."""
 
     @property
     def score(self) -> float | None:
@@ -40,11 +54,17 @@ class Validation:
 
 
 Prefers = Callable[[Validation, Validation], bool]
-"""Whether the first is better than the second."""
+"""Whether the first is better than the second, both of one side of the budget."""
 
 
 def has_lower_loss(new: Validation, best: Validation) -> bool:
     return new.loss < best.loss
+
+
+def is_better(new: Validation, best: Validation, prefers: Prefers) -> bool:
+    """One that keeps the retention budget before one that no scale brings inside it; else as `prefers` has it."""
+    kept, was_kept = (each.forgotten is None or each.forgotten.is_within_budget for each in (new, best))
+    return prefers(new, best) if kept == was_kept else kept
 
 
 @dataclass
@@ -60,7 +80,7 @@ class Progress:
     def add(self, validation: Validation, prefers: Prefers) -> bool:
         """Note a validation; true if it is the best so far."""
         self.validations.append(validation)
-        is_best = self.best is None or prefers(validation, self.best)
+        is_best = self.best is None or is_better(validation, self.best, prefers)
         if is_best:
             self.best, self.num_worse = validation, 0
         else:
@@ -80,7 +100,9 @@ class Progress:
 
 
 def _validation(values: dict[str, Any]) -> Validation:
-    return Validation(values["step"], values["loss"], tuple((n, d) for n, d in values["scores"]))
+    forgotten = values.get("forgotten")  # not there in checkpoints of before it was watched
+    scores = tuple((n, d) for n, d in values["scores"])
+    return Validation(values["step"], values["loss"], scores, Forgotten(**forgotten) if forgotten else None)
 
 
 def save_checkpoint(state: TrainState, progress: Progress, best: dict[str, Tensor], folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from torch import Tensor
 from burnish.data.rendering.render import RenderedExample
 from burnish.errors import Interrupted
 from burnish.files import storage_errors, write_jsonl
+from burnish.model.adapter import adapter_scaled
 from burnish.train.anchor import Anchor
 from burnish.train.checkpoint import (
+    Forgotten,
     Prefers,
     Progress,
     RowScore,
@@ -57,6 +60,8 @@ class Choice:
     score: Callable[[], Sequence[RowScore]] = lambda: ()
     """The scores of the answers to the validation rows; called on every rank."""
     prefers: Prefers = has_lower_loss
+    forgotten: Callable[[], Forgotten | None] = lambda: None
+    """What the adapter has forgotten, and the scale at which it is judged; called on every rank."""
 
 
 @dataclass(frozen=True)
@@ -113,14 +118,13 @@ def fit(
         save()  # so that the very first minutes can be resumed, and an unwritable disk shows at once
     if progress.num_worse < fit_options.patience:
         for metrics in train(state, train_examples, options, ranks, anchor):
-            if ranks.is_first:
-                _log(metrics_path, metrics)
             events.on_step(metrics, num_steps)
+            validation = None
             if metrics.step in validate_at:
-                loss = loss_per_token(
-                    model, validation_examples, micro_batch_tokens=options.micro_batch_tokens, ranks=ranks
-                )
-                validation = Validation(metrics.step, loss, tuple(choice.score()))
+                validation = validate(model, validation_examples, metrics.step, choice, options, ranks)
+            if ranks.is_first:
+                _log(metrics_path, metrics, validation)
+            if validation:
                 if progress.add(validation, choice.prefers):
                     best = {name: p.detach().cpu().clone() for name, p in state.parameters.items()}
                 events.on_validation(validation)
@@ -146,6 +150,21 @@ def fit(
     )
 
 
+def validate(
+    model: Any,
+    examples: Sequence[RenderedExample],
+    step: int,
+    choice: Choice,
+    options: TrainOptions,
+    ranks: Ranks = ALONE,
+) -> Validation:
+    """What the validation rows say of the adapter after `step`, at the scale that keeps the retention budget."""
+    forgotten = choice.forgotten()
+    with adapter_scaled(model, forgotten.scale) if forgotten else nullcontext():
+        loss = loss_per_token(model, examples, micro_batch_tokens=options.micro_batch_tokens, ranks=ranks)
+        return Validation(step, loss, tuple(choice.score()), forgotten)
+
+
 def _validation_steps(num_steps: int, per_epoch: int, times: int) -> set[int]:
     every = max(1, per_epoch // times)
     return {*range(every, num_steps, every), num_steps}
@@ -157,9 +176,12 @@ def _put(state: TrainState, tensors: dict[str, Tensor]) -> None:
             state.parameters[name].copy_(tensor)
 
 
-def _log(path: Path, metrics: StepMetrics) -> None:
+def _log(path: Path, metrics: StepMetrics, validation: Validation | None) -> None:
+    row = asdict(metrics)
+    if validation and validation.forgotten:
+        row["forgotten"] = asdict(validation.forgotten)
     with storage_errors(path), open(path, "a", encoding="utf-8") as stream:
-        stream.write(json.dumps(asdict(metrics)) + "\n")
+        stream.write(json.dumps(row) + "\n")
 
 
 def _cut_metrics(path: Path, step: int) -> None:

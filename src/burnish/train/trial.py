@@ -42,6 +42,14 @@ def rates_around(learning_rate: float, count: int) -> list[float]:
     return [learning_rate * STEP ** (n - (count - 1) / 2) for n in range(count)]
 
 
+def rates_up_to(learning_rate: float, count: int) -> list[float]:
+    """Without the faster half of as many around it, where what is forgotten counts.
+
+    A faster rate forgets more in the end, and a trial does not show it: what replay counts is only found after it.
+    """
+    return [learning_rate * STEP**-n for n in range(count // 2, -1, -1)]
+
+
 def try_rates(
     model: Any,
     examples: Sequence[RenderedExample],

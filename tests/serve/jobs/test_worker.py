@@ -20,7 +20,7 @@ import torch
 from fastapi.testclient import TestClient
 from scripts.live_server import make_jobs_quick
 
-from burnish.files import read_jsonl, sha256_of_file
+from burnish.files import read_json, read_jsonl, sha256_of_file
 from burnish.journal import count_openings, expect_openings
 from burnish.pipeline import open_run
 from burnish.recipe import build_recipe
@@ -190,7 +190,7 @@ def test_a_finished_job_has_everything_that_clients_look_for(undisturbed: tuple[
 def test_the_last_three_epochs_can_be_used_by_name_and_are_what_the_run_had(undisturbed: tuple[Place, Any]) -> None:
     from safetensors.torch import load_file
 
-    from burnish.model.adapter import load_adapter
+    from burnish.model.adapter import load_adapter, read_card
     from burnish.model.base import find_base, load_model
     from burnish.specialist import load_specialist
 
@@ -209,7 +209,13 @@ def test_the_last_three_epochs_can_be_used_by_name_and_are_what_the_run_had(undi
     files = find_base(newest.base)
     model = load_adapter(load_model(files, dtype=torch.float32, device=torch.device("cpu")), newest.adapter, files)
     loaded = {f"adapter/{name}": tensor for name, tensor in model.named_parameters() if ".lora_" in name}
-    wanted = {name: tensor for name, tensor in state.items() if name.startswith("adapter/")}
+    judged = read_json(run_dir.checkpoints / "step-000032" / "progress.json")["validations"][-1]["forgotten"]
+    assert judged["scale"] < 1 and read_card(newest.adapter).scale == judged["scale"]
+    wanted = {
+        name: tensor * (judged["scale"] if ".lora_B." in name else 1)
+        for name, tensor in state.items()
+        if name.startswith("adapter/")
+    }
     assert loaded.keys() == wanted.keys()
     assert all(torch.equal(loaded[name], wanted[name]) for name in wanted)
     # The configuration is peft's own but for the names' order.

@@ -1,6 +1,6 @@
 """The adapter as it was at the end of an epoch, in peft's format and with a name, so that it can be asked.
 
-It is the adapter itself: what the run does afterwards to keep the retention budget is done to the chosen one only.
+It is as large as its validation found it to keep the retention budget, so that its loss there is that of the model.
 """
 
 import json
@@ -67,6 +67,8 @@ def export_adapter(checkpoint: Path, folder: Path, run_dir: RunDir) -> None:
         names = [name for name in state.keys() if name.startswith("adapter/")]  # noqa: SIM118  (it is no mapping)
         # peft leaves the adapter's own name out on disk.
         tensors = {name.removeprefix("adapter/").replace(".default.", "."): state.get_tensor(name) for name in names}
+    scale = _kept_scale(checkpoint)
+    tensors = {name: scale * tensor if ".lora_B." in name else tensor for name, tensor in tensors.items()}
     targets = sorted({name.split(".lora_")[0].removeprefix("base_model.model.") for name in tensors})
     config = LoraConfig(
         r=int(recipe.adapter.rank),
@@ -81,10 +83,17 @@ def export_adapter(checkpoint: Path, folder: Path, run_dir: RunDir) -> None:
     with new_folder(folder) as draft:
         config.save_pretrained(str(draft))
         save_file(tensors, draft / "adapter_model.safetensors", metadata={"format": "pt"})
-        _write_card(draft, run_dir, recipe)
+        _write_card(draft, run_dir, recipe, scale)
 
 
-def _write_card(folder: Path, run_dir: RunDir, recipe: Recipe) -> None:
+def _kept_scale(checkpoint: Path) -> float:
+    """Of the validation of the checkpoint's step; 1 where no budget is kept."""
+    progress = read_json(checkpoint / "progress.json")
+    at_step = [each["forgotten"] for each in progress["validations"] if each["step"] == progress["step"]]
+    return float(at_step[0]["scale"]) if at_step and at_step[0] else 1.0
+
+
+def _write_card(folder: Path, run_dir: RunDir, recipe: Recipe, scale: float) -> None:
     from burnish.examination import given
     from burnish.model.adapter import CARD_NAME, AdapterCard
     from burnish.model.base import find_base
@@ -95,7 +104,7 @@ def _write_card(folder: Path, run_dir: RunDir, recipe: Recipe) -> None:
         base_fingerprint=read_json(run_dir.environment)["base_fingerprint"],
         template_sha256=find_base(recipe.model.base).template_sha256,
         train_sha256=sha256_of_file(run_dir.data / "train.jsonl"),
-        scale=1.0,
+        scale=scale,
         task=recipe.task.value,
         system=str(recipe.prompt.system),
         labels=given(recipe.prompt.labels),
