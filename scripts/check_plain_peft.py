@@ -61,12 +61,12 @@ def rise_on_general_text(model: PeftModel, tokenizer: Any) -> float:
     tuned = sum(summed_loss(model, ids) for ids in passages)
     with model.disable_adapter():
         base = sum(summed_loss(model, ids) for ids in passages)
-    return (tuned - base) / sum(ids.shape[1] - 1 for ids in passages)
+    return (tuned - base) / sum(int(ids.shape[1]) - 1 for ids in passages)
 
 
 def summed_loss(model: PeftModel, ids: torch.Tensor) -> float:
     logits = model(ids).logits[0, :-1].float()
-    return torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum").item()
+    return float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
 
 
 def burnish_logits(run: Path, prompts: list[list[int]]) -> list[torch.Tensor]:
@@ -74,13 +74,15 @@ def burnish_logits(run: Path, prompts: list[list[int]]) -> list[torch.Tensor]:
     import burnish
     from burnish.data import RenderedExample
     from burnish.model.loss import supervised_logits
+    from burnish.solution import PromptSolution
     from burnish.train.pack import batches_for
 
     examples = [RenderedExample("", tuple(ids), (False,) + (True,) * (len(ids) - 1), 1) for ids in prompts]
-    model = burnish.load(run).model
-    with batches_for(model, examples, max_tokens=sum(map(len, prompts))) as batches:
+    solution = burnish.load(run).solution
+    assert isinstance(solution, PromptSolution), "a classifier has no logits of tokens"
+    with batches_for(solution.model, examples, max_tokens=sum(map(len, prompts))) as batches:
         (batch,) = batches
-        logits_SV = supervised_logits(model, batch).cpu()
+        logits_SV = supervised_logits(solution.model, batch).cpu()
     return [logits_SV[batch.owners_S.cpu() == owner] for owner in range(len(prompts))]
 
 

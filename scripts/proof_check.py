@@ -197,13 +197,13 @@ def draw_right_wrong(rng: np.random.Generator, skill_N: FloatArray) -> RowScores
 
 
 def draw_graded(rng: np.random.Generator, skill_N: FloatArray) -> RowScores:
-    return RowScores(np.clip(rng.beta(8 * skill_N + 1e-3, 8 * (1 - skill_N) + 1e-3), 0, 1), np.ones(len(skill_N)))
+    return RowScores(rng.beta(8 * skill_N + 1e-3, 8 * (1 - skill_N) + 1e-3).astype(float), np.ones(len(skill_N)))
 
 
 def draw_f1(rng: np.random.Generator, skill_N: FloatArray) -> RowScores:
     wanted = rng.integers(1, 6, len(skill_N))
     said = np.maximum(1, wanted + rng.integers(-1, 2, len(skill_N)))
-    return RowScores(2.0 * rng.binomial(np.minimum(wanted, said), skill_N), (wanted + said).astype(float))
+    return RowScores((2 * rng.binomial(np.minimum(wanted, said), skill_N)).astype(float), (wanted + said).astype(float))
 
 
 def draw_lower(rng: np.random.Generator, specialist: RowScores, gain: float) -> RowScores:

@@ -37,9 +37,8 @@ def work(client: openai.OpenAI, given: argparse.Namespace) -> None:
     with given.rows.open("rb") as stream:
         file = client.files.create(file=stream, purpose="fine-tune")
     client.files.wait_for_processing(file.id)
-    wanted = {"n_epochs": given.epochs} if given.epochs else {}
     job = client.fine_tuning.jobs.create(
-        model=given.model, training_file=file.id, suffix="script", hyperparameters=wanted or openai.omit
+        model=given.model, training_file=file.id, suffix="script", hyperparameters={"n_epochs": given.epochs or "auto"}
     )
     job = follow(client, job.id)
     assert job.status == "succeeded", job.error

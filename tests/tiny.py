@@ -95,8 +95,11 @@ def _norms_in_float64(model: Any) -> None:
 
     def forward(norm: Any, inputs: torch.Tensor) -> torch.Tensor:
         is_gemma = hasattr(norm, "eps")
-        scale = torch.rsqrt(inputs.pow(2).mean(-1, keepdim=True) + (norm.eps if is_gemma else norm.variance_epsilon))
-        return inputs * scale * (1 + norm.weight if is_gemma else norm.weight)
+        scale: torch.Tensor = torch.rsqrt(
+            inputs.pow(2).mean(-1, keepdim=True) + (norm.eps if is_gemma else norm.variance_epsilon)
+        )
+        weight: torch.Tensor = 1 + norm.weight if is_gemma else norm.weight
+        return inputs * scale * weight
 
     for module in model.modules():
         if type(module).__name__.endswith("RMSNorm"):

@@ -126,8 +126,8 @@ def _completion(chance: random.Random) -> dict[str, Any]:
 
 
 def _embedding(chance: random.Random) -> dict[str, Any]:
-    inputs = ["a text", ["one", "two"]]
-    formats = [{}, {"encoding_format": "float", "dimensions": 16}, {"encoding_format": "base64"}]
+    inputs: list[str | list[str]] = ["a text", ["one", "two"]]
+    formats: list[dict[str, Any]] = [{}, {"encoding_format": "float", "dimensions": 16}, {"encoding_format": "base64"}]
     return {"model": ENCODER, "input": chance.choice(inputs), **chance.choice(formats)}
 
 
