@@ -17,6 +17,8 @@ from burnish.model.fetch import Say, find_base_folder
 
 DEFAULT_ENCODER = "all-minilm-l6-v2"
 BATCH_TOKENS = 2048
+MIN_BATCH, MIN_LENGTH_RATIO = 4, 0.75
+"""A text that is shorter than that share of a batch's longest begins a new one, unless the batch is as small."""
 MAX_CACHED = 32
 """Sets of embeddings that stay in the cache; the ones that were used longest ago go."""
 VECTORS = "vectors.npy"
@@ -112,10 +114,12 @@ def _check_pooling(folder: Path) -> None:
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """The positions, longest first, in batches of at most BATCH_TOKENS with their padding."""
+    """The positions, longest first, in batches of at most BATCH_TOKENS with their padding, of which there is little."""
     batches: list[list[int]] = []
     for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
-        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= BATCH_TOKENS:
+        longest, size = (lengths[batches[-1][0]], len(batches[-1])) if batches else (0, 0)
+        is_alike = size < MIN_BATCH or lengths[n] >= MIN_LENGTH_RATIO * longest
+        if batches and is_alike and longest * (size + 1) <= BATCH_TOKENS:
             batches[-1].append(n)
         else:
             batches.append([n])
