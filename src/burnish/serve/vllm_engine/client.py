@@ -27,6 +27,8 @@ ENVIRONMENT = {
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # the server has threads, and may have used the GPU
     "VLLM_LOGGING_LEVEL": "WARNING",
 }
+ON_CPU = {"TORCH_COMPILE_DISABLE": "1"}
+"""There compiling takes longer than it saves for minutes, and wants a compiler of C++."""
 
 
 def check_installed() -> None:
@@ -101,12 +103,14 @@ class VllmClient:
             return self._llm
 
     def _start(self) -> Any:
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        _set_unset(ENVIRONMENT)
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        is_cpu = bool(current_platform.is_cpu())
+        if is_cpu:
+            _set_unset(ON_CPU)
         settings = self._settings
         try:
             return AsyncLLM.from_engine_args(
@@ -126,7 +130,7 @@ class VllmClient:
                     generation_config="vllm",
                     seed=secrets.randbits(31),  # of requests that bring none
                     shutdown_timeout=DRAIN_S,
-                    enforce_eager=current_platform.is_cpu(),  # compiling takes minutes there, and a compiler
+                    enforce_eager=is_cpu,
                     disable_log_stats=True,
                 )
             )
@@ -168,6 +172,12 @@ def check_rank(folder: Path, limit: int) -> None:
             f"{folder}: the adapter has rank {rank}, and vLLM was started for at most {limit}. "
             f"Start the server with --vllm-rank {rank}."
         )
+
+
+def _set_unset(environment: Mapping[str, str]) -> None:
+    """For this process and those that it starts; what the operator has set stays."""
+    for name, value in environment.items():
+        os.environ.setdefault(name, value)
 
 
 def _params(asked: Asked) -> Any:
