@@ -119,7 +119,7 @@ def make_adapters(folder: Path) -> dict[str, Path]:
     for seed, (name, card) in enumerate(cards.items()):
         model = load_model(base, dtype=torch.float32, device=torch.device("cpu"))
         model = attach_adapter(model, alpha=16, dropout=0, seed=seed, in_place=False, **shapes[name])
-        randomize_adapter(model, torch.float32, seed, std=0.04)
+        randomize_adapter(model, torch.float32, seed, std=0.08)
         scale_adapter(model, card.scale)
         adapters[name] = folder / f"adapter-{seed}"
         adapters[name].mkdir()

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from burnish.serve.vllm_engine import labels as labels_module
 from burnish.serve.vllm_engine.labels import Opinion, most_likely
 
 END = 99
@@ -16,7 +17,7 @@ class Stubborn:
 
     def __init__(self, seed: int, num_top: int, sharpness: float) -> None:
         self._seed, self._num_top, self._sharpness = seed, num_top, sharpness
-        self.num_read = 0
+        self.num_read = self.most_asked = 0
 
     def chances(self, path: tuple[int, ...]) -> dict[int, float]:
         rng = random.Random(f"{self._seed} {path}")
@@ -25,7 +26,7 @@ class Stubborn:
         return {token: value - total for token, value in logits.items()}
 
     async def read(self, path: tuple[int, ...], token_ids: frozenset[int]) -> Opinion:
-        self.num_read += 1
+        self.num_read, self.most_asked = self.num_read + 1, max(self.most_asked, len(token_ids))
         chances = self.chances(path)
         best = max(token_ids, key=chances.__getitem__)
         told = {token: chances[token] for token in sorted(chances, key=lambda t: -chances[t])[: self._num_top]}
@@ -54,6 +55,15 @@ def test_few_places_are_read_where_the_model_is_sure() -> None:
     model = Stubborn(0, num_top=20, sharpness=6.0)
     asyncio.run(most_likely(labels, model.read))
     assert model.num_read <= 20  # of 1 + 12 + 144 + 1728
+
+
+def test_more_first_tokens_than_can_be_asked_about_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels_module, "MAX_ALLOWED", 5)
+    labels = [(a, b, END) for a in range(12) for b in range(12)]
+    model = Stubborn(1, num_top=2, sharpness=1.0)
+    scores = [model.score(label) for label in labels]
+    assert asyncio.run(most_likely(labels, model.read)).index == scores.index(max(scores))
+    assert model.most_asked == 5
 
 
 def test_equal_labels_give_the_first() -> None:

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from burnish.generate.labels import MARGIN, NODES_PER_PASS, LabelNode, build_trie
 from burnish.serve.engine.request import LabelAnswer
 
+MAX_ALLOWED = 1000
+"""Tokens that a place is asked about at once; vLLM takes 1,024."""
+
 
 @dataclass(frozen=True)
 class Opinion:
@@ -86,5 +89,8 @@ class _Search:
     def _push(
         self, bound: float, node: LabelNode, path: tuple[int, ...], log_probability: float, token_ids: frozenset[int]
     ) -> None:
-        self._num_places += 1
-        heapq.heappush(self._places, _Place(-bound, self._num_places, node, path, log_probability, token_ids))
+        ordered = sorted(token_ids)
+        for start in range(0, len(ordered), MAX_ALLOWED):
+            some = frozenset(ordered[start : start + MAX_ALLOWED])
+            self._num_places += 1
+            heapq.heappush(self._places, _Place(-bound, self._num_places, node, path, log_probability, some))
