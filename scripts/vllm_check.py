@@ -314,13 +314,13 @@ def check_life(server: LiveServer, findings: Findings) -> None:
         chunks = iter(stream)
         next(chunks)
         processes = _engine_processes(server)
-        for process in (server.process, *processes):  # as Ctrl-C and systemd do
-            process.send_signal(signal.SIGTERM)
+        for process in (server.process, *processes):  # as Ctrl-C does in a terminal
+            process.send_signal(signal.SIGINT)
         finish = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1]
     code = server.process.wait(60)
     _, left = psutil.wait_procs(processes, timeout=10)
     told = f'the answer under way ends with "{finish}", exit code {code}, {len(left)} processes left'
-    findings.tell("SIGTERM", finish == "length" and code == 0 and not left, told)
+    findings.tell("Ctrl-C", finish == "length" and code == 0 and not left, told)
 
 
 def _client(server: LiveServer) -> openai.OpenAI:

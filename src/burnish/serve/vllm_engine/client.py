@@ -3,8 +3,9 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+import signal
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -18,7 +19,7 @@ from burnish.serve.settings import VllmSettings
 from burnish.serve.vllm_engine.words import MAX_TOP, Asked, Told
 
 DRAIN_S = 30
-"""For answers under way when Ctrl-C reaches vLLM's own process as well as the server."""
+"""For answers under way where vLLM's own process is told to end beside the server."""
 KEPT_ADAPTERS = 32
 """In the machine's memory; those at work are also in the device's."""
 ENDS = ("stop", "length")
@@ -112,28 +113,28 @@ class VllmClient:
         if is_cpu:
             _set_unset(ON_CPU)
         settings = self._settings
+        options = AsyncEngineArgs(
+            model=str(self._folder),
+            dtype=self._dtype,
+            max_model_len=-1,  # what the base was made for, or what the memory holds
+            max_num_seqs=self._max_batch,
+            gpu_memory_utilization=settings.memory_share,
+            enable_lora=True,
+            max_loras=settings.max_adapters,
+            max_cpu_loras=max(KEPT_ADAPTERS, settings.max_adapters),
+            max_lora_rank=rank_limit(settings.max_rank),
+            enable_prefix_caching=True,
+            max_logprobs=MAX_TOP,
+            structured_outputs_config={"backend": "guidance"},
+            generation_config="vllm",
+            seed=secrets.randbits(31),  # of requests that bring none
+            shutdown_timeout=DRAIN_S,
+            enforce_eager=is_cpu,
+            disable_log_stats=True,
+        )
         try:
-            return AsyncLLM.from_engine_args(
-                AsyncEngineArgs(
-                    model=str(self._folder),
-                    dtype=self._dtype,
-                    max_model_len=-1,  # what the base was made for, or what the memory holds
-                    max_num_seqs=self._max_batch,
-                    gpu_memory_utilization=settings.memory_share,
-                    enable_lora=True,
-                    max_loras=settings.max_adapters,
-                    max_cpu_loras=max(KEPT_ADAPTERS, settings.max_adapters),
-                    max_lora_rank=rank_limit(settings.max_rank),
-                    enable_prefix_caching=True,
-                    max_logprobs=MAX_TOP,
-                    structured_outputs_config={"backend": "guidance"},
-                    generation_config="vllm",
-                    seed=secrets.randbits(31),  # of requests that bring none
-                    shutdown_timeout=DRAIN_S,
-                    enforce_eager=is_cpu,
-                    disable_log_stats=True,
-                )
-            )
+            with _no_ctrl_c():
+                return AsyncLLM.from_engine_args(options)
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise BaseModelError(
@@ -172,6 +173,17 @@ def check_rank(folder: Path, limit: int) -> None:
             f"{folder}: the adapter has rank {rank}, and vLLM was started for at most {limit}. "
             f"Start the server with --vllm-rank {rank}."
         )
+
+
+@contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Processes that are started within the block do not hear Ctrl-C, which a terminal sends to all of them: it is for
+    the server alone, which lets them finish their answers."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _set_unset(environment: Mapping[str, str]) -> None:
