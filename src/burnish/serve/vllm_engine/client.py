@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from importlib.util import find_spec
 from itertools import count
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,7 @@ def check_rank(folder: Path, limit: int) -> None:
 def _no_ctrl_c() -> Iterator[None]:
     """Processes that are started within the block do not hear Ctrl-C, which a terminal sends to all of them: it is for
     the server alone, which lets them finish their answers."""
+    resource_tracker.ensure_running()  # when it is started, it lets Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
