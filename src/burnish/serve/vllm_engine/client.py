@@ -27,7 +27,7 @@ ENDS = ("stop", "length")
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",  # nothing is sent anywhere
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # the server has threads, and may have used the GPU
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",  # it warns of each weight that it casts
 }
 ON_CPU = {"TORCH_COMPILE_DISABLE": "1"}
 """There compiling takes longer than it saves for minutes, and wants a compiler of C++."""
