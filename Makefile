@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS ?= trl
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types floors unit bench bench-data bench-gpu proof-check kill-check conformance clients client-node fuzz-serve format lock schema clean
+.PHONY: demo test lint types floors unit bench bench-data bench-gpu proof-check kill-check conformance clients client-node fuzz-serve vllm format lock schema clean
 
 demo: $(STAMP)
 	$(BIN)/burnish demo
@@ -64,6 +64,17 @@ client-%: clients/requirements-%.txt
 # make fuzz-serve: ten thousand nearly right requests, and schemathesis, against a live `burnish serve`; ARGS="500 --seed 3".
 fuzz-serve: $(STAMP) .venv-fuzz/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.fuzz_serve --schemathesis .venv-fuzz/bin/schemathesis $(ARGS)
+
+# make vllm: vLLM for the CPU in an environment of its own, and its answers against those of burnish's own engine.
+vllm: .venv-vllm/.installed
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m scripts.vllm_check $(ARGS)
+
+# What it brings for pictures and sounds is built for GPUs and does not fit the torch for the CPU; text needs none of it.
+.venv-vllm/.installed: scripts/requirements-vllm.txt pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $< -e .
+	$(@D)/bin/pip uninstall -q --disable-pip-version-check -y torchvision torchaudio torchcodec
+	touch $@
 
 .venv-fuzz/.installed: scripts/requirements-fuzz.txt
 	$(PYTHON) -m venv $(@D)

@@ -45,6 +45,7 @@ class LiveServer:
     def __init__(
         self, folder: Path, *, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
     ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._arguments = folder, arguments
         self._environment = {**os.environ, "BURNISH_API_KEY": "", **(environment or {})}
         self.runs, self.log, self.port = folder / "runs", folder / "server.log", _free_port()
@@ -92,6 +93,10 @@ class LiveServer:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.kill()
+
+    def wait(self, seconds: float) -> int:
+        """Until it has ended by itself; its exit code."""
+        return self._process.wait(seconds)
 
     def kill(self) -> None:
         """SIGKILL, to the server alone."""

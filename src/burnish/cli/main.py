@@ -11,6 +11,7 @@ import typer
 
 from burnish.cli.output import print_json, print_next
 from burnish.errors import BurnishError, Interrupted, RecipeError, RunError, StorageError
+from burnish.serve.settings import EngineKind
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -349,11 +350,21 @@ def serve(
     prefix_memory: Annotated[int, typer.Option("--prefix-memory", help="For prompts read before, MiB.", min=0)] = 512,
     per_minute: Annotated[int, typer.Option("--requests-per-minute", help="Of a client; 0: no limit.", min=0)] = 0,
     jobs: Annotated[bool, typer.Option("--jobs/--no-jobs", help="Whether fine-tuning jobs are worked on.")] = True,
+    engine: Annotated[EngineKind, typer.Option("--engine", help="What answers; vllm where it is installed.")] = (
+        EngineKind.BURNISH
+    ),
+    vllm_memory: Annotated[
+        float, typer.Option("--vllm-memory", help="Share of the device's memory for a base in vLLM.", min=0.05, max=1)
+    ] = 0.5,
+    vllm_adapters: Annotated[
+        int, typer.Option("--vllm-adapters", help="Adapters that answer together in vLLM.", min=1)
+    ] = 4,
+    vllm_rank: Annotated[int, typer.Option("--vllm-rank", help="Largest rank of them.", min=1, max=512)] = 64,
 ) -> None:
     """Serve models and fine-tuning jobs behind the OpenAI wire: clients change their base_url, no more."""
     from burnish.cli.serving import key_hash
     from burnish.serve.server import serve as serve_all
-    from burnish.serve.settings import MIB, ServeSettings
+    from burnish.serve.settings import MIB, ServeSettings, VllmSettings
 
     console = _console(stderr=True)
     settings = ServeSettings(
@@ -367,6 +378,8 @@ def serve(
         prefix_bytes=prefix_memory * MIB,
         requests_per_minute=per_minute,
         trains=jobs,
+        engine=engine,
+        vllm=VllmSettings(memory_share=vllm_memory, max_adapters=vllm_adapters, max_rank=vllm_rank),
         api_key_sha256=key_hash(api_key, host, runs / "serve", console),
     )
     serve_all(settings, lambda text: console.print(text, markup=False, soft_wrap=True))

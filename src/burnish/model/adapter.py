@@ -96,10 +96,11 @@ def base_of(model: Any) -> Any:
 def recompute_layers(model: Any, is_wanted: bool) -> None:
     """Let the backward compute each layer again instead of keeping what its forward made (activation checkpointing)."""
     base = base_of(model)
+    word = "activation" if hasattr(base, "activation_checkpointing_enable") else "gradient"  # up to transformers 5.19
     if is_wanted:
-        base.activation_checkpointing_enable({"use_reentrant": False})
-    elif base.is_activation_checkpointing:
-        base.activation_checkpointing_disable()
+        getattr(base, f"{word}_checkpointing_enable")({"use_reentrant": False})
+    elif getattr(base, f"is_{word}_checkpointing"):
+        getattr(base, f"{word}_checkpointing_disable")()
 
 
 def adapter_parameters(model: Any) -> dict[str, Tensor]:

@@ -17,10 +17,10 @@ from burnish.recipe import MIN_BF16_SPEEDUP, Precision
 from burnish.routing.gate import OnTaskGate, load_gate
 from burnish.serve.catalog import Catalog, ServedModel
 from burnish.serve.engine.engine import Engine
-from burnish.serve.engine.request import EngineStats, GenerationRequest, LabelRequest
+from burnish.serve.engine.request import AnswersRequests, EngineStats, GenerationRequest, LabelRequest
 from burnish.serve.errors import ApiError, not_found
 from burnish.serve.jobs.store import Store
-from burnish.serve.settings import ServeSettings
+from burnish.serve.settings import EngineKind, ServeSettings
 from burnish.solution import (
     JUDGED_TASKS,
     ClassifierSolution,
@@ -50,7 +50,7 @@ class Host:
         self._settings = settings
         self._catalog = Catalog(settings.runs, settings.base, store)
         self._bases: dict[str, _Base] = {}
-        self._engines: dict[tuple[str, str], Engine] = {}
+        self._engines: dict[tuple[str, str], AnswersRequests] = {}
         self._solutions: dict[str, PromptSolution | ClassifierSolution] = {}
         self._gates: dict[str, OnTaskGate | None] = {}
         self._is_bf16_fast: dict[str, bool] = {}
@@ -87,7 +87,7 @@ class Host:
         base = self._base(model.base)
         return Renderer(base.tokenizer, base.end_ids, thinking=model.thinking)
 
-    async def engine_for(self, model: ServedModel) -> Engine:
+    async def engine_for(self, model: ServedModel) -> AnswersRequests:
         """What answers for it; its base is loaded on first use."""
         return await asyncio.to_thread(self._engine, model)
 
@@ -141,9 +141,7 @@ class Host:
                 self._bases[name] = _Base(files, *load_tokenizer(files))
             return self._bases[name]
 
-    def _engine(self, model: ServedModel) -> Engine:
-        import torch
-
+    def _engine(self, model: ServedModel) -> AnswersRequests:
         if model.adapter is not None and not model.adapter.folder.is_dir():
             told = (
                 f"The model `{model.id}` has lost its adapter, which was removed with its run folder. Delete the model."
@@ -155,21 +153,17 @@ class Host:
                 raise ApiError(f"{model.id}: its base model {model.base} is another one by now.", param="model")
             precision = self._precision(model, files)
             if (model.base, precision) not in self._engines:
-                dtype = torch.bfloat16 if precision == Precision.BF16 else torch.float32
-                settings = self._settings
-                self._engines[model.base, precision] = Engine(
-                    load_model(files, dtype=dtype, device=choose_device()),
-                    self.renderer_for(model),
-                    max_length=context_length(files),
-                    max_batch=settings.max_batch,
-                    max_waiting=settings.max_waiting,
-                    adapter_bytes=settings.adapter_bytes,
-                    prefix_bytes=settings.prefix_bytes,
-                )
+                start = _start_vllm if self._settings.engine is EngineKind.VLLM else _start_own
+                self._engines[model.base, precision] = start(files, self.renderer_for(model), precision, self._settings)
             return self._engines[model.base, precision]
 
     def _precision(self, model: ServedModel, files: BaseFiles) -> str:
-        """As the model was tested, but never a bf16 that is slow here; probed once, so that one base is loaded once."""
+        """As the model was tested, but never a bf16 that is slow here; probed once, so that one base is loaded once.
+
+        On a GPU vLLM multiplies with adapters in half precision only.
+        """
+        if self._settings.engine is EngineKind.VLLM and choose_device().type != "cpu":
+            return Precision.BF16
         if model.precision == Precision.FP32:
             return Precision.FP32
         if model.base not in self._is_bf16_fast:
@@ -225,3 +219,35 @@ class Host:
         with self._loading:
             self._encoder = self._encoder or load_encoder()
             return self._encoder
+
+
+def _start_own(files: BaseFiles, renderer: Renderer, precision: str, settings: ServeSettings) -> AnswersRequests:
+    import torch
+
+    dtype = torch.bfloat16 if precision == Precision.BF16 else torch.float32
+    return Engine(
+        load_model(files, dtype=dtype, device=choose_device()),
+        renderer,
+        max_length=context_length(files),
+        max_batch=settings.max_batch,
+        max_waiting=settings.max_waiting,
+        adapter_bytes=settings.adapter_bytes,
+        prefix_bytes=settings.prefix_bytes,
+    )
+
+
+def _start_vllm(files: BaseFiles, renderer: Renderer, precision: str, settings: ServeSettings) -> AnswersRequests:
+    from burnish.serve.vllm_engine.client import VllmClient
+    from burnish.serve.vllm_engine.engine import VllmEngine
+
+    async def start() -> VllmClient:
+        client = VllmClient(
+            files.folder,
+            dtype="bfloat16" if precision == Precision.BF16 else "float32",
+            max_length=context_length(files),
+            max_batch=settings.max_batch,
+            settings=settings.vllm,
+        )
+        return await client.start()
+
+    return VllmEngine(start, renderer, max_batch=settings.max_batch, max_waiting=settings.max_waiting)

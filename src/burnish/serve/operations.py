@@ -50,7 +50,10 @@ class ServerMetrics:
         lines = [*self.requests.lines(), *self.latency.lines(), *self.first_token.lines()]
         stats = self._engine_stats()
         for name, kind, help_text, field in ENGINE_METRICS:
-            values: dict[Labels, float] = {(("base", base),): getattr(found, field) for base, found in stats.items()}
+            told = {base: getattr(found, field) for base, found in stats.items()}
+            values: dict[Labels, float] = {
+                (("base", base),): value for base, value in told.items() if value is not None
+            }
             lines += sample_lines(name, kind, help_text, values)
         jobs: dict[Labels, float] = {(("status", status),): count for status, count in self._jobs().items()}
         lines += sample_lines("burnish_jobs", "gauge", "Fine-tuning jobs by status.", jobs)

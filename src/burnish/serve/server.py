@@ -17,7 +17,8 @@ from burnish.serve.jobs.graders import routes as graders
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.jobs.worker.supervisor import Supervisor
 from burnish.serve.operations import log_requests
-from burnish.serve.settings import ServeSettings
+from burnish.serve.settings import EngineKind, ServeSettings
+from burnish.serve.vllm_engine.client import check_installed
 
 GRACE_S = 30
 """For answers that are under way when the server is told to stop."""
@@ -27,11 +28,13 @@ def serve(settings: ServeSettings, say: Say) -> None:
     """Serve until Ctrl-C or SIGTERM; answers under way are finished, and a job goes on with the next start.
 
     Raises:
-        BurnishError: other machines would be served without a key, or the port is taken.
+        BurnishError: other machines would be served without a key, the port is taken, or the engine is not installed.
         StorageError: the runs folder cannot be written.
     """
     import uvicorn
 
+    if settings.engine is EngineKind.VLLM:
+        check_installed()
     with open_store(settings.folder) as store, _listen(settings.host, settings.port) as listener:
         address = f"http://{settings.host}:{listener.getsockname()[1]}/v1"
         app = build_app(

@@ -1,9 +1,29 @@
 """What `burnish serve` was told."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 MIB = 2**20
+
+
+class EngineKind(StrEnum):
+    """What answers requests."""
+
+    BURNISH = "burnish"
+    VLLM = "vllm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VllmSettings:
+    """What vLLM has to know when it starts; of no meaning to burnish's own engine."""
+
+    memory_share: float = 0.5
+    """Of the device's memory, for the weights of one base with its keys and values; jobs train in what is left."""
+    max_adapters: int = 4
+    """That may answer together; requests for another one wait until a place is free."""
+    max_rank: int = 64
+    """Of an adapter; wider ones are refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +45,8 @@ class ServeSettings:
     adapter_bytes: int = 512 * MIB
     prefix_bytes: int = 512 * MIB
     """Keys and values of prompts that are kept for later ones with the same beginning."""
+    engine: EngineKind = EngineKind.BURNISH
+    vllm: VllmSettings = VllmSettings()
     max_body_bytes: int = 8 * MIB
     """Of a request that is no file."""
     max_file_bytes: int = 512 * MIB

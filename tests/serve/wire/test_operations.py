@@ -5,15 +5,17 @@ import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastapi.testclient import TestClient
 
 from burnish.serve.app import create_app
+from burnish.serve.engine.request import EngineStats
 from burnish.serve.inference.sse import EventStream
 from burnish.serve.metrics import Counter, Histogram
-from burnish.serve.operations import log_requests, request_log
+from burnish.serve.operations import ServerMetrics, log_requests, request_log
 from tests.serve.wire.plain_backend import PlainBackend, settings
 
 CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "a secret"}], "max_tokens": 2}
@@ -64,6 +66,15 @@ def test_the_metrics_count(backend: PlainBackend, tmp_path: Path) -> None:
     assert found[generated] - before[generated] == 4
     assert found['burnish_engine_waiting{base="tiny"}'] == 0
     assert (found['burnish_jobs{status="running"}'], found['burnish_jobs{status="failed"}']) == (2, 1)
+
+
+def test_what_an_engine_does_not_tell_is_not_shown_as_a_number() -> None:
+    told = EngineStats(num_running=1, num_waiting=0, prompt_tokens=5, cached_tokens=0, new_tokens=2)
+    found = samples(ServerMetrics(lambda: {"a": told, "b": replace(told, num_steps=7)}).page())
+    assert [key for key in found if key.startswith("burnish_engine_steps_total")] == [
+        'burnish_engine_steps_total{base="b"}'
+    ]
+    assert found['burnish_engine_running{base="a"}'] == 1
 
 
 def test_words_of_clients_are_not_metrics_for_good(client: TestClient) -> None:

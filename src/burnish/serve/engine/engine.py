@@ -33,8 +33,8 @@ from burnish.serve.engine.request import (
     Piece,
     Ticket,
 )
+from burnish.serve.engine.saying import Saying
 from burnish.serve.engine.slots import PassLayout, Segment, Slots, slot_attention
-from burnish.serve.engine.text import TextStream
 
 PROMPT_TOKENS_PER_PASS = 256
 """Of all prompts together: more would let those who wait for their next token wait longer."""
@@ -185,14 +185,8 @@ class Engine:
         if isinstance(request, LabelRequest):
             return Choice(request)
         follower = Follower(self._renderer, request.grammar) if request.grammar is not None else None
-        text = TextStream(self._renderer.decode, request.stop)
-        return Generation(
-            request,
-            text,
-            start_id=self._renderer.start_id,
-            end_ids=self._renderer.end_of_turn_ids,
-            follower=follower,
-        )
+        saying = Saying(request, self._renderer.decode, self._renderer.end_of_turn_ids)
+        return Generation(request, saying, start_id=self._renderer.start_id, follower=follower)
 
     def _step(self) -> None:
         for gone in [each for each in self._at_work if each.ticket.is_cancelled]:

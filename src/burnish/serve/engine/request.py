@@ -170,9 +170,10 @@ class EngineStats:
     prompt_tokens: int
     cached_tokens: int
     new_tokens: int
-    num_steps: int
-    adapter_bytes: int
-    prefix_bytes: int
+    num_steps: int | None = None
+    """None, here and below, where the engine does not tell."""
+    adapter_bytes: int | None = None
+    prefix_bytes: int | None = None
 
 
 class AnswersRequests(Protocol):
