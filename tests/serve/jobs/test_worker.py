@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import psutil
@@ -20,7 +21,7 @@ import torch
 from fastapi.testclient import TestClient
 from scripts.live_server import make_jobs_quick
 
-from burnish.files import read_json, read_jsonl, sha256_of_file
+from burnish.files import read_json, read_jsonl, sha256_of_file, write_json
 from burnish.journal import count_openings, expect_openings
 from burnish.pipeline import open_run
 from burnish.recipe import build_recipe
@@ -29,6 +30,7 @@ from burnish.serve.jobs.job import Status, claim, note_crash
 from burnish.serve.jobs.models import TrainedModel, find_model, list_models
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.jobs.worker import Supervisor
+from burnish.serve.jobs.worker.checkpoints import export_adapter
 from burnish.serve.jobs.worker.child import work
 from burnish.serve.jobs.worker.job_recipe import DEFAULT_LEARNING_RATE
 from burnish.serve.jobs.worker.narration import JobScreen
@@ -190,7 +192,7 @@ def test_a_finished_job_has_everything_that_clients_look_for(undisturbed: tuple[
 def test_the_last_three_epochs_can_be_used_by_name_and_are_what_the_run_had(undisturbed: tuple[Place, Any]) -> None:
     from safetensors.torch import load_file
 
-    from burnish.model.adapter import load_adapter, read_card
+    from burnish.model.adapter import load_adapter
     from burnish.model.base import find_base, load_model
     from burnish.specialist import load_specialist
 
@@ -209,13 +211,7 @@ def test_the_last_three_epochs_can_be_used_by_name_and_are_what_the_run_had(undi
     files = find_base(newest.base)
     model = load_adapter(load_model(files, dtype=torch.float32, device=torch.device("cpu")), newest.adapter, files)
     loaded = {f"adapter/{name}": tensor for name, tensor in model.named_parameters() if ".lora_" in name}
-    judged = read_json(run_dir.checkpoints / "step-000032" / "progress.json")["validations"][-1]["forgotten"]
-    assert judged["scale"] < 1 and read_card(newest.adapter).scale == judged["scale"]
-    wanted = {
-        name: tensor * (judged["scale"] if ".lora_B." in name else 1)
-        for name, tensor in state.items()
-        if name.startswith("adapter/")
-    }
+    wanted = {name: tensor for name, tensor in state.items() if name.startswith("adapter/")}
     assert loaded.keys() == wanted.keys()
     assert all(torch.equal(loaded[name], wanted[name]) for name in wanted)
     # The configuration is peft's own but for the names' order.
@@ -223,6 +219,28 @@ def test_the_last_three_epochs_can_be_used_by_name_and_are_what_the_run_had(undi
     assert sorted(ours.pop("target_modules")) == sorted(theirs.pop("target_modules"))
     assert ours == theirs
     assert isinstance(load_specialist(newest.adapter).generate([{"role": "user", "content": "red box"}]), str)
+
+
+def test_a_checkpoint_that_would_break_the_budget_is_as_small_as_it_was_judged(
+    undisturbed: tuple[Place, Any], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    from burnish.model.adapter import read_card
+
+    place, job = undisturbed
+    run_dir = RunDir(place.model(job).run or Path())
+    source = run_dir.checkpoints / "step-000032"
+    progress = read_json(source / "progress.json")
+    assert progress["validations"][-1]["forgotten"]["scale"] == 1.0
+    copytree(source, tmp_path / "drifted")
+    progress["validations"][-1]["forgotten"]["scale"] = 0.4
+    write_json(tmp_path / "drifted" / "progress.json", progress)
+    for name, checkpoint in (("whole", source), ("small", tmp_path / "drifted")):
+        export_adapter(checkpoint, tmp_path / name, run_dir)
+    whole, small = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "small"))
+    assert all(torch.equal(small[n], whole[n] * (0.4 if ".lora_B." in n else 1.0)) for n in whole)
+    assert [read_card(tmp_path / name).scale for name in ("whole", "small")] == [1.0, 0.4]
 
 
 def test_a_checkpoint_that_a_stop_came_before_is_made_when_the_job_goes_on(undisturbed: tuple[Place, Any]) -> None:
@@ -265,6 +283,7 @@ def same_end(place: Place, job_id: str, undisturbed: tuple[Place, Any]) -> None:
 SERVER = """
 import sys, time
 from pathlib import Path
+from shutil import copytree
 from burnish.serve.jobs.store import open_store
 from burnish.serve.jobs.worker import Supervisor
 from burnish.serve.settings import ServeSettings
