@@ -46,7 +46,9 @@ def _whole(pieces: list[Piece]) -> Any:
         for piece in pieces
         for told in piece.tokens
     ]
-    return "".join(piece.text for piece in pieces), sum(piece.num_tokens for piece in pieces), tokens, pieces[-1].finish
+    sure = pieces[-1].probability
+    told = None if sure is None else pytest.approx(sure, rel=1e-3)
+    return "".join(piece.text for piece in pieces), sum(p.num_tokens for p in pieces), told, tokens, pieces[-1].finish
 
 
 def answers(made: AnswersRequests, requests: list[GenerationRequest | LabelRequest]) -> list[Any]:
@@ -67,6 +69,7 @@ def test_it_answers_as_burnishs_own_engine_does(tmp_path: Path) -> None:
             asked("three, told and gone on with", tokens=5, adapter=adapter, num_top=2, echoes_prompt=True),
             asked("four, told alone", tokens=0, adapter=adapter, num_top=2, echoes_prompt=True),
             asked("5", tokens=0, adapter=adapter, num_top=0, echoes_prompt=True),
+            asked("five, and how sure", adapter=adapter, tells_probability=True),
             asked("six, nothing at all", tokens=0, adapter=adapter),
             asked("seven, past the end", tokens=20, adapter=adapter, ends_turn=False),
             asked("eight", adapter=adapter, sampling=SamplingParams(logit_bias={prompt("a")[0]: 100.0})),
@@ -77,6 +80,7 @@ def test_it_answers_as_burnishs_own_engine_does(tmp_path: Path) -> None:
         text = expected[0][0]
         stopped = replace(requests[0], stop=(text[5:7],))
         expected += answers(own, [stopped])
+    assert [told for _, _, told, *_ in (e for e in expected if len(e) > 2) if told is not None]
     with vllm_engine() as (made, client):
         assert answers(made, [*requests, stopped]) == expected
         assert made.max_length == 2048

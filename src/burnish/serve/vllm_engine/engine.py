@@ -153,6 +153,8 @@ class VllmEngine:
         ticket.put(await most_likely(request.label_ids, read))
 
     async def _generate(self, request: GenerationRequest, ticket: Ticket) -> None:
+        if request.grammar is not None:  # vLLM tells probabilities among what the grammar allows, which are too high
+            request = replace(request, tells_probability=False)
         saying = Saying(request, self._renderer.decode, self._renderer.end_of_turn_ids)
         if request.echoes_prompt:
             await self._echo_first(request, saying)
