@@ -38,7 +38,7 @@ def calibrate(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -
         return
     calibration.save(run_dir.adapter)
     screen.say(
-        f"Confidence calibrated on {len(rows)} validation rows: an answer of which the model is 90 % sure counts as "
+        f"Confidence calibrated on {len(rows)} validation rows: an answer of which the model is 90% sure counts as "
         f"{calibration.confidence(0.9):.0%}."
     )
 

@@ -96,8 +96,8 @@ def _would_a_cheaper_way_do(evaluation: Json) -> Question:
     grounds = (
         f"The best of them, {name}, scores {spell_score(other['score'], is_share)}; "
         f"the fine-tuned model {spell_score(dig(specialist, 'score'), is_share)}.",
-        _spell_untouched(evaluation, other),
         _spell_costs(other, specialist),
+        _spell_untouched(evaluation, other),
         _spell_missing(evaluation),
     )
     return Question(title, tone, answer, _join(grounds), "arms")
