@@ -45,7 +45,8 @@ def test_it_says_help_size_certainty_forgetting_and_cost_without_jargon(tmp_path
     assert "became harder for it to predict by +1.1 % (likely +0.8 % to +1.4 %); the limit is +2.0 %." in text
     tokens = {arm["name"]: f"{arm['prompt_tokens']['mean']:,.0f}" for arm in evaluation["arms"]}
     cost = f"For an answer it reads {tokens['few_shot']} tokens (the fine-tuned model {tokens['specialist']})"
-    assert f"{cost} and takes 1.31 s (0.45 s). Not measured: look-up." in text
+    plain = 100 * next(arm for arm in evaluation["arms"] if arm["name"] == "zero_shot")["score"]["value"]
+    assert f"{cost} and takes 1.31 s (0.45 s). The base model with the instruction alone: {plain:.1f}. Not" in text
     assert "base model 5f3c9a0e, trained weights" in text
     own_words = re.sub(r"(Base model|Data|Run) \S+", "", text)
     assert not JARGON.search(own_words), JARGON.search(own_words)
