@@ -1,5 +1,6 @@
 """The retention budget is kept: by texts that are replayed while the task is learned, and by a smaller adapter."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from burnish import keeping
 from burnish.data import RenderedExample
 from burnish.errors import BurnishError
 from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.retention import measure_drift, text_examples
 from burnish.files import read_json, read_jsonl, sha256_of_file
-from burnish.keeping import SCALES, Kept, anchor_of, keep_budget, watch_of
+from burnish.keeping import SCALES, Kept, anchor_of, keep_budget, watch_of, what_is_forgotten
 from burnish.model.adapter import adapter_parameters
 from burnish.model.loss import token_losses
 from burnish.pipeline import run
@@ -72,6 +74,31 @@ def test_an_adapter_inside_the_budget_stays_as_it_is(base: Path) -> None:
     kept = keep(model, prepared)
     assert (kept.scale, len(kept.points)) == (1.0, 1)
     assert (kept.points[0].nll_change.value, kept.points[0].nll_change.high) == (0.0, 0.0)
+
+
+def test_the_passages_are_read_once_for_an_adapter_and_anew_for_another(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, read_losses = list[int](), keeping.example_losses
+
+    def counted(model: Any, examples: list[RenderedExample], **options: Any) -> torch.Tensor:
+        read.append(len(examples))
+        return read_losses(model, examples, **options)
+
+    prepared = prepared_with(base, "retention.budget=0.15")
+    model = adapted(prepared, num_harmful_steps=2)
+    fresh = keep_budget(copy.deepcopy(model), prepared, SCREEN, watch_of(model, prepared))
+    monkeypatch.setattr(keeping, "example_losses", counted)
+    watch = watch_of(model, prepared)
+    assert watch is not None
+    forgotten = what_is_forgotten(model, prepared, watch)
+    num_read = len(read)
+    assert num_read == 1 + len(fresh.points)  # the base, and each scale that was tried
+    kept = keep_budget(model, prepared, SCREEN, watch)
+    assert len(read) == num_read
+    assert (kept.points, kept.scale) == (fresh.points, forgotten.scale)
+    what_is_forgotten(model, prepared, watch)  # it has become smaller: another adapter
+    assert len(read) > num_read
 
 
 @pytest.mark.parametrize("budget", ["off", "0.15"])

@@ -36,9 +36,9 @@ from burnish.evaluate.statistics import RowScores
 from burnish.files import read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
 from burnish.generate.answer import Answer
 from burnish.model.base import context_length, is_encoder
-from burnish.model.device import free_unused
+from burnish.model.device import dtype_of, free_unused
 from burnish.model.encoder import DEFAULT_ENCODER, load_encoder
-from burnish.preparation import Divided, Prepared, dtype_of, recorded_answers
+from burnish.preparation import Divided, Prepared, recorded_answers
 from burnish.previous import count_seen
 from burnish.recipe import Precision, Recipe
 from burnish.recorded import RecordedAnswer
@@ -100,7 +100,7 @@ def run_previous(
     if is_divided:
         screen.say(f"{ARM_TITLES[Arm.PREVIOUS]}: left out, as the base is divided among the ranks (train.shard_base).")
         return {}
-    load = cache(lambda: load_solution(folder, run_dir.adapter, dtype=dtype_of(prepared.recipe)))
+    load = cache(lambda: load_solution(folder, run_dir.adapter, dtype=dtype_of(prepared.recipe.train.precision)))
     answered = _run_in_time(Arm.PREVIOUS, load, prepared, run_dir, screen, budget)
     load.cache_clear()
     free_unused()

@@ -9,7 +9,7 @@ half.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from burnish.evaluate.replay import write_replay
 from burnish.evaluate.retention import text_examples
 from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
 from burnish.files import cache_dir
-from burnish.model.adapter import adapter_off, adapter_scaled, scale_adapter
+from burnish.model.adapter import adapter_off, adapter_scaled, hash_adapter, scale_adapter
 from burnish.preparation import Prepared
 from burnish.recipe import AUTO, ChooseBy
 from burnish.screen import Screen
@@ -30,7 +30,7 @@ from burnish.train.anchor import Anchor, ask_base
 from burnish.train.checkpoint import Forgotten
 from burnish.train.loop import example_losses, loss_per_token
 from burnish.train.ranks import ALONE, Ranks
-from burnish.train.shard import follow, lead
+from burnish.train.shard import on_first_rank
 
 SCALES = (1.0, 0.9, 0.8, 0.7, 0.55, 0.4, 0.25)
 FIRST_WEIGHT = 1.0
@@ -76,22 +76,19 @@ def anchor_of(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALO
     share = 0.0 if options.replay == AUTO else float(options.replay)  # unsettled in runs of before there was such a key
     if not share and not options.hold:
         return None
-    anchor = None
-    if ranks.is_first:
-        with lead(model, ranks):
-            size = int(recipe.micro_batch_tokens)
-            examples = prepared.rendered["train"]
-            anchor = Anchor(
-                ask_base(model, replayed_texts(model, prepared, screen), max_tokens=size) if share else None,
-                share,
-                options.replay_weight or FIRST_WEIGHT,
-                None if options.replay_weight or options.budget == "off" else TARGET * float(options.budget),
-                ask_base(model, examples, max_tokens=size, is_masked=True) if options.hold else None,
-                options.hold,
-            )
-    else:
-        follow(model, ranks)
-    return ranks.agree(anchor)
+    size = int(recipe.micro_batch_tokens)
+
+    def make() -> Anchor:
+        return Anchor(
+            ask_base(model, replayed_texts(model, prepared, screen), max_tokens=size) if share else None,
+            share,
+            options.replay_weight or FIRST_WEIGHT,
+            None if options.replay_weight or options.budget == "off" else TARGET * float(options.budget),
+            ask_base(model, prepared.rendered["train"], max_tokens=size, is_masked=True) if options.hold else None,
+            options.hold,
+        )
+
+    return on_first_rank(make, model, ranks)
 
 
 def replayed_texts(model: Any, prepared: Prepared, screen: Screen) -> list[RenderedExample]:
@@ -121,6 +118,8 @@ class Watch:
     """[texts]: the sum over the tokens of each, nats."""
     budget: float
     """Rise of the loss, nats per token; inf for none."""
+    known: dict[tuple[str, float], ScalePoint] = field(default_factory=dict)
+    """Measured so far, by adapter and scale: the adapter of the last validation is often the one that is kept."""
 
     @property
     def has_budget(self) -> bool:
@@ -132,26 +131,19 @@ def watch_of(model: Any, prepared: Prepared, ranks: Ranks = ALONE) -> Watch | No
     options = prepared.recipe.retention
     if not options.measure or (options.budget == "off" and not options.sweep):
         return None
-    watch = None
-    if ranks.is_first:
-        with lead(model, ranks), adapter_off(model):
-            texts = text_examples(prepared.renderer, general_text(Half.TRAINING))
+
+    def make() -> Watch:
+        texts = text_examples(prepared.renderer, general_text(Half.TRAINING))
+        with adapter_off(model):
             losses = example_losses(model, texts, micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens))
-            watch = Watch(texts, losses, math.inf if options.budget == "off" else float(options.budget))
-    else:
-        follow(model, ranks)
-    return ranks.agree(watch)
+        return Watch(texts, losses, math.inf if options.budget == "off" else float(options.budget))
+
+    return on_first_rank(make, model, ranks)
 
 
 def what_is_forgotten(model: Any, prepared: Prepared, watch: Watch, ranks: Ranks = ALONE) -> Forgotten:
     """By the adapter as it is now, and the scale that keeps the budget; on every rank alike."""
-    points = list[ScalePoint]()
-    if ranks.is_first:
-        with lead(model, ranks):
-            points = _measure_scales(model, prepared, watch)
-    else:
-        follow(model, ranks)
-    points = ranks.agree(points)
+    points = on_first_rank(lambda: _measure_scales(model, prepared, watch), model, ranks)
     chosen = _chosen(points, watch.budget)
     return Forgotten(points[0].nll_change.value, chosen.scale, chosen.nll_change.high <= watch.budget)
 
@@ -160,13 +152,7 @@ def keep_budget(model: Any, prepared: Prepared, screen: Screen, watch: Watch | N
     """Make the adapter smaller, if need be, until what it forgot is inside the budget; on every rank alike."""
     if watch is None:
         return Kept()
-    kept = Kept()
-    if ranks.is_first:
-        with lead(model, ranks):
-            kept = _choose_scale(model, prepared, watch)
-    else:
-        follow(model, ranks)
-    kept = ranks.agree(kept)
+    kept = on_first_rank(lambda: _choose_scale(model, prepared, watch), model, ranks)
     scale_adapter(model, kept.scale)
     if kept.scale < 1:
         screen.say(_describe(kept, watch.budget))
@@ -186,14 +172,23 @@ def _choose_scale(model: Any, prepared: Prepared, watch: Watch) -> Kept:
 
 def _measure_scales(model: Any, prepared: Prepared, watch: Watch, *, is_sweep: bool = False) -> list[ScalePoint]:
     """From the whole adapter to the first scale that keeps the budget, or all in a sweep."""
-    points = list[ScalePoint]()
+    adapter, points = hash_adapter(model), list[ScalePoint]()
     for scale in SCALES:
-        with adapter_scaled(model, scale):
-            tuned = example_losses(model, watch.texts, micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens))
-        points.append(_point(scale, tuned - watch.base_losses, watch.texts, prepared))
+        if (adapter, scale) not in watch.known:
+            watch.known[adapter, scale] = _measure(scale, model, prepared, watch)
+        points.append(watch.known[adapter, scale])
         if points[-1].nll_change.high <= watch.budget and not is_sweep:
             break
     return points
+
+
+def _measure(scale: float, model: Any, prepared: Prepared, watch: Watch) -> ScalePoint:
+    with adapter_scaled(model, scale):
+        tuned = example_losses(model, watch.texts, micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens))
+    options, num_tokens = prepared.recipe.evaluate, [float(text.num_supervised) for text in watch.texts]
+    scores = RowScores((tuned - watch.base_losses).numpy(), np.array(num_tokens))
+    interval = bootstrap_interval(scores, confidence=options.confidence, num_resamples=options.num_resamples)
+    return ScalePoint(scale, interval)
 
 
 def _chosen(points: Sequence[ScalePoint], budget: float) -> ScalePoint:
@@ -223,13 +218,6 @@ def _share_kept(whole: ScalePoint, chosen: ScalePoint, model: Any, prepared: Pre
 def _validation_loss(model: Any, prepared: Prepared) -> float:
     max_tokens = int(prepared.recipe.train.micro_batch_tokens)
     return loss_per_token(model, prepared.rendered["validation"], micro_batch_tokens=max_tokens)
-
-
-def _point(scale: float, rises: torch.Tensor, texts: list[RenderedExample], prepared: Prepared) -> ScalePoint:
-    options = prepared.recipe.evaluate
-    scores = RowScores(rises.numpy(), np.array([text.num_supervised for text in texts], dtype=float))
-    interval = bootstrap_interval(scores, confidence=options.confidence, num_resamples=options.num_resamples)
-    return ScalePoint(scale, interval)
 
 
 def _describe(kept: Kept, budget: float) -> str:

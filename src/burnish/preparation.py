@@ -36,7 +36,6 @@ from burnish.recipe import (
     LoadedRecipe,
     Metric,
     OriginKind,
-    Precision,
     Recipe,
     TokenFacts,
     load_recipe,
@@ -428,10 +427,11 @@ def _rehearse(base: "BaseFiles", recipe: Recipe) -> "Rehearsal | None":
     """The base without numbers; None where its code, or the adapter's place in it, does not allow that."""
     from burnish.errors import AdapterError
     from burnish.model.base import load_config
+    from burnish.model.device import dtype_of
     from burnish.train.forecast import Rehearsal
 
     try:
-        return Rehearsal(load_config(base), lambda model: attach(model, recipe), dtype_of(recipe))
+        return Rehearsal(load_config(base), lambda model: attach(model, recipe), dtype_of(recipe.train.precision))
     except (AdapterError, AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError):
         return None
 
@@ -500,12 +500,6 @@ def attach(model: Any, recipe: Recipe) -> Any:
 def load_weights(prepared: Prepared, device: "torch.device") -> Any:
     """The base model in the recipe's precision."""
     from burnish.model.base import load_model
+    from burnish.model.device import dtype_of
 
-    return load_model(prepared.base, dtype=dtype_of(prepared.recipe), device=device)
-
-
-def dtype_of(recipe: Recipe) -> "torch.dtype":
-    """The recipe's precision."""
-    import torch
-
-    return torch.bfloat16 if recipe.train.precision is Precision.BF16 else torch.float32
+    return load_model(prepared.base, dtype=dtype_of(prepared.recipe.train.precision), device=device)

@@ -1,5 +1,6 @@
 """Solutions: the arms, ready to answer; the same for the test, for `burnish.load` and for what is served."""
 
+import functools
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -264,28 +265,29 @@ def _load_model(
     """The base with the adapter, if there is one; its renderer; the longest prompt."""
     from burnish.model.adapter import load_adapter
     from burnish.model.base import context_length, find_base, load_model, load_tokenizer
-    from burnish.model.device import choose_device
+    from burnish.model.device import choose_device, dtype_of
 
     base = find_base(card.base_model)
     if adapter is None and base.fingerprint != card.base_fingerprint:
         raise RunError(f"{card.base_model}: not the base model that this solution was measured with. Run it again.")
     renderer = Renderer(*load_tokenizer(base), thinking=card.thinking)
-    model = load_model(base, dtype=dtype or _tested_dtype(card, base), device=choose_device())
+    model = load_model(base, dtype=dtype or dtype_of(precision_here(card.precision, base)), device=choose_device())
     limit = context_length(base) - card.max_new_tokens
     return (load_adapter(model, adapter, base) if adapter else model), renderer, limit
 
 
-def _tested_dtype(card: SolutionCard, base: "BaseFiles") -> "torch.dtype":
-    """As it was tested, but never a bf16 that is slow here."""
-    import torch
-
+def precision_here(tested: str | None, base: "BaseFiles") -> Precision:
+    """The number format that a model was tested in, but never a bf16 that is slow on this machine."""
     from burnish.model.base import width
+
+    return Precision.BF16 if tested != Precision.FP32 and _is_bf16_fast(width(base)) else Precision.FP32
+
+
+@functools.cache  # probed once, so that a process never has one base in both formats
+def _is_bf16_fast(width: int) -> bool:
     from burnish.model.device import choose_device, measure_bf16_speedup
 
-    is_fast = (
-        card.precision == Precision.BF16 and measure_bf16_speedup(choose_device(), width(base)) >= MIN_BF16_SPEEDUP
-    )
-    return torch.bfloat16 if is_fast else torch.float32
+    return measure_bf16_speedup(choose_device(), width) >= MIN_BF16_SPEEDUP
 
 
 def question_of(prompt: Conversation) -> str:

@@ -19,7 +19,7 @@ from burnish.train.checkpoint import Forgotten, RowScore, Validation
 from burnish.train.fit import Choice, FitEvents, FitOptions, FitResult, fit, validate
 from burnish.train.loop import TrainOptions, count_steps
 from burnish.train.ranks import ALONE, Ranks
-from burnish.train.shard import follow, lead
+from burnish.train.shard import on_first_rank
 from burnish.train.step import StepMetrics
 from burnish.train.trial import best_rate, rates_around, rates_up_to, trial_steps, try_rates
 
@@ -109,16 +109,10 @@ def choice_of(model: Any, prepared: Prepared, watch: Watch | None, ranks: Ranks 
     solution = PromptSolution(model, prepared.renderer, card_of(Arm.SPECIALIST, prepared))
 
     def score() -> list[RowScore]:
-        scores = list[RowScore]()
-        if ranks.is_first:
-            with lead(model, ranks):
-                answered = ask(solution, prepared, rows)
-            scores = [(float(row["numerator"]), float(row["denominator"])) for row in answered]
-        else:
-            follow(model, ranks)
-        return ranks.agree(scores)
+        answered = ask(solution, prepared, rows)
+        return [(float(row["numerator"]), float(row["denominator"])) for row in answered]
 
-    return Choice(score, prefers, forgotten)
+    return Choice(lambda: on_first_rank(score, model, ranks), prefers, forgotten)
 
 
 def _learning_rate(

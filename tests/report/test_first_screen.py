@@ -114,6 +114,13 @@ def test_text_that_became_easier_is_not_called_harder(tmp_path: Path) -> None:
     )
 
 
+def test_a_rise_beyond_all_picture_is_told_as_one(tmp_path: Path) -> None:
+    run = build_sample_run(tmp_path)
+    retention = read_json(run.evaluation)["retention"] | {"budget": 1000.0}
+    change_json(run.evaluation, retention=retention)
+    assert "the limit is over +100,000.0 %" in answer_questions(read_record(run))[3].grounds
+
+
 @pytest.mark.parametrize(
     ("p_value", "words"),
     [(None, "not measured"), (0.0009, "under 1 in 1,000"), (0.0031, "1 in 323"), (0.5, "1 in 2"), (1, "nearly always")],

@@ -1,11 +1,13 @@
 """LoRA adapters through peft: made, saved, loaded, switched off. (Their forward is in lora.py.)"""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -106,6 +108,12 @@ def recompute_layers(model: Any, is_wanted: bool) -> None:
 def adapter_parameters(model: Any) -> dict[str, Tensor]:
     """The trained tensors by name, in a fixed order."""
     return {name: parameter for name, parameter in sorted(model.named_parameters()) if parameter.requires_grad}
+
+
+def hash_adapter(model: Any) -> str:
+    """SHA-256 of the trained tensors as they are now."""
+    tensors = {name: p.detach().cpu().contiguous() for name, p in adapter_parameters(model).items()}
+    return hashlib.sha256(safetensors.torch.save(tensors)).hexdigest()
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from burnish.recipe import Precision
+
 # A product of the probe takes a CPU some 20 ms at most.
 PROBE_OPERATIONS = 2e9
 # Numbers of malloc.h.
@@ -32,6 +34,11 @@ def describe_device(device: torch.device) -> str:
         gibibytes = torch.cuda.get_device_properties(device).total_memory / 2**30
         return f"{torch.cuda.get_device_name(device)}, {gibibytes:.0f} GiB"
     return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """Of the weights of a base in that precision."""
+    return torch.bfloat16 if precision == Precision.BF16 else torch.float32
 
 
 def measure_bf16_speedup(device: torch.device, width: int) -> float:

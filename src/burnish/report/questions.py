@@ -27,6 +27,9 @@ from burnish.report.tables.data import spell_check
 from burnish.report.tables.table import spell_interval, spell_score
 from burnish.report.verdict import BETTER, NOT_SHOWN, WORSE, use_instead
 
+HUGE_RISE = 1000.0
+"""Of the perplexity, as a share: 100,000 %. Above it the size tells nothing more."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -204,7 +207,10 @@ def _what_was_forgotten(evaluation: Json) -> Question:
 
 def _spell_rise(nats: float | None) -> str:
     """The rise of the perplexity, exp(nats) - 1, which a reader can picture better than nats per token: "+4.2 %"."""
-    return NOT_MEASURED if nats is None else f"{format_difference(math.expm1(nats))} %"
+    if nats is None:
+        return NOT_MEASURED
+    is_huge = nats > math.log1p(HUGE_RISE)
+    return f"over {format_difference(HUGE_RISE)} %" if is_huge else f"{format_difference(math.expm1(nats))} %"
 
 
 def _will_it_behave_the_same(record: RunRecord) -> Question:

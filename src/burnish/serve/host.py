@@ -10,10 +10,10 @@ from burnish.conversation import Conversation
 from burnish.data import Renderer
 from burnish.evaluate.arms import CLASSIFIERS
 from burnish.generate.answer import Answer
-from burnish.model.base import BaseFiles, context_length, find_base, is_encoder, load_model, load_tokenizer, width
-from burnish.model.device import choose_device, measure_bf16_speedup
+from burnish.model.base import BaseFiles, context_length, find_base, is_encoder, load_model, load_tokenizer
+from burnish.model.device import choose_device, dtype_of
 from burnish.model.encoder import Encoder, load_encoder
-from burnish.recipe import MIN_BF16_SPEEDUP, Precision
+from burnish.recipe import Precision
 from burnish.routing.gate import OnTaskGate, load_gate
 from burnish.serve.catalog import Catalog, ServedModel
 from burnish.serve.engine.engine import Engine
@@ -26,6 +26,7 @@ from burnish.solution import (
     ClassifierSolution,
     PromptSolution,
     load_classifier_solution,
+    precision_here,
     prompt_solution,
     question_of,
     read_solution_card,
@@ -53,7 +54,6 @@ class Host:
         self._engines: dict[tuple[str, str], AnswersRequests] = {}
         self._solutions: dict[str, PromptSolution | ClassifierSolution] = {}
         self._gates: dict[str, OnTaskGate | None] = {}
-        self._is_bf16_fast: dict[str, bool] = {}
         self._encoder: Encoder | None = None
         self._turn, self._loading = threading.Lock(), threading.RLock()
         """Of files and words, which the event loop may wait for; and of weights, which it must not."""
@@ -158,18 +158,10 @@ class Host:
             return self._engines[model.base, precision]
 
     def _precision(self, model: ServedModel, files: BaseFiles) -> str:
-        """As the model was tested, but never a bf16 that is slow here; probed once, so that one base is loaded once.
-
-        On a GPU vLLM multiplies with adapters in half precision only.
-        """
+        """As the model was tested, where it can be; on a GPU vLLM multiplies with adapters in half precision only."""
         if self._settings.engine is EngineKind.VLLM and choose_device().type != "cpu":
             return Precision.BF16
-        if model.precision == Precision.FP32:
-            return Precision.FP32
-        if model.base not in self._is_bf16_fast:
-            speedup = measure_bf16_speedup(choose_device(), width(files))
-            self._is_bf16_fast[model.base] = speedup >= MIN_BF16_SPEEDUP
-        return Precision.BF16 if self._is_bf16_fast[model.base] else Precision.FP32
+        return precision_here(model.precision, files)
 
     def _is_on_task(self, model: ServedModel, conversation: Conversation) -> bool:
         assert model.adapter is not None
@@ -222,11 +214,8 @@ class Host:
 
 
 def _start_own(files: BaseFiles, renderer: Renderer, precision: str, settings: ServeSettings) -> AnswersRequests:
-    import torch
-
-    dtype = torch.bfloat16 if precision == Precision.BF16 else torch.float32
     return Engine(
-        load_model(files, dtype=dtype, device=choose_device()),
+        load_model(files, dtype=dtype_of(precision), device=choose_device()),
         renderer,
         max_length=context_length(files),
         max_batch=settings.max_batch,

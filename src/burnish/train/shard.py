@@ -5,7 +5,7 @@ pass collects the layers from all ranks, so all make the same passes in the same
 many as the one with the most (`batches_for`); while the first rank works alone, in `lead`, the others `follow` it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from burnish.errors import BaseModelError
 from burnish.model.adapter import base_of
 from burnish.model.loss import find_frozen_head
 from burnish.train.pack import idle_batch
-from burnish.train.ranks import Ranks
+from burnish.train.ranks import Ranks, Value
 
 
 def shard_base(model: Any, device: torch.device, ranks: Ranks) -> None:
@@ -68,3 +68,14 @@ def follow(model: Any, ranks: Ranks) -> None:
     idle = idle_batch(model.device, is_packed=False)
     while ranks.shards_base and ranks.agree(False):
         decoder(**idle.inputs)
+
+
+def on_first_rank(work: Callable[[], Value], model: Any, ranks: Ranks) -> Value:
+    """What `work` makes with the model on the first rank, while the others `follow`; on every rank alike."""
+    made = list[Value]()
+    if ranks.is_first:
+        with lead(model, ranks):
+            made.append(work())
+    else:
+        follow(model, ranks)
+    return ranks.agree(made)[0]
