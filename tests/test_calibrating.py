@@ -17,7 +17,8 @@ from burnish.serve.catalog import Catalog
 from burnish.serve.jobs.store import open_store
 from burnish.solution import save_previous
 from burnish.specialist import Specialist
-from tests.test_pipeline import base, own_cache, recipe_values, run_task  # noqa: F401
+from tests.test_pipeline import base, cache_apart, recipe_values, run_task  # noqa: F401
+from tests.tiny import own_cache
 
 QUICK = ("retention.measure=false", "evaluate.arms=['zero_shot']")
 ENOUGH = ("data.validation_share=0.4", *QUICK)
@@ -28,7 +29,7 @@ KINDS = {"classification": is_target, "extraction": is_wholly_right}
 def done(request: pytest.FixtureRequest, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:  # noqa: F811
     folder = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BURNISH_CACHE", str(folder / "cache"))
+        patch.setenv("BURNISH_CACHE", own_cache(folder))
         return run_task(request.param, base, folder, *ENOUGH)
 
 

@@ -19,7 +19,7 @@ from burnish.recipe import build_recipe, load_recipe
 from burnish.recording import read_questions
 from burnish.registry import open_registry
 from burnish.run_dir import RunDir
-from tests.tiny import save_encoder
+from tests.tiny import own_cache, save_encoder
 
 WORDS = ["lost", "box", "red", "lamp", "is", "my", "the", "where"]
 LABELS = {"lost_box": ["lost", "box"], "red-lamp": ["red", "lamp"]}
@@ -28,7 +28,7 @@ LABELS = {"lost_box": ["lost", "box"], "red-lamp": ["red", "lamp"]}
 @pytest.fixture(scope="module", autouse=True)
 def small_and_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BURNISH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("BURNISH_CACHE", own_cache(tmp_path_factory.mktemp("own")))
         patch.setattr(finetune, "MIN_STEPS", 8)
         patch.setattr(finetune, "STEPS_PER_ROOT", 0.0)
         yield

@@ -30,14 +30,14 @@ from burnish.train.loop import start_training, train
 from burnish.train.pack import batches_for
 from burnish.training import choice_of, train_options
 from tests.test_pipeline import recipe_values
-from tests.tiny import save_base
+from tests.tiny import own_cache, save_base
 
 SCREEN = SilentScreen()
 
 
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("BURNISH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BURNISH_CACHE", own_cache(tmp_path))
     return save_base(tmp_path / "base")
 
 

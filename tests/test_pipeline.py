@@ -23,7 +23,7 @@ from burnish.recipe import build_recipe, load_recipe
 from burnish.registry import open_registry, rebuild_registry
 from burnish.screen import SilentScreen
 from burnish.solution import PromptSolution
-from tests.tiny import build_model_without_interface, save_base
+from tests.tiny import build_model_without_interface, own_cache, save_base
 
 FAST = {
     "train": {"epochs": 1, "learning_rate": 0.01, "batch_size": 8, "precision": "fp32"},
@@ -61,8 +61,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BURNISH_CACHE", str(tmp_path / "cache"))
+def cache_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BURNISH_CACHE", own_cache(tmp_path))
 
 
 def recipe_values(task: str, base: Path, folder: Path) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def test_a_base_tested_in_bf16_is_loaded_so_where_that_is_fast(
 def bf16_run(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("bf16")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BURNISH_CACHE", str(folder / "cache"))
+        patch.setenv("BURNISH_CACHE", own_cache(folder))
         return run_task("completion", base, folder, "train.precision=bf16", "evaluate.arms=['zero_shot']")
 
 
@@ -186,11 +186,11 @@ def wait_for_steps(runs: Path, count: int, process: "subprocess.Popen[str]") -> 
 
 @pytest.fixture(scope="module")
 def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of 80 steps whose recipe asks for a checkpoint after each."""
+    """A run of 24 steps whose recipe asks for a checkpoint after each."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    overrides = ["train.epochs=40", "train.patience=99", "train.checkpoint_minutes=0", "evaluate.arms=['zero_shot']"]
+    overrides = ["train.epochs=12", "train.patience=99", "train.checkpoint_minutes=0", "evaluate.arms=['zero_shot']"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BURNISH_CACHE", str(folder / "cache"))
+        patch.setenv("BURNISH_CACHE", own_cache(folder))
         return run_task("extraction", base, folder, *overrides)
 
 
@@ -199,7 +199,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_end(how: signal.Signals, undi
     from burnish.run_dir import RunDir
 
     process = start(undisturbed.dir.recipe, f"output.folder={tmp_path}")
-    stopped = wait_for_steps(tmp_path, 20, process)
+    stopped = wait_for_steps(tmp_path, 8, process)
     process.send_signal(how)
     _, errors = process.communicate(timeout=60)
     if how is not signal.SIGKILL:
@@ -212,7 +212,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_end(how: signal.Signals, undi
         assert sha256_of_file(resumed.dir.path / name) == sha256_of_file(undisturbed.dir.path / name), name
     steps = [[row["loss_per_token"] for row in read_jsonl(r.dir.metrics)] for r in (resumed, undisturbed)]
     assert steps[0] == steps[1]
-    assert len(steps[0]) == 80
+    assert len(steps[0]) == 24
     scores = [[arm["score"] for arm in r.evaluation["arms"]] for r in (resumed, undisturbed)]
     assert scores[0] == scores[1]
 

@@ -22,7 +22,7 @@ from burnish.previous import count_seen, find_previous
 from burnish.recipe import build_recipe, load_recipe
 from burnish.run_dir import RunDir
 from burnish.screen import SilentScreen
-from tests.tiny import save_base
+from tests.tiny import own_cache, save_base
 
 OLD, NEW = "Old instruction.", "New instruction."
 WORDS = ["red", "green", "blue"]
@@ -56,8 +56,8 @@ def values(folder: Path, base: Path, system: str, *, data: str, test: str | None
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BURNISH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def cache_apart(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BURNISH_CACHE", own_cache(tmp_path_factory.getbasetemp()))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     folder = tmp_path_factory.mktemp("earlier")
     base = save_base(folder / "base")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BURNISH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("BURNISH_CACHE", own_cache(tmp_path_factory.getbasetemp()))
         return run(build_recipe(values(folder, base, OLD, data="apples"))), base
 
 

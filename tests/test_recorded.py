@@ -23,7 +23,7 @@ from burnish.recording import Endpoint, read_questions, record_answers
 from burnish.screen import SilentScreen
 from tests.recording.server import Asked, Reply, serving
 from tests.report.test_first_screen import JARGON
-from tests.tiny import save_base
+from tests.tiny import own_cache, save_base
 
 WORDS = ["red", "green", "blue"]
 MAX_TOKENS = 6
@@ -40,8 +40,8 @@ class Listener(SilentScreen):
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BURNISH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def cache_apart(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BURNISH_CACHE", own_cache(tmp_path_factory.getbasetemp()))
 
 
 def write_recipe(folder: Path, base: Path, *, has_test: bool = True) -> Path:
@@ -106,7 +106,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Listener]:
     base = save_base(folder / "base")
     recipe, screen = write_recipe(folder, base), Listener()
     with pytest.MonkeyPatch.context() as patch, serving(TinyEndpoint(base)) as server:
-        patch.setenv("BURNISH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("BURNISH_CACHE", own_cache(tmp_path_factory.getbasetemp()))
         endpoint = Endpoint(base_url=server.url, model="ft:tiny", max_tokens=MAX_TOKENS)
         record_answers(read_questions(load_recipe(recipe)), endpoint, folder / "answers.jsonl")
         return run(load_recipe(recipe), screen), screen

@@ -12,14 +12,14 @@ from burnish.model.adapter import adapter_parameters, attach_adapter, restart_ad
 from burnish.pipeline import Run, resume, run
 from burnish.recipe import build_recipe
 from tests.test_pipeline import recipe_values
-from tests.tiny import build_model, save_base
+from tests.tiny import build_model, own_cache, save_base
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("plain")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BURNISH_CACHE", str(folder / "cache"))
+        patch.setenv("BURNISH_CACHE", own_cache(folder))
         values = recipe_values("chat", save_base(folder / "base"), folder)
         overrides = ["train.seed=1", "evaluate.arms=['zero_shot']", "adapter.dropout=0.1", "retention.measure=false"]
         return run(build_recipe(values, overrides=overrides))
@@ -41,7 +41,7 @@ def test_an_adapter_that_starts_again_is_like_a_new_one(dropout: float) -> None:
 def test_side_runs_tell_what_runs_of_their_own_would_and_change_nothing(
     plain: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BURNISH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BURNISH_CACHE", own_cache(tmp_path))
     recipe = plain.dir.recipe.read_text()
     more = ["train.seeds=2", "evaluate.learning_curve=true"]
     done = run(build_recipe(tomllib.loads(recipe), overrides=["train.seed=0", *more]))

@@ -21,12 +21,23 @@ from transformers import (
 )
 
 from burnish.data import RenderedExample
+from burnish.files import cache_dir
 from burnish.model.adapter import adapter_parameters, attach_adapter
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+
+
+def own_cache(folder: Path) -> str:
+    """A cache in `folder`, to be named by BURNISH_CACHE; the catalog's models, which take long to come, are shared."""
+    shared, own = cache_dir() / "bases", folder / "cache"
+    shared.mkdir(parents=True, exist_ok=True)
+    if not own.is_dir():
+        own.mkdir(parents=True)
+        (own / "bases").symlink_to(shared)
+    return str(own)
 
 
 def build_tokenizer(chat_template: str | None = CHATML) -> Any:

@@ -22,7 +22,7 @@ from burnish.train.fit import FitEvents, FitOptions, fit
 from burnish.train.loop import TrainOptions
 from burnish.train.ranks import ALONE, Ranks, join_ranks
 from burnish.train.shard import shard_base
-from tests.tiny import adapt, build_exact_model, random_examples, save_base
+from tests.tiny import adapt, build_exact_model, own_cache, random_examples, save_base
 from tests.train.test_fit import OPTIONS, VALIDATION
 
 EXAMPLES = random_examples(9, 13, seed=1)  # not a multiple of two, or of the batch
@@ -167,7 +167,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, "-m", "burnish", "run", str(recipe), f"output.folder={folder / 'alone'}"],
         capture_output=True,
         check=True,
-        env={**os.environ, "BURNISH_CACHE": str(folder / "cache")},
+        env={**os.environ, "BURNISH_CACHE": own_cache(folder)},
     )
     return folder
 
@@ -176,7 +176,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_torchrun_does_the_whole_job(alone: Path, tmp_path: Path, is_sharded: bool) -> None:
     output = [f"output.folder={tmp_path}", f"train.shard_base={str(is_sharded).lower()}"]
     words = ["-m", "burnish", "run", alone / "recipe.toml", *output, "--json"]
-    done = torchrun(*words, BURNISH_CACHE=str(tmp_path / "other cache"))  # asks the base again
+    done = torchrun(*words, BURNISH_CACHE=own_cache(tmp_path / "other"))  # asks the base again
     assert done.returncode == 0, done.stderr[-3000:]
     assert ("divided among 2 ranks" in done.stderr) is is_sharded
     shown = json.loads(done.stdout)  # one rank talks

@@ -40,7 +40,7 @@ from burnish.serve.jobs.worker.steps import MAX_STEP_EVENTS, RunLength, StepTell
 from burnish.serve.settings import ServeSettings
 from tests.serve.jobs.jobs_app import CHAT_ROW, client_of, create, jsonl, upload, wait_for
 from tests.test_pipeline import rows
-from tests.tiny import save_base
+from tests.tiny import own_cache, save_base
 
 JOBS = "/fine_tuning/jobs"
 LONG = {"n_epochs": 8, "learning_rate_multiplier": 10}
@@ -96,7 +96,7 @@ class Place:
 @contextmanager
 def place_in(folder: Path, base: Path) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BURNISH_CACHE", str(folder / "cache"))
+        patch.setenv("BURNISH_CACHE", own_cache(folder))
         settings = ServeSettings(runs=folder / "runs")
         make_jobs_quick(settings.runs)
         with open_store(settings.folder) as store:
