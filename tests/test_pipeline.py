@@ -22,7 +22,7 @@ from burnish.preparation import prepare
 from burnish.recipe import build_recipe, load_recipe
 from burnish.registry import open_registry, rebuild_registry
 from burnish.screen import SilentScreen
-from burnish.solution import PromptSolution
+from burnish.solution import PromptSolution, _is_bf16_fast
 from tests.tiny import build_model_without_interface, own_cache, save_base
 
 FAST = {
@@ -143,6 +143,7 @@ def test_a_base_tested_in_bf16_is_loaded_so_where_that_is_fast(
     speedup: float, dtype: torch.dtype, bf16_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("burnish.model.device.measure_bf16_speedup", lambda device, width: speedup)
+    monkeypatch.setattr("burnish.solution._is_bf16_fast", _is_bf16_fast.__wrapped__)  # else probed once in a process
     for chosen in (burnish.load(bf16_run, arm="specialist"), burnish.load(bf16_run.dir.adapter)):
         assert isinstance(chosen.solution, PromptSolution)
         assert chosen.solution.model.get_input_embeddings().weight.dtype == dtype
