@@ -3,6 +3,8 @@
 Trains SmolLM2-135M on three tasks by each way (rung) and seed, and measures the score on test rows and what was
 forgotten on the measurement half of the bundled texts. A line of RESULTS for each; what is there is not done again.
 `--table` prints the means as Markdown and the fit of forgetting on the divergence on the task's own answers.
+`--times N` measures no quality: it trains each task as `burnish run` does, with its budget and without one, in turns, N
+times; the ratio of the times is what keeping the budget costs.
 
 plain: training alone. early: of checkpoints every tenth of the steps the one that is worth most when scaled to the
 budget. replay: general texts beside the examples. hold: target-masked divergence. mlp: adapters on the MLP alone.
@@ -11,6 +13,7 @@ upper: adapters on the upper two thirds of the layers. Each is measured as it is
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,15 +28,17 @@ from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.metrics import collect_scores
 from burnish.evaluate.retention import measure_drift, text_examples
 from burnish.forgetting import general_answers
-from burnish.keeping import anchor_of, keep_budget, watch_of
+from burnish.keeping import anchor_of, keep_budget, replayed_texts, watch_of
 from burnish.model.adapter import adapter_parameters, restart_adapter
 from burnish.model.device import choose_device
 from burnish.preparation import attach, load_weights, prepare
 from burnish.recipe import load_recipe
+from burnish.run_dir import create_run_dir
 from burnish.screen import SilentScreen
 from burnish.solution import PromptSolution
 from burnish.train.loop import loss_per_token, start_training, train
-from burnish.training import train_options
+from burnish.train.ranks import ALONE
+from burnish.training import train_adapter, train_options
 
 State = dict[str, torch.Tensor]
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -61,7 +66,11 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], help="further settings of the recipe")
     parser.add_argument("--name", default="", help="added to the name of the rung, for further settings")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--times", type=int, default=0)
     given = parser.parse_args()
+    if given.times:
+        times(given)
+        return
     done = read(given.results)
     if given.table:
         print(table(done))
@@ -85,10 +94,8 @@ def main() -> None:
 
 def study(given: argparse.Namespace, task: str, rung: str, seed: int) -> dict[str, Any]:
     """One training, measured as it is and scaled to the budget."""
-    folder, screen = given.data / task, SilentScreen()
-    settings = [f"data.train={folder}/train.jsonl", f"data.test={folder}/test.jsonl", f"data.max_rows={given.rows}"]
-    settings += [f"data.max_test_rows={given.test_rows}", "evaluate.arms=[]", f"train.seed={seed}"]
-    prepared = prepare(load_recipe(RECIPES / task / "recipe.toml", [*settings, *RUNGS[rung], *given.set]), screen)
+    screen, chosen = SilentScreen(), [*settings(given, task, seed), *RUNGS[rung]]
+    prepared = prepare(load_recipe(RECIPES / task / "recipe.toml", chosen), screen)
     model = load_weights(prepared, choose_device())
     answers = general_answers(model, prepared, screen)[:40]
     model = attach(model, prepared.recipe)
@@ -135,6 +142,44 @@ def study(given: argparse.Namespace, task: str, rung: str, seed: int) -> dict[st
     return {**facts, "plain": plain, "scaled": scaled}
 
 
+def times(given: argparse.Namespace) -> None:
+    """Seconds from the new adapter to the one that is kept: as the recipe has it, and without a budget."""
+    for task in given.tasks:
+        ratios = list[float]()
+        for repeat in range(given.times):
+            kept, free = (timed_training(given, task, more) for more in ([], ["retention.budget=off", *OFF]))
+            ratios.append(kept[0] / free[0])
+            told = (
+                f"{name} {wall:.1f} s ({cpu:.1f} s of the cores)"
+                for name, (wall, cpu) in (("kept", kept), ("off", free))
+            )
+            print(f"{task} {repeat}: {', '.join(told)}: {ratios[-1]:.2f}", flush=True)
+        print(f"{task}: {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) times as long", flush=True)
+
+
+def timed_training(given: argparse.Namespace, task: str, more: list[str]) -> tuple[float, float]:
+    """Wall and processor seconds; the base's own texts are kept from an earlier run."""
+    screen = SilentScreen()
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = prepare(load_recipe(RECIPES / task / "recipe.toml", [*settings(given, task, 0), *more]), screen)
+        model = attach(load_weights(prepared, choose_device()), prepared.recipe)
+        if prepared.recipe.retention.replay:
+            replayed_texts(model, prepared, screen)
+        run_dir = create_run_dir(Path(folder))
+        start, cpu = time.perf_counter(), time.process_time()
+        watch = watch_of(model, prepared)
+        train_adapter(model, prepared, run_dir, screen, watch, ALONE)
+        keep_budget(model, prepared, screen, watch)
+        return time.perf_counter() - start, time.process_time() - cpu
+
+
+def settings(given: argparse.Namespace, task: str, seed: int) -> list[str]:
+    """Of the recipe: the rows, and nothing that neither trains nor measures."""
+    train, test = (f"data.{part}={given.data / task}/{part}.jsonl" for part in ("train", "test"))
+    sizes = [f"data.max_rows={given.rows}", f"data.max_test_rows={given.test_rows}"]
+    return [train, test, *sizes, "evaluate.arms=[]", f"train.seed={seed}", *given.set]
+
+
 def freeze_lower_third(model: Any) -> None:
     parameters = adapter_parameters(model)
     layer_of = {name: int(name.split(".layers.")[1].split(".")[0]) for name in parameters}
@@ -150,10 +195,10 @@ def put(model: Any, state: State) -> None:
 
 def best_scaled(model: Any, states: list[State], prepared: Any, screen: Any) -> State:
     """The checkpoint whose validation loss is lowest when it is scaled to the budget."""
-    losses = []
+    losses, watch = [], watch_of(model, prepared)
     for state in states:
         put(model, state)
-        keep_budget(model, prepared, screen, watch_of(model, prepared))
+        keep_budget(model, prepared, screen, watch)
         size = int(prepared.recipe.train.micro_batch_tokens)
         losses.append(loss_per_token(model, prepared.rendered["validation"], micro_batch_tokens=size))
     return states[int(np.argmin(losses))]
