@@ -16,7 +16,7 @@ from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.retention import measure_drift, text_examples
 from burnish.files import read_json, read_jsonl, sha256_of_file
 from burnish.keeping import SCALES, Kept, anchor_of, keep_budget, watch_of, what_is_forgotten
-from burnish.model.adapter import adapter_parameters
+from burnish.model.adapter import adapter_off, adapter_parameters
 from burnish.model.loss import token_losses
 from burnish.pipeline import run
 from burnish.prediction import predict, predict_steps
@@ -26,7 +26,7 @@ from burnish.screen import Screen, SilentScreen
 from burnish.train.checkpoint import Forgotten
 from burnish.train.fit import validate
 from burnish.train.forecast import StepSettings
-from burnish.train.loop import start_training, train
+from burnish.train.loop import example_losses, start_training, train
 from burnish.train.pack import batches_for
 from burnish.training import choice_of, train_options
 from tests.test_pipeline import recipe_values
@@ -87,13 +87,17 @@ def test_the_passages_are_read_once_for_an_adapter_and_anew_for_another(
 
     prepared = prepared_with(base, "retention.budget=0.15")
     model = adapted(prepared, num_harmful_steps=2)
+    with adapter_off(model):
+        passages = text_examples(prepared.renderer, general_text(Half.TRAINING))
+        base_losses = example_losses(model, passages, micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens))
     fresh = keep_budget(copy.deepcopy(model), prepared, SCREEN, watch_of(model, prepared))
     monkeypatch.setattr(keeping, "example_losses", counted)
     watch = watch_of(model, prepared)
     assert watch is not None
     forgotten = what_is_forgotten(model, prepared, watch)
     num_read = len(read)
-    assert num_read == 1 + len(fresh.points)  # the base, and each scale that was tried
+    assert num_read == len(fresh.points)  # at each scale that was tried; what the base makes of them is kept
+    assert torch.equal(watch.base_losses, base_losses)
     kept = keep_budget(model, prepared, SCREEN, watch)
     assert len(read) == num_read
     assert (kept.points, kept.scale) == (fresh.points, forgotten.scale)

@@ -21,8 +21,9 @@ from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.replay import write_replay
 from burnish.evaluate.retention import text_examples
 from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
-from burnish.files import cache_dir
+from burnish.files import cache_dir, read_json, sha256_of_json, write_json
 from burnish.model.adapter import adapter_off, adapter_scaled, hash_adapter, scale_adapter
+from burnish.model.device import describe_device
 from burnish.preparation import Prepared
 from burnish.recipe import AUTO, ChooseBy
 from burnish.screen import Screen
@@ -127,18 +128,32 @@ class Watch:
 
 
 def watch_of(model: Any, prepared: Prepared, ranks: Ranks = ALONE) -> Watch | None:
-    """As the recipe says; on every rank alike. The base is asked once, for training and for `keep_budget`."""
+    """As the recipe says; on every rank alike. One serves training and `keep_budget`."""
     options = prepared.recipe.retention
     if not options.measure or (options.budget == "off" and not options.sweep):
         return None
 
     def make() -> Watch:
         texts = text_examples(prepared.renderer, general_text(Half.TRAINING))
-        with adapter_off(model):
-            losses = example_losses(model, texts, micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens))
-        return Watch(texts, losses, math.inf if options.budget == "off" else float(options.budget))
+        budget = math.inf if options.budget == "off" else float(options.budget)
+        return Watch(texts, _base_losses(model, prepared, texts), budget)
 
     return on_first_rank(make, model, ranks)
+
+
+def _base_losses(model: Any, prepared: Prepared, texts: list[RenderedExample]) -> torch.Tensor:
+    """Kept for later runs by all that changes a bit of them, as an adapter that does nothing must change nothing."""
+    max_tokens = int(prepared.recipe.train.micro_batch_tokens)
+    computed = [prepared.recipe.train.precision, max_tokens, describe_device(model.device), torch.__version__]
+    key = sha256_of_json([prepared.base.fingerprint, *computed, [text.input_ids for text in texts]])
+    path = cache_dir() / "base_losses" / f"{key}.json"
+    if path.is_file():
+        return torch.tensor(read_json(path), dtype=torch.float64)
+    with adapter_off(model):
+        losses = example_losses(model, texts, micro_batch_tokens=max_tokens)
+    if losses.isfinite().all():
+        write_json(path, losses.tolist())
+    return losses
 
 
 def what_is_forgotten(model: Any, prepared: Prepared, watch: Watch, ranks: Ranks = ALONE) -> Forgotten:
