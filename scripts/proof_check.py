@@ -136,7 +136,7 @@ def null_run(folder: Path, base: Path, seed: int, learning_rate: float) -> str:
         "adapter": {"rank": 2},
         "train": {"epochs": 2, "learning_rate": learning_rate, "batch_size": 8, "seed": seed},
         "retention": {"measure": False, "budget": "off"},
-        "evaluate": {"num_shots": 2},
+        "evaluate": {"num_shots": 2, "arms": ["zero_shot", "few_shot", "embedding"]},
         "output": {"folder": str(folder / f"runs-{learning_rate}-{seed}")},
     }
     return str(run(build_recipe(values)).verdict["outcome"])
