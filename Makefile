@@ -34,7 +34,7 @@ bench: bench-data $(STAMP) $(PEERS:%=.venv-%/.installed)
 bench-gpu: $(STAMP)
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
-# make proof-check: do the intervals cover, is noise called a gain? Half an hour; ARGS=--quick for two minutes.
+# make proof-check: do the intervals cover, is noise called a gain? A quarter of an hour; ARGS=--quick for two minutes.
 proof-check: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/proof_check.py $(ARGS)
 

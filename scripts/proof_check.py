@@ -4,8 +4,8 @@
 
 Three parts, each a table with counts: the coverage of the product's intervals; verdicts on simulated predictions; and
 verdicts of whole runs that can't have learned anything: a tiny model of random weights is trained on labels that have
-nothing to do with the texts, or with a learning rate that leaves the adapter at its start. About half an hour on two
-cores; with `--quick` fewer repetitions, which can only find coarse faults. Exit code 1 if a bar is missed.
+nothing to do with the texts, or with a learning rate that leaves the adapter at its start. About a quarter of an
+hour on one core; with `--quick` fewer repetitions, which can only find coarse faults. Exit code 1 if a bar is missed.
 """
 
 import json
