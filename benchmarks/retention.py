@@ -28,8 +28,8 @@ from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.metrics import collect_scores
 from burnish.evaluate.retention import measure_drift, text_examples
 from burnish.forgetting import general_answers
-from burnish.keeping import anchor_of, keep_budget, replayed_texts, watch_of
-from burnish.model.adapter import adapter_parameters, restart_adapter
+from burnish.keeping import anchor_of, keep_budget, replayed_texts, watch_of, what_is_forgotten
+from burnish.model.adapter import adapter_parameters, adapter_scaled, restart_adapter
 from burnish.model.device import choose_device
 from burnish.preparation import attach, load_weights, prepare
 from burnish.recipe import load_recipe
@@ -114,7 +114,7 @@ def study(given: argparse.Namespace, task: str, rung: str, seed: int) -> dict[st
     seconds = time.perf_counter() - start
     rests = [m for m in range(1, num_steps + 1) if m % max(1, num_steps // 10) == 0]
     if rung == "early":
-        put(model, best_scaled(model, [state for step, state in kept if step in rests], prepared, screen))
+        put(model, best_scaled(model, [state for step, state in kept if step in rests], prepared))
 
     def measure() -> dict[str, Any]:
         size = int(prepared.recipe.train.micro_batch_tokens)
@@ -193,14 +193,14 @@ def put(model: Any, state: State) -> None:
             parameter.copy_(state[name])
 
 
-def best_scaled(model: Any, states: list[State], prepared: Any, screen: Any) -> State:
+def best_scaled(model: Any, states: list[State], prepared: Any) -> State:
     """The checkpoint whose validation loss is lowest when it is scaled to the budget."""
     losses, watch = [], watch_of(model, prepared)
     for state in states:
         put(model, state)
-        keep_budget(model, prepared, screen, watch)
-        size = int(prepared.recipe.train.micro_batch_tokens)
-        losses.append(loss_per_token(model, prepared.rendered["validation"], micro_batch_tokens=size))
+        with adapter_scaled(model, what_is_forgotten(model, prepared, watch).scale):
+            size = int(prepared.recipe.train.micro_batch_tokens)
+            losses.append(loss_per_token(model, prepared.rendered["validation"], micro_batch_tokens=size))
     return states[int(np.argmin(losses))]
 
 

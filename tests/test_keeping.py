@@ -14,8 +14,9 @@ from burnish.data import RenderedExample
 from burnish.errors import BurnishError
 from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.retention import measure_drift, text_examples
+from burnish.evaluate.statistics import ConfidenceInterval
 from burnish.files import read_json, read_jsonl, sha256_of_file
-from burnish.keeping import SCALES, Kept, anchor_of, keep_budget, watch_of, what_is_forgotten
+from burnish.keeping import SCALES, Kept, ScalePoint, anchor_of, keep_budget, watch_of, what_is_forgotten
 from burnish.model.adapter import adapter_off, adapter_parameters
 from burnish.model.loss import token_losses
 from burnish.pipeline import run
@@ -95,14 +96,13 @@ def test_the_passages_are_read_once_for_an_adapter_and_anew_for_another(
     watch = watch_of(model, prepared)
     assert watch is not None
     forgotten = what_is_forgotten(model, prepared, watch)
-    num_read = len(read)
-    assert num_read == len(fresh.points)  # at each scale that was tried; what the base makes of them is kept
+    assert len(read) == 1  # what the base makes of them is kept
     assert torch.equal(watch.base_losses, base_losses)
     kept = keep_budget(model, prepared, SCREEN, watch)
-    assert len(read) == num_read
-    assert (kept.points, kept.scale) == (fresh.points, forgotten.scale)
+    assert len(read) == len(kept.points)  # the whole adapter is known
+    assert (kept.points, kept.points[0].nll_change.value) == (fresh.points, forgotten.nll_change)
     what_is_forgotten(model, prepared, watch)  # it has become smaller: another adapter
-    assert len(read) > num_read
+    assert len(read) == len(kept.points) + 1
 
 
 @pytest.mark.parametrize("budget", ["off", "0.15"])
@@ -115,9 +115,9 @@ def test_an_adapter_over_the_budget_is_made_smaller(base: Path, budget: str) -> 
     if budget == "off":
         assert (kept.scale, kept.points, after) == (1.0, (), before)
         return
-    assert [point.scale for point in kept.points] == list(SCALES[: len(kept.points)])
-    assert 0.25 < kept.scale < 1
-    assert kept.points[-1].nll_change.high <= 0.15 < kept.points[-2].nll_change.high
+    highs = {point.scale: point.nll_change.high for point in kept.points}
+    assert 0.25 < kept.scale < 1 and 1.0 in highs
+    assert highs[kept.scale] <= 0.15 < highs[SCALES[SCALES.index(kept.scale) - 1]]
     drifts = [point.nll_change.value for point in kept.points]
     assert drifts == sorted(drifts, reverse=True)
     for name, norm in before.items():
@@ -135,12 +135,63 @@ def test_a_budget_that_no_scale_keeps_is_told(base: Path) -> None:
 
     prepared = prepared_with(base, "retention.budget=1e-6")
     kept = keep(adapted(prepared, num_harmful_steps=10), prepared, Ear())
-    assert (kept.scale, len(kept.points)) == (SCALES[-1], len(SCALES))
+    assert (kept.scale, [point.scale for point in kept.points]) == (SCALES[-1], [1.0, SCALES[-1]])
     assert any("is not kept" in line for line in said)
 
 
+@pytest.mark.parametrize(
+    ("highs", "measured", "chosen"),
+    [
+        ({1.0: 0.02}, [1.0], 1.0),
+        ({1.0: 0.026, 0.9: 0.02}, [1.0, 0.9], 0.9),  # as expected
+        ({1.0: 0.026, 0.9: 0.022, 0.8: 0.019}, [1.0, 0.9, 0.8], 0.8),  # it falls slower than expected,
+        ({1.0: 0.06, 0.9: 0.03, 0.8: 0.02, 0.7: 0.01, 0.55: 0.005}, [1.0, 0.9, 0.8, 0.7, 0.55], 0.8),  # or faster
+        ({1.0: 0.03, 0.8: 0.03, 0.7: 0.03, 0.55: 0.03, 0.4: 0.03, 0.25: 0.03}, [1.0, 0.8, 0.7, 0.55, 0.4, 0.25], 0.25),
+        ({1.0: 9.0, 0.25: 8.0}, [1.0, 0.25], 0.25),
+    ],
+)
+def test_the_scale_is_the_largest_that_keeps_the_budget(
+    base: Path, monkeypatch: pytest.MonkeyPatch, highs: dict[float, float], measured: list[float], chosen: float
+) -> None:
+    prepared = prepared_with(base)
+    watch = watch_of(adapted(prepared), prepared)
+
+    def rise_at(scale: float, *_: Any) -> ScalePoint:
+        high = highs[scale]
+        return ScalePoint(scale, ConfidenceInterval(value=high, low=high, high=high, confidence=0.95, method=""))
+
+    monkeypatch.setattr(keeping, "_rise_at", rise_at)
+    kept = keep_budget(adapted(prepared), prepared, SCREEN, watch)
+    assert ([point.scale for point in kept.points], kept.scale) == (measured, chosen)
+
+
 @pytest.mark.parametrize("choose_by", ["score", "loss"])
-def test_what_has_drifted_is_judged_as_it_is_kept_in_the_end(base: Path, choose_by: str) -> None:
+def test_the_validation_of_the_adapter_is_not_made_again(
+    base: Path, choose_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "FALL", 1.0)  # of an adapter of two steps
+    prepared = prepared_with(base, "retention.budget=0.15", f"train.choose_by={choose_by}", "train.epochs=2")
+    model, options = adapted(prepared, num_harmful_steps=2), train_options(prepared)
+    watch = watch_of(model, prepared)
+    judged = validate(model, prepared.rendered["validation"], 1, choice_of(model, prepared, watch), options)
+    anew = keep_budget(copy.deepcopy(model), prepared, SCREEN, watch)
+    asked, find_loss = list[int](), keeping.loss_per_token
+
+    def counted(model: Any, examples: list[RenderedExample], **options: Any) -> float:
+        asked.append(len(examples))
+        return find_loss(model, examples, **options)
+
+    monkeypatch.setattr(keeping, "loss_per_token", counted)
+    kept = keep_budget(model, prepared, SCREEN, watch, judged=judged)
+    assert kept == anew and kept.scale < 1
+    assert len(asked) == (1 if choose_by == "score" else 2)  # of the whole adapter; by the loss, of the base too
+
+
+@pytest.mark.parametrize("choose_by", ["score", "loss"])
+def test_what_has_drifted_is_judged_as_it_is_kept_in_the_end(
+    base: Path, choose_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "FALL", 1.0)  # of an adapter of two steps
     settings = ["retention.budget=0.15", f"train.choose_by={choose_by}", "train.epochs=2"]
     prepared = prepared_with(base, *settings)
     model, options = adapted(prepared, num_harmful_steps=2), train_options(prepared)
@@ -151,9 +202,10 @@ def test_what_has_drifted_is_judged_as_it_is_kept_in_the_end(base: Path, choose_
     assert norms(model) == before
     kept = keep(model, prepared)
     assert found.forgotten == Forgotten(kept.points[0].nll_change.value, kept.scale, True) and kept.scale < 1
-    assert (found.loss, found.score) == (kept.points[-1].loss, kept.points[-1].score)
+    at = {point.scale: point for point in kept.points}[kept.scale]
+    assert (found.loss, found.score) == (at.loss, at.score)
     assert validate(model, examples, 1, choice, options).forgotten == Forgotten(
-        pytest.approx(kept.points[-1].nll_change.value, abs=1e-6), 1.0, True
+        pytest.approx(at.nll_change.value, abs=1e-6), 1.0, True
     )
 
 

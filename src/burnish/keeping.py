@@ -21,19 +21,20 @@ from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.replay import write_replay
 from burnish.evaluate.retention import text_examples
 from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
-from burnish.files import cache_dir, read_json, sha256_of_json, write_json
+from burnish.files import cache_dir
 from burnish.model.adapter import adapter_off, adapter_scaled, hash_adapter, scale_adapter
-from burnish.model.device import describe_device
-from burnish.preparation import Prepared
+from burnish.preparation import Prepared, memory_of
 from burnish.recipe import AUTO, ChooseBy
 from burnish.screen import Screen
 from burnish.train.anchor import Anchor, ask_base
-from burnish.train.checkpoint import Forgotten
+from burnish.train.checkpoint import Forgotten, Validation
 from burnish.train.loop import example_losses, loss_per_token
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.shard import on_first_rank
 
 SCALES = (1.0, 0.9, 0.8, 0.7, 0.55, 0.4, 0.25)
+FALL = 2.5
+"""Power of the scale by which the upper limit of the rise falls: 1.9 to 3.2 in sweeps of bank_chat and restaurant8k."""
 FIRST_WEIGHT = 1.0
 """Of the texts that are replayed, before it is known what the budget takes."""
 TARGET = 2.0
@@ -81,7 +82,9 @@ def anchor_of(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALO
 
     def make() -> Anchor:
         return Anchor(
-            ask_base(model, replayed_texts(model, prepared, screen), max_tokens=size) if share else None,
+            memory_of(prepared, model.device).opinions(model, replayed_texts(model, prepared, screen))
+            if share
+            else None,
             share,
             options.replay_weight or FIRST_WEIGHT,
             None if options.replay_weight or options.budget == "off" else TARGET * float(options.budget),
@@ -136,88 +139,105 @@ def watch_of(model: Any, prepared: Prepared, ranks: Ranks = ALONE) -> Watch | No
     def make() -> Watch:
         texts = text_examples(prepared.renderer, general_text(Half.TRAINING))
         budget = math.inf if options.budget == "off" else float(options.budget)
-        return Watch(texts, _base_losses(model, prepared, texts), budget)
+        return Watch(texts, memory_of(prepared, model.device).losses(model, texts), budget)
 
     return on_first_rank(make, model, ranks)
 
 
-def _base_losses(model: Any, prepared: Prepared, texts: list[RenderedExample]) -> torch.Tensor:
-    """Kept for later runs by all that changes a bit of them, as an adapter that does nothing must change nothing."""
-    max_tokens = int(prepared.recipe.train.micro_batch_tokens)
-    computed = [prepared.recipe.train.precision, max_tokens, describe_device(model.device), torch.__version__]
-    key = sha256_of_json([prepared.base.fingerprint, *computed, [text.input_ids for text in texts]])
-    path = cache_dir() / "base_losses" / f"{key}.json"
-    if path.is_file():
-        return torch.tensor(read_json(path), dtype=torch.float64)
-    with adapter_off(model):
-        losses = example_losses(model, texts, micro_batch_tokens=max_tokens)
-    if losses.isfinite().all():
-        write_json(path, losses.tolist())
-    return losses
-
-
 def what_is_forgotten(model: Any, prepared: Prepared, watch: Watch, ranks: Ranks = ALONE) -> Forgotten:
-    """By the adapter as it is now, and the scale that keeps the budget; on every rank alike."""
-    points = on_first_rank(lambda: _measure_scales(model, prepared, watch), model, ranks)
-    chosen = _chosen(points, watch.budget)
-    return Forgotten(points[0].nll_change.value, chosen.scale, chosen.nll_change.high <= watch.budget)
+    """By the adapter as it is now, and the scale at which the budget is expected to hold; on every rank alike.
+
+    It reads the passages once: `keep_budget` makes sure of the scale.
+    """
+    rise = on_first_rank(lambda: _rise_at(1.0, model, prepared, watch), model, ranks).nll_change
+    scale = _expected_scale(rise.high, watch.budget)
+    return Forgotten(rise.value, scale, _expected_rise(rise.high, scale) <= watch.budget)
 
 
-def keep_budget(model: Any, prepared: Prepared, screen: Screen, watch: Watch | None, ranks: Ranks = ALONE) -> Kept:
-    """Make the adapter smaller, if need be, until what it forgot is inside the budget; on every rank alike."""
+def keep_budget(
+    model: Any,
+    prepared: Prepared,
+    screen: Screen,
+    watch: Watch | None,
+    ranks: Ranks = ALONE,
+    *,
+    judged: Validation | None = None,
+) -> Kept:
+    """Make the adapter smaller, if need be, until what it forgot is inside the budget; on every rank alike.
+
+    `judged`: the validation of this very adapter, if there was one; what it says is not asked again.
+    """
     if watch is None:
         return Kept()
-    kept = on_first_rank(lambda: _choose_scale(model, prepared, watch), model, ranks)
+    kept = on_first_rank(lambda: _choose_scale(model, prepared, watch, judged), model, ranks)
     scale_adapter(model, kept.scale)
     if kept.scale < 1:
         screen.say(_describe(kept, watch.budget))
     return kept
 
 
-def _choose_scale(model: Any, prepared: Prepared, watch: Watch) -> Kept:
+def _choose_scale(model: Any, prepared: Prepared, watch: Watch, judged: Validation | None) -> Kept:
     """The largest scale that keeps the budget, or the smallest there is."""
     is_sweep = prepared.recipe.retention.sweep
     measured = _measure_scales(model, prepared, watch, is_sweep=is_sweep)
     points, chosen = {point.scale: point for point in measured}, _chosen(measured, watch.budget).scale
     asked = set(points) if is_sweep else {1.0, chosen} if chosen < 1 else set()
-    points |= {scale: _with_worth(points[scale], model, prepared) for scale in asked}
+    points |= {scale: _with_worth(points[scale], model, prepared, judged) for scale in asked}
     task_kept = _share_kept(points[1.0], points[chosen], model, prepared) if chosen < 1 else 1.0
     return Kept(chosen, tuple(points.values()), task_kept)
 
 
 def _measure_scales(model: Any, prepared: Prepared, watch: Watch, *, is_sweep: bool = False) -> list[ScalePoint]:
-    """From the whole adapter to the first scale that keeps the budget, or all in a sweep."""
-    adapter, points = hash_adapter(model), list[ScalePoint]()
-    for scale in SCALES:
-        if (adapter, scale) not in watch.known:
-            watch.known[adapter, scale] = _measure(scale, model, prepared, watch)
-        points.append(watch.known[adapter, scale])
-        if points[-1].nll_change.high <= watch.budget and not is_sweep:
-            break
-    return points
+    """From large to small: those that show which is the largest that keeps the budget, or all in a sweep."""
+
+    def rise_at(scale: float) -> ScalePoint:
+        return _rise_at(scale, model, prepared, watch)
+
+    whole = rise_at(1.0)
+    if is_sweep:
+        return [rise_at(scale) for scale in SCALES]
+    points = {1.0: whole}
+    n = SCALES.index(_expected_scale(whole.nll_change.high, watch.budget))
+    while n < len(SCALES) and SCALES[n] not in points:  # up while the budget is kept, else down
+        points[SCALES[n]] = point = rise_at(SCALES[n])
+        n += -1 if point.nll_change.high <= watch.budget else 1
+    return [points[scale] for scale in SCALES if scale in points]
 
 
-def _measure(scale: float, model: Any, prepared: Prepared, watch: Watch) -> ScalePoint:
-    with adapter_scaled(model, scale):
-        tuned = example_losses(model, watch.texts, micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens))
-    options, num_tokens = prepared.recipe.evaluate, [float(text.num_supervised) for text in watch.texts]
-    scores = RowScores((tuned - watch.base_losses).numpy(), np.array(num_tokens))
-    interval = bootstrap_interval(scores, confidence=options.confidence, num_resamples=options.num_resamples)
-    return ScalePoint(scale, interval)
+def _rise_at(scale: float, model: Any, prepared: Prepared, watch: Watch) -> ScalePoint:
+    key = hash_adapter(model), scale
+    if key not in watch.known:
+        with adapter_scaled(model, scale):
+            tuned = example_losses(model, watch.texts, micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens))
+        options, num_tokens = prepared.recipe.evaluate, [float(text.num_supervised) for text in watch.texts]
+        scores = RowScores((tuned - watch.base_losses).numpy(), np.array(num_tokens))
+        interval = bootstrap_interval(scores, confidence=options.confidence, num_resamples=options.num_resamples)
+        watch.known[key] = ScalePoint(scale, interval)
+    return watch.known[key]
+
+
+def _expected_scale(high: float, budget: float) -> float:
+    """The largest at which the budget should be kept, by the upper limit of the rise of the whole adapter."""
+    return next((scale for scale in SCALES if _expected_rise(high, scale) <= budget), SCALES[-1])
+
+
+def _expected_rise(high: float, scale: float) -> float:
+    return high * math.pow(scale, FALL)
 
 
 def _chosen(points: Sequence[ScalePoint], budget: float) -> ScalePoint:
     return next((point for point in points if point.nll_change.high <= budget), points[-1])
 
 
-def _with_worth(point: ScalePoint, model: Any, prepared: Prepared) -> ScalePoint:
+def _with_worth(point: ScalePoint, model: Any, prepared: Prepared, judged: Validation | None) -> ScalePoint:
     """What the adapter is worth at this scale, on validation rows."""
+    is_scored = prepared.recipe.train.choose_by is not ChooseBy.LOSS
+    if judged and judged.forgotten and judged.forgotten.scale == point.scale and bool(judged.scores) == is_scored:
+        return replace(point, loss=judged.loss, score=judged.score)
     rows = spread(prepared.split.validation, MAX_SCORED_ROWS)
     with adapter_scaled(model, point.scale):
         loss = _validation_loss(model, prepared)
-        if prepared.recipe.train.choose_by is ChooseBy.LOSS:
-            return replace(point, loss=loss)
-        return replace(point, loss=loss, score=score_specialist(model, prepared, rows).value)
+        return replace(point, loss=loss, score=score_specialist(model, prepared, rows).value if is_scored else None)
 
 
 def _share_kept(whole: ScalePoint, chosen: ScalePoint, model: Any, prepared: Prepared) -> float | None:

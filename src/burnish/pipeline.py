@@ -166,8 +166,8 @@ def _help(run_dir: RunDir, screen: Screen, ranks: "Ranks") -> Run:
     follow(model, ranks)  # the baselines
     model = attach(model, prepared.recipe)
     watch = watch_of(model, prepared, ranks)
-    train_adapter(model, prepared, run_dir, screen, watch, ranks)
-    keep_budget(model, prepared, screen, watch, ranks)
+    fitted = train_adapter(model, prepared, run_dir, screen, watch, ranks)
+    keep_budget(model, prepared, screen, watch, ranks, judged=fitted.best)
     follow(model, ranks)  # the test and what was forgotten
     ranks.agree(None)  # the first rank has written the result
     return open_run(run_dir)
@@ -239,7 +239,7 @@ def _go_on(prepared: Prepared, run_dir: RunDir, screen: Screen, ranks: "Ranks") 
         model = attach(model, recipe)
         watch = watch_of(model, prepared, ranks)
         fitted = train_adapter(model, prepared, run_dir, screen, watch, ranks)
-        kept = keep_budget(model, prepared, screen, watch, ranks)
+        kept = keep_budget(model, prepared, screen, watch, ranks, judged=fitted.best)
         _save_adapter(model, prepared, run_dir, kept, gate)
         with lead(model, ranks):
             calibrate(model, prepared, run_dir, screen)

@@ -7,7 +7,7 @@ from typing import Any
 from burnish.data import RenderedExample
 from burnish.evaluate.replay import expect_replay
 from burnish.files import cache_dir
-from burnish.preparation import Prepared, attach, load_weights, savings_of, steps_of
+from burnish.preparation import Prepared, attach, load_weights, memory_of, savings_of, steps_of
 from burnish.recipe import AUTO
 from burnish.train.anchor import replayed_in
 from burnish.train.forecast import Rehearsal, StepSettings, heaviest
@@ -107,10 +107,13 @@ def predict_steps(prepared: Prepared) -> list[Step]:
 
 def _asking(prepared: Prepared, rehearsal: Rehearsal, settings: StepSettings) -> float:
     """Operations before the first step: the base writes what is not kept yet, and is asked what it finds likely."""
+    from burnish.model.device import choose_device
+
     total = 0.0
     if _replay_share(prepared):
         texts, unwritten = expect_replay(prepared.replay, **_kept(prepared))
-        total += rehearsal.reading_operations(texts, settings)
+        if unwritten or not memory_of(prepared, choose_device()).has_opinions(texts):
+            total += rehearsal.reading_operations(texts, settings)
         total += WRITING_SLOWDOWN * rehearsal.reading_operations(unwritten, settings) if unwritten else 0.0
     if prepared.recipe.retention.hold:
         total += rehearsal.reading_operations(prepared.rendered["train"], settings)

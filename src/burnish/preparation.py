@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from burnish.previous import Previous
     from burnish.recorded import RecordedAnswer
     from burnish.train.forecast import Rehearsal
+    from burnish.train.memory import BaseMemory
     from burnish.train.plan import Plan
     from burnish.train.savings import Savings
 
@@ -481,6 +482,14 @@ def savings_of(recipe: Recipe) -> "Savings":
         shared_prefix=options.shared_prefix,
         prefix_once=options.prefix_once,
     )
+
+
+def memory_of(prepared: Prepared, device: "torch.device") -> "BaseMemory":
+    """Of the base as this run uses it."""
+    from burnish.train.memory import BaseMemory
+
+    options = prepared.recipe.train
+    return BaseMemory(prepared.base.fingerprint, str(options.precision), int(options.micro_batch_tokens), device)
 
 
 def attach(model: Any, recipe: Recipe) -> Any:

@@ -167,5 +167,6 @@ def _describe(validation: Validation, prepared: Prepared) -> str:
     said += f", general text {validation.forgotten.nll_change:+.3f}"
     if validation.forgotten.scale == 1:
         return said
-    end = "which keeps the budget" if validation.forgotten.is_within_budget else "which does not keep the budget either"
+    is_enough = validation.forgotten.is_within_budget
+    end = "which should keep the budget" if is_enough else "which should not keep the budget either"
     return f"{said}; judged at {validation.forgotten.scale:g} of the adapter, {end}"

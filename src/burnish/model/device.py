@@ -5,7 +5,7 @@ import ctypes
 import gc
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,10 @@ from burnish.recipe import Precision
 
 # A product of the probe takes a CPU some 20 ms at most.
 PROBE_OPERATIONS = 2e9
+# In turns, so that other work on the machine disturbs both; the first product of a kind takes longer than the others.
+PROBE_ROUNDS = 5
+# Times as slow, from where the rounds that are left cannot change the choice.
+HOPELESS = 10.0
 # Numbers of malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
@@ -42,12 +46,19 @@ def dtype_of(precision: str) -> torch.dtype:
 
 
 def measure_bf16_speedup(device: torch.device, width: int) -> float:
-    """How many times as fast bf16 matrix products of a model of that width are as fp32 ones: a probe of some 50 ms.
+    """How many times as fast bf16 matrix products of a model of that width are as fp32 ones: a probe of some 150 ms.
 
     Without hardware support bf16 products on a CPU can be slower by two orders of magnitude, so nothing is assumed.
     """
-    fp32, bf16 = (_seconds_per_product(device, dtype, width) for dtype in (torch.float32, torch.bfloat16))
-    return fp32 / bf16
+    tokens = max(64, min(1024, int(PROBE_OPERATIONS / (6 * width**2))))
+    products = {dtype: _product(device, dtype, tokens, width) for dtype in (torch.float32, torch.bfloat16)}
+    best = dict.fromkeys(products, float("inf"))
+    for number in range(PROBE_ROUNDS):
+        for dtype, seconds in products.items():
+            best[dtype] = min(best[dtype], seconds())
+        if number and best[torch.bfloat16] > HOPELESS * best[torch.float32]:
+            break
+    return best[torch.float32] / best[torch.bfloat16]
 
 
 def free_bytes(device: torch.device) -> int:
@@ -94,16 +105,14 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _seconds_per_product(device: torch.device, dtype: torch.dtype, width: int) -> float:
-    """Of a product of the kind of a gate or q/k/v projection; of fewer tokens where the model is wide."""
-    tokens = max(64, min(1024, int(PROBE_OPERATIONS / (6 * width**2))))
+def _product(device: torch.device, dtype: torch.dtype, tokens: int, width: int) -> Callable[[], float]:
+    """Times one of the kind of a gate or q/k/v projection; of fewer tokens where the model is wide."""
     x = torch.ones(tokens, width, device=device, dtype=dtype)
     w = torch.ones(3 * width, width, device=device, dtype=dtype)
-    best, spent = float("inf"), 0.0
-    while spent < 0.02 or best == float("inf"):
+
+    def seconds() -> float:
         start = time.perf_counter()
-        product = x @ w.T
-        product[0, 0].item()  # waits for the device
-        elapsed = time.perf_counter() - start
-        best, spent = min(best, elapsed), spent + elapsed
-    return best
+        (x @ w.T)[0, 0].item()  # waits for the device
+        return time.perf_counter() - start
+
+    return seconds

@@ -29,7 +29,7 @@ class Forgotten:
     nll_change: float
     """Rise of the loss on general text with the whole adapter, nats per token."""
     scale: float
-    """The largest scale of the adapter that keeps the retention budget, or the smallest there is."""
+    """The largest scale of the adapter at which the retention budget should be kept, or the smallest there is."""
     is_within_budget: bool
     """At that scale."""
 
