@@ -3,8 +3,9 @@
 Trains SmolLM2-135M on three tasks by each way (rung) and seed, and measures the score on test rows and what was
 forgotten on the measurement half of the bundled texts. A line of RESULTS for each; what is there is not done again.
 `--table` prints the means as Markdown and the fit of forgetting on the divergence on the task's own answers.
-`--times N` measures no quality: it trains each task as `burnish run` does, with its budget and without one, in turns, N
-times; the ratio of the times is what keeping the budget costs.
+`--defaults` trains each task and seed as `burnish run` does, with its budget and without one, in turns: what keeping
+the budget costs in time and score. Its RESULTS are a file of their own.
+`--step-times N` takes the first steps of each rung in turns, N times, and tells how much longer they take than plain's.
 
 plain: training alone. early: of checkpoints every tenth of the steps the one that is worth most when scaled to the
 budget. replay: general texts beside the examples. hold: target-masked divergence. mlp: adapters on the MLP alone.
@@ -22,27 +23,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from burnish.answering import ask, card_of, spread
+from burnish.answering import ask, card_of, score_specialist, spread
 from burnish.evaluate.arms import Arm
 from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.metrics import collect_scores
 from burnish.evaluate.retention import measure_drift, text_examples
 from burnish.forgetting import general_answers
-from burnish.keeping import anchor_of, keep_budget, replayed_texts, watch_of, what_is_forgotten
-from burnish.model.adapter import adapter_parameters, adapter_scaled, restart_adapter
+from burnish.keeping import anchor_of, keep_budget, watch_of, what_is_forgotten
+from burnish.model.adapter import adapter_off, adapter_parameters, adapter_scaled, restart_adapter
 from burnish.model.device import choose_device
-from burnish.preparation import attach, load_weights, prepare
+from burnish.preparation import Prepared, attach, load_weights, prepare
 from burnish.recipe import load_recipe
 from burnish.run_dir import create_run_dir
 from burnish.screen import SilentScreen
 from burnish.solution import PromptSolution
 from burnish.train.loop import loss_per_token, start_training, train
 from burnish.train.ranks import ALONE
+from burnish.train.step import StepMetrics
 from burnish.training import train_adapter, train_options
 
 State = dict[str, torch.Tensor]
 RECIPES = Path(__file__).parent.parent / "recipes"
 MLP = "['gate_proj', 'up_proj', 'down_proj']"
+NUM_TIMED = 6
+"""Steps of each rung in a turn."""
 OFF = ["retention.replay=0", "retention.hold=0"]
 RUNGS: dict[str, list[str]] = {
     "plain": OFF,
@@ -66,14 +70,19 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], help="further settings of the recipe")
     parser.add_argument("--name", default="", help="added to the name of the rung, for further settings")
     parser.add_argument("--table", action="store_true")
-    parser.add_argument("--times", type=int, default=0)
+    parser.add_argument("--defaults", action="store_true")
+    parser.add_argument("--step-times", type=int, default=0)
     given = parser.parse_args()
-    if given.times:
-        times(given)
+    if given.step_times:
+        for task in given.tasks:
+            time_steps(given, task)
         return
     done = read(given.results)
     if given.table:
-        print(table(done))
+        print(table_of_defaults(done) if given.defaults else table(done))
+        return
+    if given.defaults:
+        compare_defaults(given, done)
         return
     for seed in given.seeds:
         for task in given.tasks:
@@ -94,16 +103,12 @@ def main() -> None:
 
 def study(given: argparse.Namespace, task: str, rung: str, seed: int) -> dict[str, Any]:
     """One training, measured as it is and scaled to the budget."""
-    screen, chosen = SilentScreen(), [*settings(given, task, seed), *RUNGS[rung]]
-    prepared = prepare(load_recipe(RECIPES / task / "recipe.toml", chosen), screen)
-    model = load_weights(prepared, choose_device())
-    answers = general_answers(model, prepared, screen)[:40]
-    model = attach(model, prepared.recipe)
-    restart_adapter(model, seed)
-    if rung == "upper":
-        freeze_lower_third(model)
+    screen = SilentScreen()
+    prepared, model = start(given, task, rung, seed)
+    with adapter_off(model):
+        answers = general_answers(model, prepared, screen)[:40]
     anchor = anchor_of(model, prepared, screen)
-    options, start = train_options(prepared), time.perf_counter()
+    options, began = train_options(prepared), time.perf_counter()
     torch.manual_seed(seed)
     kept, tokens = list[tuple[int, State]](), 0
     num_steps = 0
@@ -111,7 +116,7 @@ def study(given: argparse.Namespace, task: str, rung: str, seed: int) -> dict[st
         num_steps, tokens = metrics.step, tokens + metrics.tokens
         if rung == "early":
             kept.append((metrics.step, {name: p.detach().clone() for name, p in adapter_parameters(model).items()}))
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - began
     rests = [m for m in range(1, num_steps + 1) if m % max(1, num_steps // 10) == 0]
     if rung == "early":
         put(model, best_scaled(model, [state for step, state in kept if step in rests], prepared))
@@ -142,35 +147,121 @@ def study(given: argparse.Namespace, task: str, rung: str, seed: int) -> dict[st
     return {**facts, "plain": plain, "scaled": scaled}
 
 
-def times(given: argparse.Namespace) -> None:
-    """Seconds from the new adapter to the one that is kept: as the recipe has it, and without a budget."""
-    for task in given.tasks:
-        ratios = list[float]()
-        for repeat in range(given.times):
-            kept, free = (timed_training(given, task, more) for more in ([], ["retention.budget=off", *OFF]))
-            ratios.append(kept[0] / free[0])
-            told = (
-                f"{name} {wall:.1f} s ({cpu:.1f} s of the cores)"
-                for name, (wall, cpu) in (("kept", kept), ("off", free))
-            )
-            print(f"{task} {repeat}: {', '.join(told)}: {ratios[-1]:.2f}", flush=True)
-        print(f"{task}: {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) times as long", flush=True)
+def start(given: argparse.Namespace, task: str, rung: str, seed: int) -> tuple[Prepared, Any]:
+    """The base with the rung's new adapter."""
+    chosen = [*settings(given, task, seed), *RUNGS[rung]]
+    prepared = prepare(load_recipe(RECIPES / task / "recipe.toml", chosen), SilentScreen())
+    model = attach(load_weights(prepared, choose_device()), prepared.recipe)
+    restart_adapter(model, seed)
+    if rung == "upper":
+        freeze_lower_third(model)
+    return prepared, model
 
 
-def timed_training(given: argparse.Namespace, task: str, more: list[str]) -> tuple[float, float]:
-    """Wall and processor seconds; the base's own texts are kept from an earlier run."""
+def time_steps(given: argparse.Namespace, task: str) -> None:
+    """Of the same examples; `early` takes the steps of plain."""
+    running = dict[str, Iterator[StepMetrics]]()
+    for rung in given.rungs:
+        if rung != "early":
+            prepared, model = start(given, task, rung, seed=0)
+            anchor, options = anchor_of(model, prepared, SilentScreen()), train_options(prepared)
+            rows = prepared.rendered["train"]
+            running[rung] = train(start_training(model, options), rows, options, anchor=anchor)
+    ratios: dict[str, list[float]] = {rung: [] for rung in running}
+    for _ in range(given.step_times + 1):
+        seconds = {rung: sum(next(steps).seconds for _ in range(NUM_TIMED)) for rung, steps in running.items()}
+        for rung, taken in seconds.items():
+            ratios[rung].append(taken / seconds["plain"])
+    for rung, found in ratios.items():
+        print(f"{task}: steps of {rung} take {spread_of(found[1:], '.2f')} times as long as plain's")
+
+
+def compare_defaults(given: argparse.Namespace, done: list[dict[str, Any]]) -> None:
+    """A line of each task and seed: with the budget (`kept`), and without (`free`)."""
+    for seed in given.seeds:
+        for task in given.tasks:
+            if (task, seed) in {(row["task"], row["seed"]) for row in done}:
+                continue
+            kept, free = (as_run_does(given, task, seed, more) for more in ([], ["retention.budget=off", *OFF]))
+            row = {"task": task, "seed": seed, "rows": given.rows, "kept": kept, "free": free}
+            with given.results.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+            print(table_of_defaults([row]), flush=True)
+
+
+def as_run_does(given: argparse.Namespace, task: str, seed: int, more: list[str]) -> dict[str, Any]:
+    """Wall and processor seconds from the new adapter to the one that is kept, and what that one is worth.
+
+    The base's own texts and opinions are kept from an earlier run.
+    """
     screen = SilentScreen()
     with tempfile.TemporaryDirectory() as folder:
-        prepared = prepare(load_recipe(RECIPES / task / "recipe.toml", [*settings(given, task, 0), *more]), screen)
+        prepared = prepare(load_recipe(RECIPES / task / "recipe.toml", [*settings(given, task, seed), *more]), screen)
         model = attach(load_weights(prepared, choose_device()), prepared.recipe)
-        if prepared.recipe.retention.replay:
-            replayed_texts(model, prepared, screen)
+        anchor_of(model, prepared, screen), watch_of(model, prepared)
         run_dir = create_run_dir(Path(folder))
         start, cpu = time.perf_counter(), time.process_time()
         watch = watch_of(model, prepared)
-        train_adapter(model, prepared, run_dir, screen, watch, ALONE)
-        keep_budget(model, prepared, screen, watch)
-        return time.perf_counter() - start, time.process_time() - cpu
+        fitted = train_adapter(model, prepared, run_dir, screen, watch, ALONE)
+        scale = keep_budget(model, prepared, screen, watch, judged=fitted.best).scale
+        seconds = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu}
+    size = int(prepared.recipe.train.micro_batch_tokens)
+    rise = measure_drift(
+        model, text_examples(prepared.renderer, general_text(Half.MEASUREMENT)), micro_batch_tokens=size
+    ).nll_change
+    loss = loss_per_token(model, prepared.rendered["test"], micro_batch_tokens=size)
+    with adapter_off(model):
+        base_loss = loss_per_token(model, prepared.rendered["test"], micro_batch_tokens=size)
+    found = {**seconds, "scale": scale, "rise": [rise.value, rise.low, rise.high], "loss": loss, "base_loss": base_loss}
+    if task != "medquad":
+        scores = score_specialist(model, prepared, prepared.split.test)
+        found["scores"] = [scores.numerators.tolist(), scores.denominators.tolist()]
+    return found
+
+
+def table_of_defaults(rows: list[dict[str, Any]]) -> str:
+    """By task, over the seeds: means with the lowest and highest; of the shares an interval over test rows."""
+    lines = ["| task | seeds | time, s | times as long | general text | highest upper limit | task | share kept |"]
+    lines.append("|" + "---|" * 8)
+    for task in dict.fromkeys(row["task"] for row in rows):
+        group = [row for row in rows if row["task"] == task]
+        pairs = [(row["kept"], row["free"]) for row in group]
+        cells = [
+            str(len(group)),
+            ", ".join(f"{kept['seconds']:.0f} for {free['seconds']:.0f}" for kept, free in pairs),
+            spread_of([kept["seconds"] / free["seconds"] for kept, free in pairs], ".2f"),
+            " for ".join(spread_of([each["rise"][0] for each in way], "+.3f") for way in zip(*pairs, strict=True)),
+            f"{max(kept['rise'][2] for kept, _ in pairs):+.4f}",
+            *share_cells(pairs),
+        ]
+        lines.append(f"| {task} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def share_cells(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> tuple[str, str]:
+    """Of the score, or else of the fall of the loss; the test rows are the same for all seeds."""
+    if "scores" not in pairs[0][0]:
+        told = ", ".join(f"loss {kept['loss']:.3f} for {free['loss']:.3f}" for kept, free in pairs)
+        return told, spread_of([share_of_fall(kept, free) for kept, free in pairs], ".1%")
+    scores = np.array([[way["scores"] for way in pair] for pair in pairs])  # seed, way, numerator or denominator, row
+    rows = np.random.default_rng(0).integers(scores.shape[-1], size=(2000, scores.shape[-1]))
+    drawn = [share_of_score(scores[..., chosen]) for chosen in rows]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    means = 100 * (scores[:, :, 0].sum(-1) / scores[:, :, 1].sum(-1))
+    return (
+        " for ".join(spread_of(list(way), ".1f") for way in means.T),
+        f"{share_of_score(scores):.1%} ({low:.1%} to {high:.1%})",
+    )
+
+
+def share_of_score(scores: Any) -> float:
+    """Of scores [seed, way, numerator or denominator, row]: the mean with the budget by that without."""
+    kept, free = (scores[:, :, 0].sum(-1) / scores[:, :, 1].sum(-1)).mean(0)
+    return float(kept / free)
+
+
+def share_of_fall(kept: dict[str, Any], free: dict[str, Any]) -> float:
+    return float((kept["base_loss"] - kept["loss"]) / (free["base_loss"] - free["loss"]))
 
 
 def settings(given: argparse.Namespace, task: str, seed: int) -> list[str]:
@@ -193,9 +284,10 @@ def put(model: Any, state: State) -> None:
             parameter.copy_(state[name])
 
 
-def best_scaled(model: Any, states: list[State], prepared: Any) -> State:
+def best_scaled(model: Any, states: list[State], prepared: Prepared) -> State:
     """The checkpoint whose validation loss is lowest when it is scaled to the budget."""
-    losses, watch = [], watch_of(model, prepared)
+    losses, watch = list[float](), watch_of(model, prepared)
+    assert watch, "the study keeps the recipes' budget"
     for state in states:
         put(model, state)
         with adapter_scaled(model, what_is_forgotten(model, prepared, watch).scale):
