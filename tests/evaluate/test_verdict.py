@@ -186,7 +186,7 @@ class TestRecommendation:
         verdict = verdict_on(right_first(82, 100), right_first(40, 100), right_first(80, 100))
         assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.CANNOT_TELL, "prompt_1")
         assert verdict.reasons[-1] == (
-            "The prompt 1 is simpler and is not shown to be worse than the specialist: use it, unless more test rows "
+            "A simpler way, the prompt 1, is not shown to be worse than the specialist: use it, unless more test rows "
             "say otherwise; it reads 200 prompt tokens and takes 0.10 s (median); of the specialist: it reads 900 "
             "prompt tokens and takes 0.45 s (median)."
         )
@@ -205,7 +205,7 @@ class TestRecommendation:
     def test_worse_than_a_cheaper_arm(self) -> None:
         verdict = verdict_on(right_first(70, 100), right_first(40, 100), right_first(95, 100))
         assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.DO_NOT_SHIP, "prompt_1")
-        assert verdict.reasons[-1].startswith("The prompt 1 is simpler and has the best score: use it; it reads 200")
+        assert verdict.reasons[-1].startswith("A simpler way, the prompt 1, has the best score: use it; it reads 200")
 
     def test_the_arm_to_use_is_measured_by_the_best_not_by_the_specialist(self) -> None:
         """Prompt 0 is as good as the specialist, but prompt 1 is shown to beat both."""

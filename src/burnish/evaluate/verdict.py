@@ -192,7 +192,7 @@ def _recommend(
         recommendation = Recommendation.DO_NOT_SHIP if is_settled else Recommendation.CANNOT_TELL
         return recommendation, good[0].arm, [_why_simpler(good[0], leading.arm, standard)]
     if leading.arm.cost_rank < contest.arm.cost_rank:
-        why = f"The {leading.arm} is simpler and has the best score: use it; {spell_cost(leading.arm)}."
+        why = f"A simpler way, the {leading.arm}, has the best score: use it; {spell_cost(leading.arm)}."
         recommendation = Recommendation.DO_NOT_SHIP if outcome is Outcome.WORSE else Recommendation.CANNOT_TELL
         return recommendation, leading.arm, [why]
     return _unless_it_forgot(_best_form(leading, standard.alpha), forgetting)
@@ -205,7 +205,7 @@ def _why_simpler(rival: Rival, arm: ArmFacts, standard: Standard) -> str:
         shown = f"is shown to be less than {points} worse than the {arm}: use it"
     else:
         shown = f"is not shown to be worse than the {arm}: use it, unless more test rows say otherwise"
-    return f"The {rival.arm} is simpler and {shown}; {costs}."
+    return f"A simpler way, the {rival.arm}, {shown}; {costs}."
 
 
 def _best_form(contest: Contest, alpha: float) -> ArmFacts:
