@@ -62,7 +62,7 @@ class Kept:
 
     scale: float = 1.0
     points: tuple[ScalePoint, ...] = ()
-    """From the largest scale to the first that keeps it, or all in a sweep."""
+    """From large to small; in a sweep all."""
     task_kept: float | None = None
     """What the scale leaves of the task, on validation rows: of the score, or of the fall of the loss."""
 
@@ -78,19 +78,16 @@ def anchor_of(model: Any, prepared: Prepared, screen: Screen, ranks: Ranks = ALO
     share = 0.0 if options.replay == AUTO else float(options.replay)  # unsettled in runs of before there was such a key
     if not share and not options.hold:
         return None
-    size = int(recipe.micro_batch_tokens)
+    target = None if options.replay_weight or options.budget == "off" else TARGET * float(options.budget)
 
     def make() -> Anchor:
-        return Anchor(
-            memory_of(prepared, model.device).opinions(model, replayed_texts(model, prepared, screen))
-            if share
-            else None,
-            share,
-            options.replay_weight or FIRST_WEIGHT,
-            None if options.replay_weight or options.budget == "off" else TARGET * float(options.budget),
-            ask_base(model, prepared.rendered["train"], max_tokens=size, is_masked=True) if options.hold else None,
-            options.hold,
-        )
+        replay = task = None
+        if share:
+            replay = memory_of(prepared, model.device).opinions(model, replayed_texts(model, prepared, screen))
+        if options.hold:
+            size = int(recipe.micro_batch_tokens)
+            task = ask_base(model, prepared.rendered["train"], max_tokens=size, is_masked=True)
+        return Anchor(replay, share, options.replay_weight or FIRST_WEIGHT, target, task, options.hold)
 
     return on_first_rank(make, model, ranks)
 
