@@ -148,7 +148,7 @@ class TestRecommendation:
         assert verdict.reasons[2:] == [
             "The specialist is shown to be better than every simpler way; it reads 900 prompt tokens and takes 0.45 s "
             "(median).",
-            "It forgot no more than is allowed: its loss on general text rose by up to 0.01 nats per token (upper "
+            "It forgot no more than is allowed: its loss on general text changed by at most +0.01 nats per token (upper "
             "limit), inside the budget of 0.02 nats per token.",
         ]
 
@@ -157,7 +157,7 @@ class TestRecommendation:
         too_much = verdict_on(*rows, forgetting=Forgetting(upper=0.031, budget=0.02))
         assert (too_much.recommendation, too_much.recommended_arm) == (Recommendation.DO_NOT_SHIP, None)
         assert too_much.outcome is Outcome.BETTER
-        assert "it forgot too much: its loss on general text rose by up to 0.031" in too_much.reasons[-1]
+        assert "it forgot too much: its loss on general text changed by at most +0.031" in too_much.reasons[-1]
         assert too_much.advice.endswith(
             "The specialist beats every simpler way, but forgot too much to be used as it is: train it so that it "
             "forgets less, or take the best of the simpler ways, the prompt 0."

@@ -225,7 +225,7 @@ def _unless_it_forgot(arm: ArmFacts, forgetting: Forgetting) -> tuple[Recommenda
     if forgetting.upper is None:
         unknown = f"What it forgot was not measured, so nothing says whether it keeps {budget}."
         return Recommendation.CANNOT_TELL, None, [why, unknown]
-    rise = f"its loss on general text rose by up to {forgetting.upper:.3g} nats per token (upper limit)"
+    rise = f"its loss on general text changed by at most {forgetting.upper:+.3g} nats per token (upper limit)"
     if forgetting.upper > forgetting.budget:
         return Recommendation.DO_NOT_SHIP, None, [why, f"But it forgot too much: {rise}, over {budget}."]
     return Recommendation.SHIP, arm, [why, f"It forgot no more than is allowed: {rise}, inside {budget}."]
