@@ -148,8 +148,8 @@ class TestRecommendation:
         assert verdict.reasons[2:] == [
             "The specialist is shown to be better than every simpler way; it reads 900 prompt tokens and takes 0.45 s "
             "(median).",
-            "It forgot no more than is allowed: its loss on general text changed by at most +0.01 nats per token (upper "
-            "limit), inside the budget of 0.02 nats per token.",
+            "It forgot no more than is allowed: its loss on general text changed by at most +0.01 nats per token "
+            "(upper limit), inside the budget of 0.02 nats per token.",
         ]
 
     def test_what_was_forgotten_decides(self) -> None:
