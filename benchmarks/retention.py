@@ -302,8 +302,8 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Means over the seeds, with the lowest and highest; by task and rung, as trained and scaled to the budget."""
-    lines = ["| task | way | scale | score | loss on test | general text | chat | task KL | training, s |"]
-    lines.append("|" + "---|" * 9)
+    lines = ["| task | way | scale | score | loss on test | general text | chat | task KL |"]
+    lines.append("|" + "---|" * 8)
     for (task, rung), group in grouped(rows):
         for kind in ("plain", "scaled"):
             if kind == "scaled" and all(row["scale"] == 1 for row in group):
@@ -317,14 +317,16 @@ def table(rows: list[dict[str, Any]]) -> str:
                 spread_of([each["text_nll_change"][0] for each in found], "+.4f"),
                 spread_of([each["chat_nll_change"][0] for each in found], "+.3f"),
                 spread_of([each["task_kl"][0] for each in found], ".3f"),
-                spread_of([row["seconds"] for row in group], ".0f"),
             ]
             lines.append(f"| {task} | {rung}{' +a' if kind == 'scaled' else ''} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", fit(rows)])
 
 
 def grouped(rows: list[dict[str, Any]]) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
-    for key in dict.fromkeys((row["task"], row["rung"]) for row in rows):
+    """By task and rung, in the order of RUNGS; those of further settings behind."""
+    order = {rung: n for n, rung in enumerate(RUNGS)}
+    keys = dict.fromkeys((row["task"], row["rung"]) for row in rows)
+    for key in sorted(keys, key=lambda key: (key[0], order.get(key[1], len(order)))):
         yield key, [row for row in rows if (row["task"], row["rung"]) == key]
 
 
