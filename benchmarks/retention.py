@@ -161,7 +161,7 @@ def start(given: argparse.Namespace, task: str, rung: str, seed: int) -> tuple[P
 def time_steps(given: argparse.Namespace, task: str) -> None:
     """Of the same examples; `early` takes the steps of plain."""
     running = dict[str, Iterator[StepMetrics]]()
-    for rung in given.rungs:
+    for rung in dict.fromkeys(["plain", *given.rungs]):
         if rung != "early":
             prepared, model = start(given, task, rung, seed=0)
             anchor, options = anchor_of(model, prepared, SilentScreen()), train_options(prepared)
