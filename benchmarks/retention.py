@@ -17,6 +17,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,8 @@ def time_steps(given: argparse.Namespace, task: str) -> None:
     for rung in dict.fromkeys(["plain", *given.rungs]):
         if rung != "early":
             prepared, model = start(given, task, rung, seed=0)
-            anchor, options = anchor_of(model, prepared, SilentScreen()), train_options(prepared)
-            rows = prepared.rendered["train"]
+            anchor, rows = anchor_of(model, prepared, SilentScreen()), prepared.rendered["train"]
+            options = replace(train_options(prepared), epochs=(given.step_times + 1) * NUM_TIMED)  # enough for few rows
             running[rung] = train(start_training(model, options), rows, options, anchor=anchor)
     ratios: dict[str, list[float]] = {rung: [] for rung in running}
     for _ in range(given.step_times + 1):
