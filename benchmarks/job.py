@@ -87,7 +87,7 @@ def main() -> None:
         "held_out": rendered("test.jsonl", workload.held_out),
         "order": [i for step in order for i in step],
         "batch_size": OPTIONS.batch_size,
-        "learning_rates": [rate_of_step(step, len(order), OPTIONS) for step in range(len(order))],
+        "learning_rates": [rate_of_step(step, range(len(order)), OPTIONS) for step in range(len(order))],
         "max_grad_norm": OPTIONS.max_grad_norm,
         "body_weights": body_weights,
         "head_weights": head_weights,

@@ -346,6 +346,14 @@ def _more_runs(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, 
     return {"seeds": seeds, "more_data": forecast}
 
 
+def _mending(fitted: "FitResult") -> dict[str, Any] | None:
+    """The steps that were to bring the adapter inside the retention budget, and whether theirs was chosen."""
+    if (mending := fitted.mending) is None:
+        return None
+    is_chosen = fitted.best.step > fitted.num_steps
+    return {"num_steps": mending.num_steps, "elapsed_s": round(mending.elapsed_s, 1), "is_chosen": is_chosen}
+
+
 def _training(prepared: Prepared, run_dir: RunDir, fitted: "FitResult") -> dict[str, Any]:
     rows = [json.loads(line) for line in run_dir.metrics.read_text(encoding="utf-8").split("\n") if line]
     return {
@@ -356,6 +364,7 @@ def _training(prepared: Prepared, run_dir: RunDir, fitted: "FitResult") -> dict[
         "stopped_early": fitted.stopped_early,
         "num_tokens": sum(row["tokens"] for row in rows),
         "elapsed_s": round(fitted.elapsed_s, 1),
+        "mending": _mending(fitted),
         "validation": [
             {
                 "step": each.step,

@@ -19,13 +19,15 @@ from burnish.data import RenderedExample
 from burnish.evaluate.more_data import Curve, CurvePoint, nested_subsets
 from burnish.evaluate.statistics import RowScores
 from burnish.files import read_json, write_json
-from burnish.keeping import Watch, anchor_of, keep_budget, watch_of
+from burnish.keeping import Watch, anchor_of, keep_budget, watch_of, what_is_forgotten
 from burnish.model.adapter import adapter_kept, restart_adapter
 from burnish.preparation import Prepared
 from burnish.run_dir import RunDir
 from burnish.screen import Screen
+from burnish.train.checkpoint import is_over_budget
 from burnish.train.fit import FitEvents, FitOptions, fit
 from burnish.train.loop import count_steps, start_training, train
+from burnish.train.mend import ROUNDS, can_mend, mend, round_from
 from burnish.training import choice_of, settled_options
 
 MAX_CURVE_ROWS = 200
@@ -62,8 +64,9 @@ def measure_learning_curve(model: Any, prepared: Prepared, run_dir: RunDir, scre
     for subset in subsets[len(done) :]:
         with _state_kept(model):
             if len(subset) < len(examples):  # else it is what the model holds
-                _train_on(subset.tolist(), model, prepared, run_dir, screen)
-                keep_budget(model, prepared, screen, watch_of(model, prepared))
+                watch = watch_of(model, prepared)
+                _train_on(subset.tolist(), model, prepared, run_dir, screen, watch)
+                keep_budget(model, prepared, screen, watch)
             scores = score_specialist(model, prepared, held)
         done.append(
             {
@@ -105,17 +108,25 @@ def _folder(run_dir: RunDir, seed: int) -> Path:
     return run_dir.side_runs / f"seed-{seed}"
 
 
-def _train_on(rows: Sequence[int], model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen) -> None:
-    """From the run's own start, as many passes over these training rows as the run may make over all."""
+def _train_on(
+    rows: Sequence[int], model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, watch: Watch | None
+) -> None:
+    """From the run's own start, as many passes over these training rows as the run may make over all, and mended."""
     options = settled_options(prepared, run_dir)
     examples: list[RenderedExample] = [prepared.rendered["train"][row] for row in rows]
     restart_adapter(model, options.seed)
     torch.manual_seed(options.seed)
     anchor = anchor_of(model, prepared, screen)
     anchor = replace(anchor, task=None, task_weight=0.0) if anchor else None  # its opinions are on all rows
-    with screen.bar(f"Training on {len(examples)} rows", count_steps(len(examples), options)) as advance:
-        for _ in train(start_training(model, options), examples, options, anchor=anchor):
+    state, num_steps = start_training(model, options), count_steps(len(examples), options)
+    with screen.bar(f"Training on {len(examples)} rows", num_steps) as advance:
+        for _ in train(state, examples, options, anchor=anchor):
             advance(1, "")
+    for _ in range(ROUNDS):
+        if not (watch and can_mend(anchor) and is_over_budget(what_is_forgotten(model, prepared, watch))):
+            break
+        for _ in mend(state, examples, options, anchor, round_from(state.step, num_steps)):
+            pass
 
 
 @contextmanager

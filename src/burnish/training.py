@@ -47,8 +47,8 @@ def train_adapter(
         def on_step(metrics: StepMetrics, num_steps: int) -> None:
             nonlocal done
             speed = metrics.tokens / metrics.seconds
-            advance(metrics.step - done, f"loss {metrics.loss_per_token:.3f}  {speed:,.0f} tokens/s")
-            done = metrics.step
+            advance(min(metrics.step, total) - done, f"loss {metrics.loss_per_token:.3f}  {speed:,.0f} tokens/s")
+            done = min(metrics.step, total)
 
         return fit(
             model,
@@ -61,6 +61,9 @@ def train_adapter(
             events=FitEvents(
                 on_step=on_step,
                 on_validation=lambda validation: screen.say(_describe(validation, prepared)),
+                on_mending=lambda steps: screen.say(
+                    f"General text is over the retention budget: {len(steps)} steps more with more of the base's texts."
+                ),
                 should_stop=should_stop,
             ),
             choice=choice,

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -218,8 +219,8 @@ def test_the_weight_settles_at_the_target() -> None:
     anchor = Anchor(ask_base(new(), TEXTS, max_tokens=500), 0.5, 1.0, target=0.03)
     assert anchor.adapted(2.0, None) == 2.0
     assert anchor.adapted(2.0, 0.03) == 2.0
-    assert 2.0 < anchor.adapted(2.0, 0.04) < anchor.adapted(2.0, 0.1) < 2.0 * 1.23
-    assert 2.0 / 1.23 < anchor.adapted(2.0, 0.0) < anchor.adapted(2.0, 0.02) < 2.0
+    assert 2.0 < anchor.adapted(2.0, 0.04) < anchor.adapted(2.0, 0.1) < 2.0 * 1.36
+    assert 2.0 / 1.36 < anchor.adapted(2.0, 0.0) < anchor.adapted(2.0, 0.02) < 2.0
     assert Anchor(anchor.replay, 0.5, 1.0).adapted(2.0, 9.0) == 2.0
     weights, found = [], []
     for target in (0.01, 0.2):
@@ -265,9 +266,17 @@ def test_a_resumed_run_with_an_anchor_is_an_uninterrupted_one(tmp_path: Path) ->
     assert all(torch.equal(tensor, results[1][1][name]) for name, tensor in results[0][1].items())
 
 
-def test_a_step_tells_the_divergence() -> None:
+def as_raw(example: RenderedExample) -> RenderedExample:
+    """All of it learned but the first token, as a text without a prompt."""
+    return RenderedExample(example.id, example.input_ids, (False, *(True,) * (len(example.input_ids) - 1)), 1)
+
+
+@pytest.mark.parametrize("raw", [(), (1, 3)], ids=["answers alone", "answers and raw texts"])
+def test_a_step_tells_the_divergence_on_raw_texts_where_there_are_any(raw: tuple[int, ...]) -> None:
     model = adapted()
-    anchor = Anchor(ask_base(model, TEXTS, max_tokens=500), 1.0)
+    texts = [as_raw(text) if n in raw else text for n, text in enumerate(TEXTS)]
+    anchor = Anchor(ask_base(model, texts, max_tokens=500), 1.0)
+    assert anchor.telling == frozenset(raw or range(5))
     work = plan_step(ROWS, [0, 1, 2, 3, 4], 0, options(), anchor)
     with batches_for(model, work.examples, max_tokens=1000, savings=Savings()) as batches:
         metrics = train_step(
@@ -283,7 +292,7 @@ def test_a_step_tells_the_divergence() -> None:
             epoch=1.0,
         )
     expected = []
-    for text in TEXTS:
+    for text in [text for n, text in enumerate(texts) if n in raw or not raw]:
         ours = logits_by_hand(model, text)[0].softmax(-1)
         with adapter_off(model):
             theirs = logits_by_hand(model, text)[0].softmax(-1)
@@ -291,3 +300,14 @@ def test_a_step_tells_the_divergence() -> None:
         expected.append(kl_div(lump(ours, ids).log(), lump(theirs, ids), reduction="none").sum(-1))
     assert metrics.divergence == pytest.approx(torch.cat(expected).mean().item(), rel=1e-9)
     assert metrics.supervised_tokens == sum(row.num_supervised for row in ROWS[:5])
+
+
+def test_a_step_without_a_text_that_tells_leaves_the_weight() -> None:
+    model = new()
+    texts = [as_raw(text) if n == 2 else text for n, text in enumerate(TEXTS)]
+    anchor = Anchor(ask_base(model, texts, max_tokens=500), 0.5, 1.0, target=1e-9)
+    metrics = list(train(start_training(model, options(epochs=4)), ROWS, options(epochs=4), anchor=anchor))
+    is_told = [2 in anchor.replayed(n, 2, seed=0) for n in range(12)]
+    assert [m.divergence is not None for m in metrics] == is_told and 0 < sum(is_told) < 5
+    weights = [m.replay_weight for m in metrics]
+    assert [a != b for a, b in pairwise(weights)] == is_told[:-1]

@@ -1,16 +1,19 @@
 """Learning rates by trial: the better one is found, the worst is survived, and nothing is left changed."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from burnish.errors import TrainingError
 from burnish.model.adapter import adapter_parameters
+from burnish.train.anchor import Anchor, ask_base
 from burnish.train.checkpoint import Validation, has_lower_loss
-from burnish.train.loop import loss_per_token
+from burnish.train.loop import loss_per_token, start_training, train
 from burnish.train.trial import Trial, best_rate, rates_around, rates_up_to, trial_steps, try_rates
-from tests.train.test_fit import EXAMPLES, OPTIONS, VALIDATION, new_model
+from tests.train.test_anchor import ROWS, new, options
+from tests.train.test_fit import EXAMPLES, OPTIONS, new_model
 
 
 def test_the_rate_that_learns_is_found_and_the_adapter_is_left_as_it_was() -> None:
@@ -19,7 +22,7 @@ def test_the_rate_that_learns_is_found_and_the_adapter_is_left_as_it_was() -> No
     random_state = torch.get_rng_state()
 
     def validate(step: int) -> Validation:
-        return Validation(step, loss_per_token(model, VALIDATION, micro_batch_tokens=64))
+        return Validation(step, loss_per_token(model, EXAMPLES, micro_batch_tokens=64))
 
     ticks = []
     rates = [1e-7, 1e-2]
@@ -32,6 +35,26 @@ def test_the_rate_that_learns_is_found_and_the_adapter_is_left_as_it_was() -> No
     assert torch.equal(torch.get_rng_state(), random_state)
     again = try_rates(model, EXAMPLES, rates, options=OPTIONS, num_steps=3, validate=validate)
     assert again == trials
+
+
+def test_a_trial_takes_the_first_steps_of_the_run() -> None:
+    """With the opinions on the training rows too, which go by the rows' numbers."""
+    found = list[dict[str, torch.Tensor]]()
+    for is_trial in (True, False):
+        model = new()
+        anchor = Anchor(task=ask_base(model, ROWS, max_tokens=500, is_masked=True), task_weight=5.0)
+        state = start_training(model, options())
+
+        def parameters(step: int, model: Any = model) -> Validation:
+            found.append({name: p.detach().clone() for name, p in adapter_parameters(model).items()})
+            return Validation(step, 0.0)
+
+        if is_trial:
+            try_rates(model, ROWS, [0.01], options=options(), num_steps=4, validate=parameters, anchor=anchor)
+        else:
+            list(train(state, ROWS, options(), anchor=anchor, steps=range(4)))
+            parameters(4)
+    assert all(torch.equal(p, found[1][name]) for name, p in found[0].items())
 
 
 def test_a_rate_whose_loss_is_not_finite_is_out() -> None:

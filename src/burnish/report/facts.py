@@ -78,6 +78,8 @@ def training_facts(evaluation: Json) -> Facts:
     num_tokens, elapsed_s = dig(training, "num_tokens"), dig(training, "elapsed_s")
     speed = format_count(num_tokens / elapsed_s) if num_tokens and elapsed_s else NOT_MEASURED
     is_share = has_share_metric(evaluation)
+    mending = dig(training, "mending")
+    mended = [("Steps more for the retention budget", format_count(dig(mending, "num_steps")))] if mending else []
     seeds = (
         (f"Score with seed {seed['seed']}", format_score(seed["score"], is_share=is_share))
         for seed in items(evaluation, "seeds")
@@ -86,6 +88,7 @@ def training_facts(evaluation: Json) -> Facts:
         ("Training rows", format_count(dig(training, "num_train_rows"))),
         ("Validation rows", format_count(dig(training, "num_validation_rows"))),
         ("Optimizer steps", format_count(dig(training, "num_steps"))),
+        *mended,
         ("Chosen step", format_count(dig(training, "best_step"))),
         ("Stopped early", stopped),
         ("Tokens", format_count(num_tokens)),

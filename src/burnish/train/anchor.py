@@ -31,8 +31,8 @@ NUM_LIKELIEST = 20
 """Tokens of an opinion. A divergence over 20 of them trained as well as over all (tinker-cookbook, recipes/sdft)."""
 
 
-GAIN, MAX_ERROR = 0.1, 2.0
-"""The weight changes by a factor of exp(GAIN * error) a step, at most by 22 %."""
+GAIN, MAX_ERROR = 0.2, 1.5
+"""The weight changes by a factor of exp(GAIN * error) a step that tells, at most by 35 %."""
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
 TINY = 1e-6
 
@@ -86,10 +86,20 @@ class Anchor:
     replay_weight: float = 1.0
     """Of the mean divergence on the texts, beside the mean loss of the task; at first, where there is a target."""
     target: float | None = None
-    """The mean divergence to settle at, nats per token: the weight is then what that takes."""
+    """The mean divergence on `telling` to settle at, nats per token: the weight is then what that takes."""
     task: Taught | None = None
     """The opinions on the training examples, for the target-masked divergence."""
     task_weight: float = 0.0
+
+    @cached_property
+    def telling(self) -> frozenset[int]:
+        """The replayed texts whose divergence tells the weight: raw texts, as what is measured in the end; else all.
+
+        The base's answers to prompts diverge two to three times as much.
+        """
+        texts = self.replay.examples if self.replay else ()
+        raw = frozenset(n for n, example in enumerate(texts) if example.prompt_length <= 1)
+        return raw or frozenset(range(len(texts)))
 
     def replayed(self, step: int, num_examples: int, seed: int) -> list[int]:
         """Which texts stand beside the examples of `step`, as `replayed_in` has it."""
@@ -99,7 +109,7 @@ class Anchor:
         return replayed_in(step, num_examples, share=self.replay_share, num_texts=count, seed=seed)
 
     def adapted(self, weight: float, divergence: float | None) -> float:
-        """The weight after a step with this mean divergence on its texts (None: it had none).
+        """The weight after a step with this mean divergence on its texts that tell (None: it had none).
 
         It grows while the divergence is over the target and shrinks while it is under it, as the adaptive KL controller
         of Ziegler et al. 2019 (arXiv 1909.08593, section 2.2) does, here by the logarithm of their ratio.
@@ -129,18 +139,22 @@ def anchored_loss(
     The counts are those of the whole step, on all ranks. `replay_weight` is that of the step.
     """
     numbers, is_text = torch.tensor([number for number, _ in owners]), torch.tensor([text for _, text in owners])
+    is_telling = torch.tensor([text and number in anchor.telling for number, text in owners])
 
     def objective(model: Any, batch: Batch) -> BatchLoss:
-        is_text_S = is_text.to(batch.owners_S.device)[batch.owners_S]
-        number_S = numbers.to(batch.owners_S.device)[batch.owners_S]
+        number_S, is_text_S, is_telling_S = (
+            each.to(batch.owners_S.device)[batch.owners_S] for each in (numbers, is_text, is_telling)
+        )
         opinions = _opinions_on(anchor, number_S, batch.places_S, is_text_S)
         targets_S = batch.targets_S.masked_fill(is_text_S, UNMARKED)
         losses_S, divergences_S = divergences(model, batch, opinions, targets_S)
-        on_texts, on_task = (divergences_S.where(which, 0.0).sum() for which in (is_text_S, ~is_text_S))
+        on_texts, on_task, telling = (
+            divergences_S.where(which, 0.0).sum() for which in (is_text_S, ~is_text_S, is_telling_S)
+        )
         total = losses_S.sum() / num_supervised + replay_weight * on_texts / max(1, num_replayed)
         if anchor.task:
             total = total + anchor.task_weight * on_task / num_supervised
-        held = on_texts if anchor.replay else on_task
+        held = telling if anchor.replay else on_task
         return BatchLoss(total, losses_S.sum().item(), held.item())
 
     return objective

@@ -34,6 +34,11 @@ class Forgotten:
     """At that scale."""
 
 
+def is_over_budget(forgotten: Forgotten | None) -> bool:
+    """Whether there is a budget, and the whole adapter breaks it."""
+    return forgotten is not None and forgotten.scale < 1
+
+
 @dataclass(frozen=True)
 class Validation:
     """What the validation rows say about the adapter after `step`, at the scale that keeps the retention budget."""

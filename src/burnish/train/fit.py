@@ -1,4 +1,7 @@
-"""Training from start to best adapter: logs each step, validates, keeps the best, stops early, can be resumed."""
+"""Training from start to best adapter: logs each step, validates, keeps the best, stops early, can be resumed.
+
+Where the best one is over the retention budget, a few steps more are to mend it (`train/mend.py`).
+"""
 
 import json
 import time
@@ -23,11 +26,13 @@ from burnish.train.checkpoint import (
     RowScore,
     Validation,
     has_lower_loss,
+    is_over_budget,
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
 )
 from burnish.train.loop import TrainOptions, TrainState, count_steps, loss_per_token, start_training, train
+from burnish.train.mend import ROUNDS, can_mend, mend, round_from
 from burnish.train.ranks import ALONE, Ranks
 from burnish.train.schedule import steps_per_epoch
 from burnish.train.step import StepMetrics
@@ -43,14 +48,26 @@ class FitOptions:
 
 
 @dataclass(frozen=True)
+class Mending:
+    """What it took to bring the adapter nearer to the retention budget."""
+
+    num_steps: int
+    elapsed_s: float
+    before: Validation
+    """Of the adapter that was to be mended; whether it was, `FitResult.best` tells."""
+
+
+@dataclass(frozen=True)
 class FitResult:
     """How training went; the model holds the best adapter."""
 
     num_steps: int
+    """Without those of the mending."""
     best: Validation
     stopped_early: bool
     validations: list[Validation]
     elapsed_s: float
+    mending: Mending | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,8 @@ class FitEvents:
 
     on_step: Callable[[StepMetrics, int], None] = lambda metrics, num_steps: None
     on_validation: Callable[[Validation], None] = lambda validation: None
+    on_mending: Callable[[range], None] = lambda steps: None
+    """Before each round of steps that mend; they are told by `on_step`, too."""
     should_stop: Callable[[], bool] = lambda: False
 
 
@@ -114,22 +133,25 @@ def fit(
         progress.elapsed_s = time.monotonic() - started
         save_checkpoint(state, progress, best, checkpoints)
 
+    def finish(metrics: StepMetrics, *, is_due: bool) -> None:
+        """Note a step; if it is due, judge the adapter, and keep it if it is the best."""
+        nonlocal best
+        events.on_step(metrics, num_steps)
+        validation = validate(model, validation_examples, metrics.step, choice, options, ranks) if is_due else None
+        if ranks.is_first:
+            _log(metrics_path, metrics, validation)
+        if validation:
+            if progress.add(validation, choice.prefers):
+                best = {name: p.detach().cpu().clone() for name, p in state.parameters.items()}
+            events.on_validation(validation)
+
     if not is_begun:
         save()  # so that the very first minutes can be resumed, and an unwritable disk shows at once
     if progress.num_worse < fit_options.patience:
         for metrics in train(state, train_examples, options, ranks, anchor):
-            events.on_step(metrics, num_steps)
-            validation = None
-            if metrics.step in validate_at:
-                validation = validate(model, validation_examples, metrics.step, choice, options, ranks)
-            if ranks.is_first:
-                _log(metrics_path, metrics, validation)
-            if validation:
-                if progress.add(validation, choice.prefers):
-                    best = {name: p.detach().cpu().clone() for name, p in state.parameters.items()}
-                events.on_validation(validation)
-                if progress.num_worse >= fit_options.patience:
-                    break
+            finish(metrics, is_due=metrics.step in validate_at)
+            if progress.num_worse >= fit_options.patience:
+                break
             if ranks.any(events.should_stop()):
                 save()
                 raise Interrupted
@@ -141,12 +163,27 @@ def fit(
     save()
     _put(state, best)
     assert progress.best is not None, "the last step is validated"
+    trained, before, began = state.step, progress.best, time.monotonic()
+    if is_over_budget(before.forgotten) and can_mend(anchor):  # done again from its start if it is stopped
+        for n in range(ROUNDS):
+            steps, is_done = round_from(state.step, num_steps), False
+            events.on_mending(steps)
+            for metrics in mend(state, train_examples, options, anchor, steps, ranks):
+                is_done = metrics.step == steps.stop and (n == ROUNDS - 1 or not is_over_budget(choice.forgotten()))
+                finish(metrics, is_due=is_done)
+                if ranks.any(events.should_stop()):
+                    raise Interrupted
+            if is_done:
+                break
+        _put(state, best)
+    mended = state.step - trained
     return FitResult(
-        num_steps=state.step,
+        num_steps=trained,
         best=progress.best,
-        stopped_early=state.step < num_steps,
+        stopped_early=trained < num_steps,
         validations=progress.validations,
         elapsed_s=time.monotonic() - started,
+        mending=Mending(mended, time.monotonic() - began, before) if mended else None,
     )
 
 

@@ -64,11 +64,11 @@ def count_steps(num_examples: int, options: TrainOptions) -> int:
     return options.epochs * steps_per_epoch(num_examples, options.batch_size)
 
 
-def rate_of_step(step: int, num_steps: int, options: TrainOptions) -> float:
-    """The learning rate of `step`, counted from 0."""
+def rate_of_step(step: int, steps: range, options: TrainOptions) -> float:
+    """The learning rate of `step` (counted from 0), which rises and falls once over `steps`."""
     return learning_rate_at(
-        step,
-        num_steps,
+        step - steps.start,
+        len(steps),
         peak=options.learning_rate,
         warmup_share=options.warmup_share,
         schedule=options.schedule,
@@ -81,14 +81,19 @@ def train(
     options: TrainOptions,
     ranks: Ranks = ALONE,
     anchor: Anchor | None = None,
+    *,
+    steps: range | None = None,
 ) -> Iterator[StepMetrics]:
-    """Go on from `state.step` to the last step; `state` is whole whenever a step has been yielded."""
-    num_steps = count_steps(len(examples), options)
+    """Go on from `state.step` to the last of `steps`, by default a whole run's.
+
+    `state` is whole whenever a step has been yielded.
+    """
+    steps = steps or range(count_steps(len(examples), options))
     per_epoch = steps_per_epoch(len(examples), options.batch_size)
-    while state.step < num_steps:
+    while state.step < steps.stop:
         chosen = examples_of_step(state.step, len(examples), options.batch_size, options.seed)
         for group in state.optimizer.param_groups:
-            group["lr"] = rate_of_step(state.step, num_steps, options)
+            group["lr"] = rate_of_step(state.step, steps, options)
         if anchor and state.replay_weight is None:
             state.replay_weight = anchor.replay_weight
         weight = state.replay_weight
@@ -150,6 +155,7 @@ def plan_step(
     together, numbers = [*(examples[i] for i in chosen), *beside], [*chosen, *texts]
     mine = ranks.share([example.length for example in together])
     num_replayed = sum(example.num_supervised for example in beside)
+    num_telling = sum(example.num_supervised for n, example in zip(texts, beside, strict=True) if n in anchor.telling)
     return StepWork(
         [together[i] for i in mine],
         anchored_loss(
@@ -160,7 +166,7 @@ def plan_step(
             replay_weight=anchor.replay_weight if replay_weight is None else replay_weight,
         ),
         num_supervised,
-        num_replayed if anchor.replay else num_supervised,
+        num_telling if anchor.replay else num_supervised,
     )
 
 

@@ -13,7 +13,6 @@ from burnish.train.anchor import Anchor
 from burnish.train.checkpoint import Prefers, Validation
 from burnish.train.loop import TrainOptions, start_training, train
 from burnish.train.ranks import ALONE, Ranks
-from burnish.train.schedule import examples_of_run
 
 STEP = 3.0
 """Ratio of neighbouring rates."""
@@ -62,21 +61,19 @@ def try_rates(
     ranks: Ranks = ALONE,
     anchor: Anchor | None = None,
 ) -> list[Trial]:
-    """Train `num_steps` steps with each rate from the same start, its schedule run to the end, and validate.
+    """Train the run's first `num_steps` steps with each rate, its schedule run to the end, and validate.
 
     The adapter is left as it was, and so is the random state.
     """
     random_state = torch.get_rng_state()
-    order = examples_of_run(len(examples), options.batch_size, options.epochs, options.seed)[:num_steps]
-    first = [examples[i] for step in order for i in step]
     trials = []
     for rate in rates:
         torch.manual_seed(options.seed + ranks.rank)
-        own = replace(options, learning_rate=rate, epochs=1)
+        own = replace(options, learning_rate=rate)
         with adapter_kept(model):
             state = start_training(model, own)
             try:
-                for _ in train(state, first, own, ranks, anchor):
+                for _ in train(state, examples, own, ranks, anchor, steps=range(num_steps)):
                     on_step()
                 trials.append(Trial(rate, validate(state.step)))
             except TrainingError:
