@@ -63,6 +63,14 @@ def test_all_plots_of_a_classifier_fit_into_a_well_formed_page(tmp_path: Path, d
     assert len(plots) == 16 and len(ids) == len(set(ids))  # with accuracy by coverage and the learning curve
 
 
+def test_steps_that_mended_the_adapter_are_told_where_there_were_any(tmp_path: Path, page: Page) -> None:
+    run = build_sample_run(tmp_path)
+    training = read_json(run.evaluation)["training"]
+    change_json(run.evaluation, training={**training, "mending": {"num_steps": 22, "elapsed_s": 9.5}})
+    assert "Steps more for the retention budget 22" in read_report(run).text
+    assert "Steps more for" not in page.text
+
+
 def test_ids_are_unique_and_every_reference_is_met(html: str, page: Page) -> None:
     ids = page.attributes("id")
     assert len(ids) == len(set(ids))
