@@ -2,6 +2,8 @@
 
 import copy
 import json
+import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,12 @@ from burnish.pipeline import run
 from burnish.prediction import predict, predict_steps
 from burnish.preparation import Prepared, attach, load_weights, prepare, prepare_again, savings_of
 from burnish.recipe import build_recipe
-from burnish.screen import Screen, SilentScreen
+from burnish.screen import Advance, Screen, SilentScreen
 from burnish.train.checkpoint import Forgotten
 from burnish.train.fit import validate
 from burnish.train.forecast import StepSettings
 from burnish.train.loop import example_losses, start_training, train
+from burnish.train.mend import LENGTH, ROUNDS
 from burnish.train.pack import batches_for
 from burnish.training import choice_of, train_options
 from tests.test_pipeline import recipe_values
@@ -227,6 +230,42 @@ def test_a_budget_that_nothing_breaks_changes_no_choice(base: Path) -> None:
         assert len(drifts) == (0 if budget == "off" else len(told))
         found.append((sha256_of_file(done.adapter_path / "adapter_model.safetensors"), len(rows)))
     assert found[0] == found[1]
+
+
+def test_a_run_over_its_budget_is_mended_and_says_so(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Always found over it, so that all rounds come (this small base has in truth nothing to mend)."""
+    found = list[Forgotten]()
+
+    def is_over(*_: Any) -> Forgotten:
+        found.append(Forgotten(0.5, 0.25, True))
+        return found[-1]
+
+    monkeypatch.setattr("burnish.training.what_is_forgotten", is_over)
+    monkeypatch.setattr("burnish.side_runs.what_is_forgotten", is_over)
+    said, bars = list[str](), list[int]()
+
+    class Ear(SilentScreen):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+        def bar(self, title: str, total: int) -> AbstractContextManager[Advance]:
+            return nullcontext(lambda units, note="": bars.append(units) if title.startswith("Training:") else None)
+
+    more = ["evaluate.learning_curve=true", "evaluate.arms=[]"]
+    done = run(build_recipe(recipe_values("chat", base, base.parent), overrides=more), Ear())
+    training = done.evaluation["training"]
+    round_ = math.ceil(LENGTH * training["num_steps"])
+    mending = training["mending"]
+    assert mending["num_steps"] == ROUNDS * round_ and mending["elapsed_s"] >= 0
+    assert mending["is_chosen"] == (training["best_step"] > training["num_steps"])
+    assert len(read_jsonl(done.dir.metrics)) == training["num_steps"] + mending["num_steps"]
+    assert training["validation"][-1]["step"] == training["num_steps"] + mending["num_steps"]
+    assert sum(bars) == training["num_steps"]
+    told = [line for line in said if f"over the retention budget: {round_} steps more" in line]
+    assert len(told) == ROUNDS
+    num_points = len(read_json(done.dir.side_runs / "learning_curve.json"))
+    # Asked at each validation, after all rounds but the last, and before each round of the points on fewer rows.
+    assert num_points == 4 and len(found) == len(training["validation"]) + ROUNDS - 1 + 3 * ROUNDS
 
 
 @pytest.mark.parametrize(
