@@ -9,23 +9,19 @@ of --results as soon as it is there; --resume goes on after the last one.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from job import OPTIONS, WORKLOADS
-from systems import HERE, REFERENCE, SYSTEMS, Result, Sizes, environment_python, run_once
-from work import flops, product_rate
+from systems import DTYPES, HERE, REFERENCE, SYSTEMS, Result, Sizes, environment_python, run_once
+from work import flops
 
 QUALITY_GATE = 0.01
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 PACKAGES = ("trl", "llamafactory", "litgpt", "ms-swift", "torch", "transformers", "peft")
 
 
@@ -37,27 +33,24 @@ def main() -> None:
     given.results.parent.mkdir(parents=True, exist_ok=True)
     if not given.resume:
         given.results.unlink(missing_ok=True)
-    rates = {kind: product_rate(dtype, torch.device("cpu"), 1024) for kind, dtype in DTYPES.items()}
     for workload in given.workloads:
         with tempfile.TemporaryDirectory(prefix="job-") as name:
             command = [sys.executable, HERE / "job.py", workload, given.data, name]
             rows = ["--rows", str(given.rows)] if given.rows else []
             subprocess.run([*command, *rows], check=True)
             _measure(workload, Path(name), given)
-        write_page(_read(given.results), rates, given.output, reference=given.reference)
+        write_page(_read(given.results), given.output, reference=given.reference)
     print(f"Wrote {given.output}")
 
 
-def write_page(
-    results: Sequence[Result], rates: Mapping[str, float], output: Path, *, reference: str = REFERENCE
-) -> None:
-    """All that is in the results, one section a workload; `rates` are those of matrix products, operations a second."""
-    shown = _heading(results, rates)
+def write_page(results: Sequence[Result], output: Path, *, reference: str = REFERENCE) -> None:
+    """All that is in the results, one section a workload."""
+    shown = _heading(results)
     for workload in WORKLOADS:
         own = [result for result in results if result.workload == workload]
         if own:
             shown += ["", f"## {workload}: {own[0].sizes.examples} examples, {OPTIONS.batch_size} a step, one pass", ""]
-            shown += [*_times(own, reference), "", *_work(own, rates)]
+            shown += [*_conditions(own), "", *_times(own, reference), "", *_work(own)]
     output.write_text("\n".join(shown) + "\n", encoding="utf-8")
 
 
@@ -70,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="train on the first rows only")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds after which a run is stopped")
-    parser.add_argument("--results", type=Path, default=HERE.parent / "build" / "bench.jsonl")
+    parser.add_argument("--results", type=Path, default=HERE / "bench.jsonl")
     parser.add_argument("--resume", action="store_true", help="keep what --results holds; only of the same code")
     parser.add_argument("--output", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
     parser.add_argument("--reference", default=REFERENCE, choices=[REFERENCE, "burnish-bf16"])
@@ -127,7 +120,20 @@ def _times(results: Sequence[Result], reference_system: str) -> list[str]:
     return lines
 
 
-def _work(results: Sequence[Result], rates: Mapping[str, float]) -> list[str]:
+def _conditions(results: Sequence[Result]) -> list[str]:
+    """Where it was measured, and how often."""
+    machines = sorted({result.machine for result in results if result.machine})
+    rates = [
+        f"{_spread([r.product_rates[kind] / 1e9 for r in results if r.product_rates], 0)} in {kind}" for kind in DTYPES
+    ]
+    return [
+        f"{' and '.join(machines)}, whose matrix product does {' and '.join(rates)} billion operations a second.",
+        f"Repetitions: {1 + max(result.repetition for result in results)}, interleaved; median (lowest – highest). "
+        "A figure without a range is of one run.",
+    ]
+
+
+def _work(results: Sequence[Result]) -> list[str]:
     """What the machine does meanwhile."""
     lines = [
         "| steps after the first | executed tokens | executed tokens/s | real tokens/s | learned tokens/s "
@@ -138,7 +144,7 @@ def _work(results: Sequence[Result], rates: Mapping[str, float]) -> list[str]:
         own, title = _of(results, system)
         if not own:
             continue
-        sizes, rate = own[0].sizes, rates[own[0].precision.removesuffix(" autocast")]
+        sizes, kind = own[0].sizes, own[0].precision.removesuffix(" autocast")
         done = flops(
             sizes.body_weights,
             sizes.head_weights,
@@ -150,7 +156,7 @@ def _work(results: Sequence[Result], rates: Mapping[str, float]) -> list[str]:
             f"| {title} | {own[0].executed_tokens:,} | {_spread([own[0].executed_tokens / x.steps for x in own], 0)} "
             f"| {_spread([sizes.real_tokens / x.steps for x in own], 0)} "
             f"| {_spread([sizes.supervised_tokens / x.steps for x in own], 0)} "
-            f"| {_spread([100 * done / x.steps / rate for x in own], 0)} % |"
+            f"| {_spread([100 * done / x.steps / x.product_rates[kind] for x in own], 0)} % |"
         )
     return lines
 
@@ -176,16 +182,12 @@ def _spread(values: list[float], digits: int = 1) -> str:
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f} – {max(values):,.{digits}f})"
 
 
-def _heading(results: Sequence[Result], rates: Mapping[str, float]) -> list[str]:
+def _heading(results: Sequence[Result]) -> list[str]:
     peers = sorted({name for system in _systems_in(results) if (name := SYSTEMS[system].environment)})
     return [
         "# The training step against its peers",
         "",
         "Written by `benchmarks/bench.py`; [benchmarks/README.md](../benchmarks/README.md) has the rules.",
-        f"{_machine()}, whose matrix product does {rates['fp32'] / 1e9:.0f} billion operations a second in fp32 and "
-        f"{rates['bf16'] / 1e9:.0f} in bf16.",
-        f"{1 + max(result.repetition for result in results)} repetitions, interleaved; median (lowest – highest). "
-        "A figure without a range is of one run.",
         "",
         f"- burnish: {_versions(Path(sys.executable))}",
         *(f"- {name}: {_versions(environment_python(name))}" for name in peers),
@@ -199,14 +201,6 @@ def _versions(python: Path) -> str:
         f"print(', '.join(f'{{n}} {{m.version(n)}}' for n in {PACKAGES} if n in names))"
     )
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _machine() -> str:
-    """The processor in words."""
-    info = Path("/proc/cpuinfo")
-    flags = info.read_text() if info.is_file() else ""
-    kind = "AVX512-BF16" if "avx512_bf16" in flags else "AVX2" if "avx2" in flags else platform.machine()
-    return f"{os.cpu_count()} CPU cores ({kind})"
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Workload:
 
 
 WORKLOADS = {
-    "W1": Workload("bank_chat", Task.CHAT, 770, 64),
+    "W1": Workload("bank_chat", Task.CHAT, 770, 256),
     "W2": Workload("gsm8k", Task.COMPLETION, 400, 32),
     "W3": Workload("medquad", Task.COMPLETION, 300, 12),
 }

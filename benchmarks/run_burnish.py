@@ -13,12 +13,14 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from burnish.data import RenderedExample
+from burnish.model.device import keep_freed_memory
 from burnish.model.lora import add_in_place
 from burnish.train.loop import start_training, train
 from burnish.train.savings import Savings
 
 
 def main(folder: Path, output: Path, words: set[str]) -> None:
+    keep_freed_memory()  # as burnish's own `load_model` does
     switched_off = {word.removesuffix("=off") for word in words - {"bf16"}}
     dtype = torch.bfloat16 if "bf16" in words else torch.float32
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))

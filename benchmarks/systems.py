@@ -2,19 +2,23 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from job import SWITCHES
 from peer import Job
+from work import product_rate
 
 HERE = Path(__file__).parent
 REFERENCE = "burnish"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,15 @@ class Result:
     nll: float = 0.0
     precision: str = ""
     recomputes: bool = False
+    machine: str = ""
+    product_rates: dict[str, float] = field(default_factory=dict)
+    """Of matrix products by format, operations a second, just before the run."""
 
 
 def run_once(workload: str, repetition: int, name: str, job: Path, limit: float) -> Result:
     """Train in a fresh process, of at most `limit` seconds, and let the neutral judge score the adapter."""
     system, sizes = SYSTEMS[name], sizes_of(job)
+    rates = {kind: product_rate(dtype, torch.device("cpu"), 1024) for kind, dtype in DTYPES.items()}
     if name == "litgpt":  # has a format of its own
         subprocess.run([system.python, HERE / system.script, job, "prepare"], check=True, capture_output=True)
     output = Path(tempfile.mkdtemp(prefix="bench-"))
@@ -114,9 +122,19 @@ def run_once(workload: str, repetition: int, name: str, job: Path, limit: float)
             nll=_score(job, output / "adapter"),
             precision=facts["precision"],
             recomputes=facts["recomputes"],
+            machine=machine(),
+            product_rates=rates,
         )
     finally:
         shutil.rmtree(output)
+
+
+def machine() -> str:
+    """The processor in words."""
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text() if info.is_file() else ""
+    kind = "AVX512-BF16" if "avx512_bf16" in flags else "AVX2" if "avx2" in flags else platform.machine()
+    return f"{os.cpu_count()} CPU cores ({kind})"
 
 
 def sizes_of(folder: Path) -> Sizes:

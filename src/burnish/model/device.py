@@ -21,6 +21,12 @@ PROBE_ROUNDS = 5
 HOPELESS = 10.0
 # Numbers of malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+# oneDNN, and torch's layer above it, keep the kernel of every shape of a product, 1,024 of them and 0.8 MB each. A pack
+# has some 30 shapes, and its number of tokens is new in nearly every step, so most would never be used again. Both read
+# these names before their first product; whoever has set them keeps what was set.
+KERNELS_KEPT = 128
+for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_name, str(KERNELS_KEPT))
 
 
 def choose_device() -> torch.device:
