@@ -23,6 +23,8 @@ ATTENTION_NAME = "burnish_pack"
 # queries that are many themselves, as their own keys then are.
 MAX_PLAIN_KEYS = 640
 MAX_PLAIN_QUERIES = 128
+# On a CPU the fused kernel is slow in bf16: up to so many keys fp32 with a cast before and behind it is faster.
+MAX_KEYS_IN_FP32 = 512
 
 
 class PrefixStore:
@@ -324,15 +326,19 @@ def _fused(query_HSD: Tensor, key_KLD: Tensor, value_KLD: Tensor, options: _Opti
     num, total = query_HSD.shape[1], key_KLD.shape[1]
     is_plain = num == total and (options.window is None or options.window >= total)
     mask = None if is_plain else _visible(total - num, num, 0, total, options.window, key_KLD.device)
-    repeats = query_HSD.shape[0] // key_KLD.shape[0]
-    return scaled_dot_product_attention(
-        query_HSD[None],
-        key_KLD.repeat_interleave(repeats, 0)[None],
-        value_KLD.repeat_interleave(repeats, 0)[None],
+    dtype = query_HSD.dtype
+    if query_HSD.device.type == "cpu" and total <= MAX_KEYS_IN_FP32:
+        dtype = torch.promote_types(dtype, torch.float32)
+    out_HSD = scaled_dot_product_attention(
+        query_HSD.to(dtype)[None],
+        key_KLD.to(dtype)[None],
+        value_KLD.to(dtype)[None],
         attn_mask=mask,
         is_causal=is_plain,
         scale=options.scale,
+        enable_gqa=True,
     )[0]
+    return out_HSD.to(query_HSD.dtype)
 
 
 def _visible(
