@@ -16,6 +16,8 @@ from job import SWITCHES
 from peer import Job
 from work import product_rate
 
+from burnish.model.device import KERNEL_LIMITS
+
 HERE = Path(__file__).parent
 REFERENCE = "burnish"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -153,7 +155,9 @@ def _execute(command: list[str | Path], output: Path, limit: float) -> tuple[str
     """How it ended, and its peak memory in kilobytes."""
     with (output / "log").open("w") as log:
         start = time.time()
-        process = subprocess.Popen([*map(str, command)], stdout=log, stderr=subprocess.STDOUT)
+        # What burnish sets for itself when it is imported here is not to be inherited by its peers.
+        environment = {name: value for name, value in os.environ.items() if name not in KERNEL_LIMITS}
+        process = subprocess.Popen([*map(str, command)], stdout=log, stderr=subprocess.STDOUT, env=environment)
         while (waited := os.wait4(process.pid, os.WNOHANG))[0] == 0:
             if time.time() - start > limit:
                 process.kill()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from burnish.model import device
-from burnish.model.device import measure_bf16_speedup
+from burnish.model.device import KERNEL_LIMITS, measure_bf16_speedup
 
 CPU = torch.device("cpu")
 
@@ -59,11 +59,10 @@ print(resident() - before)
 
 def test_kernels_of_shapes_that_do_not_come_again_are_let_go() -> None:
     """400 shapes of a product; whoever sets the limits keeps what was set, here those of the libraries themselves."""
-    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
-    plain = {name: value for name, value in os.environ.items() if name not in names} | {"OMP_NUM_THREADS": "1"}
+    plain = {name: value for name, value in os.environ.items() if name not in KERNEL_LIMITS} | {"OMP_NUM_THREADS": "1"}
     ours, theirs = (
         float(subprocess.run([sys.executable, "-c", MANY_SHAPES], env=env, check=True, capture_output=True).stdout)
-        for env in (plain, plain | dict.fromkeys(names, "1024"))
+        for env in (plain, plain | dict.fromkeys(KERNEL_LIMITS, "1024"))
     )
     if theirs < 50:
         pytest.skip("products on this machine keep no kernels")
