@@ -25,7 +25,6 @@ from job_rates import JobRates
 from llamafactory.train.tuner import run_exp
 from peer import Job, write_facts
 
-MICRO_BATCH = 4
 PADDED_TO = 8  # the collator's multiple; it cannot be set
 
 
@@ -55,8 +54,8 @@ def main(folder: Path, output: Path) -> None:
             "optim": "adamw_torch_fused",
             "learning_rate": 1.0,
             "lr_scheduler_type": "linear",
-            "per_device_train_batch_size": MICRO_BATCH,
-            "gradient_accumulation_steps": job.batch_size // MICRO_BATCH,
+            "per_device_train_batch_size": job.micro_batch,
+            "gradient_accumulation_steps": job.batch_size // job.micro_batch,
             "num_train_epochs": 1,
             "max_grad_norm": job.max_grad_norm,
             "save_strategy": "no",
@@ -66,7 +65,7 @@ def main(folder: Path, output: Path) -> None:
         callbacks=[rates],
     )
     saved_at = time.time()
-    tokens = job.padded_tokens(MICRO_BATCH, multiple=PADDED_TO)
+    tokens = job.padded_tokens(job.micro_batch, multiple=PADDED_TO)
     write_facts(output, rates.times, tokens, saved_at=saved_at)
 
 

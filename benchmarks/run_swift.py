@@ -1,7 +1,7 @@
 """Train a job with ms-swift, in its own environment: run_swift.py JOB_FOLDER OUTPUT_FOLDER [bf16].
 
 The ids, masks, order, learning rates and the adapter's start are the job's: ms-swift's trainer takes encoded rows.
-Settings are for speed on a CPU: fp32, or a base in bf16 where asked, micro-batches of four examples of like length, no
+Settings are for speed on a CPU: fp32, or a base in bf16 where asked, micro-batches of examples of like length, no
 gradient checkpointing, fused AdamW, no worker process. Left at ms-swift's default: logits of supervised tokens only.
 """
 
@@ -15,8 +15,6 @@ from job_rates import JobRates
 from peer import Job, write_facts
 from peft import PeftModel
 from swift import Seq2SeqTrainer, Seq2SeqTrainingArguments, get_model_processor, get_template
-
-MICRO_BATCH = 4
 
 
 def main(folder: Path, output: Path, dtype: torch.dtype) -> None:
@@ -38,8 +36,8 @@ def main(folder: Path, output: Path, dtype: torch.dtype) -> None:
         weight_decay=0.0,
         learning_rate=1.0,  # times the job's rate of the step
         lr_scheduler_type="linear",
-        per_device_train_batch_size=MICRO_BATCH,
-        gradient_accumulation_steps=job.batch_size // MICRO_BATCH,
+        per_device_train_batch_size=job.micro_batch,
+        gradient_accumulation_steps=job.batch_size // job.micro_batch,
         num_train_epochs=1,
         max_grad_norm=job.max_grad_norm,
         train_dataloader_shuffle=False,
@@ -60,7 +58,7 @@ def main(folder: Path, output: Path, dtype: torch.dtype) -> None:
     write_facts(
         output,
         rates.times,
-        job.padded_tokens(MICRO_BATCH),
+        job.padded_tokens(job.micro_batch),
         saved_at=saved_at,
         head_tokens=job.learned_tokens,
         precision="bf16" if dtype == torch.bfloat16 else "fp32",

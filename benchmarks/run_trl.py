@@ -22,7 +22,6 @@ TUNED: dict[str, Any] = {
     "bf16": False,
     "gradient_checkpointing": False,
     "optim": "adamw_torch_fused",
-    "per_device_train_batch_size": 4,
 }
 
 
@@ -46,7 +45,7 @@ def main(folder: Path, output: Path, words: set[str]) -> None:
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        **(TUNED if is_tuned else {}),
+        **(TUNED | {"per_device_train_batch_size": job.micro_batch} if is_tuned else {}),
     )
     config.gradient_accumulation_steps = job.batch_size // config.per_device_train_batch_size
     model = AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.bfloat16 if is_bf16 else torch.float32)

@@ -220,9 +220,8 @@ def _judge_meaning(examples: Sequence[Example], screen: Screen, *, has_labels: b
     from burnish.model.encoder import load_encoder
 
     try:
-        encoder = load_encoder(say=screen.say)
+        embeddings_ND = load_encoder(say=screen.say).embed([example.asked for example in examples])
     except BaseModelError as error:
         return [ENCODER_MISSING.found(str(error))]
-    embeddings_ND = encoder.embed([example.asked for example in examples])
     findings = check_labels(examples, embeddings_ND) if has_labels else []
     return findings + (check_similar(examples, embeddings_ND) if deep else [])

@@ -1,11 +1,19 @@
 """Wrong labels are found among rows like them; sound ones are left alone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from burnish.data import Example, check_labels, check_losses
+from burnish.data.checks import mislabelled
 from burnish.data.checks.mislabelled import NUM_FOLDS, out_of_fold_probabilities, strangeness
 from tests.data.datasets import questions
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BURNISH_CACHE", str(tmp_path / "cache"))
 
 
 def blobs(num_labels: int = 4, rows_per_label: int = 30) -> tuple[list[Example], np.ndarray]:
@@ -77,3 +85,19 @@ def test_losses_are_compared_within_length() -> None:
 def test_strangeness_of_few_rows() -> None:
     assert strangeness(np.array([]), np.array([], dtype=int)).tolist() == []
     assert strangeness(np.array([1.0, 1.0, 2.0]), np.array([5, 5, 5]))[2] == pytest.approx(20.0)
+
+
+def test_probabilities_are_kept_for_the_same_rows_labels_and_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, embeddings_ND = blobs(num_labels=2)
+    labels_N, apart = np.arange(60) % 2, list(range(60))
+    first = out_of_fold_probabilities(embeddings_ND, labels_N, apart)
+    fits: list[int] = []
+    fit_folds = mislabelled._fit_folds
+    monkeypatch.setattr(mislabelled, "_fit_folds", lambda *given: (fits.append(1), fit_folds(*given))[1])
+    assert (out_of_fold_probabilities(embeddings_ND, labels_N, apart) == first).all() and not fits
+    out_of_fold_probabilities(-embeddings_ND, labels_N, apart)
+    out_of_fold_probabilities(embeddings_ND, 1 - labels_N, apart)
+    out_of_fold_probabilities(embeddings_ND, labels_N, apart, seed=1)
+    monkeypatch.setattr(mislabelled, "INVERSE_PENALTY", 1.0)
+    out_of_fold_probabilities(embeddings_ND, labels_N, apart)
+    assert len(fits) == 4

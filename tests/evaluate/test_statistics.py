@@ -460,6 +460,13 @@ class TestPower:
                     power += stats.multinomial.pmf([b, c, 40 - b - c], 40, [wins, losses, 0.5])
         assert power == pytest.approx(0.7, abs=1e-6)
 
+    @pytest.mark.parametrize(("num_rows", "discordance"), [(77, 0.2), (1000, 0.3), (4000, 0.9)])
+    def test_the_same_power_by_another_binomial_distribution(self, num_rows: int, discordance: float) -> None:
+        gain, changed = minimum_detectable_gain(num_rows, discordance=discordance), np.arange(num_rows + 1)
+        assert gain is not None
+        found = stats.binom.sf(stats.binom.isf(0.025, changed, 0.5), changed, (1 + gain / discordance) / 2)
+        assert stats.binom.pmf(changed, num_rows, discordance) @ found == pytest.approx(0.8, abs=1e-7)
+
     @pytest.mark.parametrize(("num_rows", "discordance"), [(0, 0.5), (100, 0.0), (5, 1.0)])
     def test_unreachable(self, num_rows: int, discordance: float) -> None:
         assert minimum_detectable_gain(num_rows, discordance=discordance) is None

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from burnish.errors import BaseModelError
+from burnish.files import cache_dir
 from burnish.model import encoder as encoder_module
 from burnish.model.encoder import Encoder, load_encoder
 from tests.tiny import save_encoder
@@ -31,7 +32,7 @@ def test_batched_is_one_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch)
     alone_ND = np.concatenate([encoder.embed([text]) for text in TEXTS])
     for batch_tokens in (1, 12, 2048):
         monkeypatch.setattr(encoder_module, "BATCH_TOKENS", batch_tokens)
-        vectors_ND = encoder._embed(TEXTS)
+        vectors_ND = encoder.embed_with(encoder.model, TEXTS)
         assert vectors_ND.dtype == np.float32 and vectors_ND.shape == (6, 32)
         np.testing.assert_allclose(vectors_ND, alone_ND, atol=1e-6)
         assert (vectors_ND[1] == vectors_ND[4]).all()
@@ -58,13 +59,26 @@ def test_the_beginning_of_a_long_text_counts(folder: Path) -> None:
 def test_kept_between_runs_and_made_again_where_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = Encoder(folder)
     first_ND = encoder.embed(TEXTS)
-    made = encoder._embed
-    monkeypatch.setattr(encoder, "_embed", lambda texts: pytest.fail("made again"))
+    made = encoder.embed_with
+    monkeypatch.setattr(encoder, "embed_with", lambda model, texts: pytest.fail("made again"))
     assert (encoder.embed(TEXTS) == first_ND).all()
-    monkeypatch.setattr(encoder, "_embed", made)
-    for path in (encoder_module.cache_dir() / "embeddings").rglob("*.npy"):
+    monkeypatch.setattr(encoder, "embed_with", made)
+    for path in (cache_dir() / "embeddings").rglob("*.npy"):
         path.write_bytes(path.read_bytes()[:50])
     assert (encoder.embed(TEXTS) == first_ND).all()
+
+
+def test_neither_weights_nor_tokenizer_are_read_for_texts_that_are_kept(folder: Path) -> None:
+    first_ND = Encoder(folder).embed(TEXTS)
+    again = Encoder(folder)
+    assert (again.embed(TEXTS) == first_ND).all()
+    assert not {"model", "_tokenizer"} & set(vars(again))
+
+
+def test_weights_that_cannot_be_read_are_told_when_they_are_needed(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(BaseModelError, match=r"the encoder cannot be read .*Is the folder complete\?"):
+        Encoder(folder).embed(TEXTS)
 
 
 def test_no_text(folder: Path) -> None:

@@ -8,7 +8,6 @@ from itertools import pairwise
 import bm25s
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata  # type: ignore[import-untyped,unused-ignore]
 
 from burnish.conversation import Conversation, Role
 from burnish.data import Example
@@ -88,7 +87,8 @@ def _terms(text: str) -> list[str]:
 
 def _reciprocal_ranks(scores_N: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Equals share the last of their ranks, so that the many rows without a common word are worth next to nothing."""
-    reciprocal_N: npt.NDArray[np.float64] = 1 / (RANK_OFFSET + rankdata(-scores_N, method="max"))
+    ranks_N = len(scores_N) - np.searchsorted(np.sort(scores_N), scores_N)
+    reciprocal_N: npt.NDArray[np.float64] = 1 / (RANK_OFFSET + ranks_N)
     return reciprocal_N
 
 

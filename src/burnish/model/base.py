@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from burnish.errors import BaseModelError
 from burnish.files import cache_dir, read_json, sha256_of_file, sha256_of_json, write_json
 from burnish.model.catalog import CATALOG, BaseKind
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 VOLATILE_CONFIG = ("transformers_version", "_name_or_path", "dtype", "torch_dtype")
 SENTENCE_FILES = ("modules.json", "sentence_bert_config.json")
 """One of them lies beside every sentence encoder."""
+UNREADABLE = (OSError, ValueError, SafetensorError)
+"""What transformers raises where files of a model are missing, cut or of another kind."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def load_model(base: BaseFiles, *, dtype: "torch.dtype", device: "torch.device")
     keep_freed_memory()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(base.folder, dtype=dtype, use_safetensors=True)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise BaseModelError(f"{base.folder}: the model cannot be read ({reason}). Is the folder complete?") from error
     model.requires_grad_(False)

@@ -1,7 +1,8 @@
 """Texts -> vectors whose cosine tells how near they are in meaning."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from burnish.errors import BaseModelError, StorageError
-from burnish.files import cache_dir, keep_newest, new_folder, read_json
-from burnish.model.base import fingerprint, quiet_transformers
+from burnish.array_cache import kept_array
+from burnish.errors import BaseModelError
+from burnish.files import read_json
+from burnish.model.base import UNREADABLE, fingerprint, quiet_transformers
 from burnish.model.device import choose_device
 from burnish.model.fetch import Say, find_base_folder
 
@@ -21,31 +23,54 @@ MIN_BATCH, MIN_LENGTH_RATIO = 4, 0.75
 """A text that is shorter than that share of a batch's longest begins a new one, unless the batch is as small."""
 MAX_CACHED = 32
 """Sets of embeddings that stay in the cache; the ones that were used longest ago go."""
-VECTORS = "vectors.npy"
 
 
 class Encoder:
-    """A sentence encoder: the mean of the last hidden states, scaled to unit length."""
+    """A sentence encoder: the mean of the last hidden states, scaled to unit length.
+
+    Tokenizer and weights are read when they are first needed: for texts whose vectors are kept, they are not.
+    """
 
     def __init__(self, folder: Path, name: str = ""):
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoConfig
 
         quiet_transformers()
         _check_pooling(folder)
+        self._folder = folder
         self.name = name or str(folder)
         self.fingerprint = fingerprint(folder)
         self.device = choose_device()
-        try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-            model: Any = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise BaseModelError(f"{folder}: the encoder cannot be read ({reason}). Is the folder complete?") from error
-        self.model = model.to(self.device).eval()
+        config = self._load(AutoConfig.from_pretrained)
         own = folder / "sentence_bert_config.json"
-        limit = int(self.model.config.max_position_embeddings)
+        limit = int(config.max_position_embeddings)
         self.max_length = min(limit, int(read_json(own)["max_seq_length"])) if own.is_file() else limit
-        self.width = int(self.model.config.hidden_size)
+        self.width = int(config.hidden_size)
+
+    @cached_property
+    def model(self) -> Any:
+        """The weights, in fp32 on the device, in `eval` mode.
+
+        Raises:
+            BaseModelError: they cannot be read.
+        """
+        from transformers import AutoModel
+
+        model = self._load(AutoModel.from_pretrained, dtype=torch.float32, use_safetensors=True)
+        return model.to(self.device).eval()
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        return self._load(AutoTokenizer.from_pretrained)
+
+    def _load(self, from_pretrained: Callable[..., Any], **options: Any) -> Any:
+        try:
+            return from_pretrained(self._folder, **options)
+        except UNREADABLE as error:
+            reason = str(error).splitlines()[0]
+            told = f"{self._folder}: the encoder cannot be read ({reason}). Is the folder complete?"
+            raise BaseModelError(told) from error
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """A row of unit length for each text, in the order given, (N, width); of long texts the beginning counts.
@@ -55,15 +80,13 @@ class Encoder:
         digest = hashlib.sha256(self.fingerprint.encode())
         for text in texts:
             digest.update(hashlib.sha256(text.encode(errors="surrogatepass")).digest())
-        folder = cache_dir() / "embeddings" / digest.hexdigest()
-        found = _read(folder, (len(texts), self.width))
-        if found is None:
-            found = self._embed(texts)
-            _write(folder, found)
-        return found
-
-    def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        return self.embed_with(self.model, texts)
+        return kept_array(
+            "embeddings",
+            digest.hexdigest(),
+            lambda: self.embed_with(self.model, texts),
+            shape=(len(texts), self.width),
+            max_kept=MAX_CACHED,
+        )
 
     @torch.inference_mode()
     def embed_with(self, model: Any, texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -124,23 +147,3 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
         else:
             batches.append([n])
     return batches
-
-
-def _read(folder: Path, shape: tuple[int, int]) -> npt.NDArray[np.float32] | None:
-    """None where there is no such folder, or it is damaged."""
-    try:
-        found: npt.NDArray[np.float32] = np.load(folder / VECTORS, allow_pickle=False)
-        folder.touch()  # so that it is not the next to go
-    except (OSError, ValueError, EOFError):
-        return None
-    return found if found.shape == shape else None
-
-
-def _write(folder: Path, vectors_ND: npt.NDArray[np.float32]) -> None:
-    """A cache that cannot be written is no reason to stop."""
-    try:
-        with new_folder(folder) as draft:
-            np.save(draft / VECTORS, vectors_ND)
-        keep_newest(folder.parent, MAX_CACHED)
-    except (StorageError, OSError):
-        return

@@ -3,13 +3,17 @@
 N rows, D dimensions of an embedding, L labels.
 """
 
+import hashlib
+import json
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from importlib.metadata import version
 
 import numpy as np
 import numpy.typing as npt
 
+from burnish.array_cache import kept_array
 from burnish.data.checks.duplicates import cluster_copies
 from burnish.data.checks.labels import are_labels
 from burnish.data.checks.lengths import robust_z
@@ -27,6 +31,8 @@ MAX_ODDS = 0.1
 MIN_ROWS = 100
 """With fewer rows in all there is too little to learn what a label means."""
 STRANGE_Z = 5.0
+MAX_KEPT = 8
+"""Sets of probabilities that stay in the cache."""
 _ROWS_PER_BIN = 50
 _LOSS_FLOOR = 0.05
 
@@ -97,10 +103,37 @@ def check_losses(rows: Sequence[str], losses: Sequence[float], lengths: Sequence
 def out_of_fold_probabilities(
     embeddings_ND: npt.NDArray[np.float32], labels_N: IntArray, clusters: Sequence[int], *, seed: int = 0
 ) -> FloatArray:
-    """Each row's probability of each label, (N, L), from a logistic regression that was fitted without its cluster."""
+    """Each row's probability of each label, (N, L), from a logistic regression that was fitted without its cluster.
+
+    Kept between runs by the hash of all that it depends on.
+    """
+    folds_N = _folds(labels_N, clusters, seed)
+    settings = [version("scikit-learn"), NUM_FOLDS, INVERSE_PENALTY, MAX_ITERATIONS, embeddings_ND.shape]
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for array in (embeddings_ND, labels_N, folds_N):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return kept_array(
+        "label_probabilities",
+        digest.hexdigest(),
+        lambda: _fit_folds(embeddings_ND, labels_N, folds_N),
+        shape=(len(labels_N), int(labels_N.max()) + 1),
+        max_kept=MAX_KEPT,
+    )
+
+
+def strangeness(losses_N: FloatArray, lengths_N: IntArray) -> FloatArray:
+    """The robust z-score of each loss among those of some fifty rows or more of about the same length."""
+    order_N = np.argsort(lengths_N, kind="stable")
+    z_N = np.zeros(len(losses_N))
+    for chosen in np.array_split(order_N, max(1, len(order_N) // _ROWS_PER_BIN)):
+        z_N[chosen] = robust_z(losses_N[chosen], floor=_LOSS_FLOOR)
+    return z_N
+
+
+def _fit_folds(embeddings_ND: npt.NDArray[np.float32], labels_N: IntArray, folds_N: IntArray) -> FloatArray:
+    """Each fold's rows by what the other folds teach; zeros where these hold one label only."""
     from sklearn.linear_model import LogisticRegression
 
-    folds_N = _folds(labels_N, clusters, seed)
     probabilities_NL = np.zeros((len(labels_N), int(labels_N.max()) + 1))
     for fold in range(NUM_FOLDS):
         held_N = folds_N == fold
@@ -112,15 +145,6 @@ def out_of_fold_probabilities(
             model.fit(embeddings_ND[~held_N], labels_N[~held_N])
         probabilities_NL[np.ix_(held_N, model.classes_)] = model.predict_proba(embeddings_ND[held_N])
     return probabilities_NL
-
-
-def strangeness(losses_N: FloatArray, lengths_N: IntArray) -> FloatArray:
-    """The robust z-score of each loss among those of some fifty rows or more of about the same length."""
-    order_N = np.argsort(lengths_N, kind="stable")
-    z_N = np.zeros(len(losses_N))
-    for chosen in np.array_split(order_N, max(1, len(order_N) // _ROWS_PER_BIN)):
-        z_N[chosen] = robust_z(losses_N[chosen], floor=_LOSS_FLOOR)
-    return z_N
 
 
 def _folds(labels_N: IntArray, clusters: Sequence[int], seed: int) -> IntArray:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats  # type: ignore[import-untyped,unused-ignore]
+from scipy import special  # type: ignore[import-untyped,unused-ignore]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -159,7 +159,7 @@ def _meet_goal(
     """What the threshold does with the test rows; `low` bounds the accuracy on the answered rows from below."""
     is_answered_N = np.zeros(len(confidences_N), dtype=bool) if threshold is None else confidences_N >= threshold
     num_answered, num_right = int(is_answered_N.sum()), int(is_right_N[is_answered_N].sum())
-    low = float(stats.beta.ppf(alpha, num_right, num_answered - num_right + 1)) if num_right else 0.0
+    low = float(special.betaincinv(num_right, num_answered - num_right + 1, alpha)) if num_right else 0.0
     return {
         "goal": goal,
         "threshold": threshold,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped,unused-ignore]
+from scipy import special  # type: ignore[import-untyped,unused-ignore]
 
 from burnish.evaluate.statistics.confidence import ConfidenceInterval, normal_quantile, undefined_interval
 from burnish.evaluate.statistics.scores import FloatArray, IntArray, RowScores, ratio, sum_groups
@@ -78,11 +78,11 @@ def _bca_levels(resampled_R: FloatArray, jackknife_U: FloatArray, value: float, 
     """The two quantile levels of BCa (Efron & Tibshirani 1993, eq. 14.10); None where not defined."""
     tie = TIE * max(1.0, abs(value))
     share_below = float(np.mean(resampled_R < value - tie) + np.mean(resampled_R <= value + tie)) / 2
-    z0 = float(stats.norm.ppf(share_below))  # infinite if all resamples lie on one side
+    z0 = float(special.ndtri(share_below))  # infinite if all resamples lie on one side
     deviations_U = jackknife_U.mean() - jackknife_U  # NaN if one unit holds the whole denominator
     acceleration = float((deviations_U**3).sum() / (6 * (deviations_U**2).sum() ** 1.5))
     # Beyond |z0| = z the limits would leave the value out; beyond 1 / acceleration they change places.
     if not (abs(z0) < z and abs(acceleration) * (abs(z0) + z) < 1):
         return None
-    levels = [float(stats.norm.cdf(z0 + shifted / (1 - acceleration * shifted))) for shifted in (z0 - z, z0 + z)]
+    levels = [float(special.ndtr(z0 + shifted / (1 - acceleration * shifted))) for shifted in (z0 - z, z0 + z)]
     return levels[0], levels[1]

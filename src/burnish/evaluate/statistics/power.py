@@ -4,7 +4,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, stats  # type: ignore[import-untyped,unused-ignore]
+from scipy import optimize, special  # type: ignore[import-untyped,unused-ignore]
 
 from burnish.evaluate.statistics.scores import FloatArray, IntArray, RowScores, linearise, standard_error
 
@@ -89,17 +89,28 @@ def _mcnemar_power(num_rows: int, gain: float, discordance: float, alpha: float)
     spread = 9 * math.sqrt(num_rows * discordance) + 9  # the rest has a weight below 1e-15
     centre = num_rows * discordance
     num_changed = np.arange(max(0, int(centre - spread)), min(num_rows, int(centre + spread)) + 1)
-    weights = stats.binom.pmf(num_changed, num_rows, discordance)
+    weights = _binomial(num_changed, num_rows, discordance)
     most_wins = _most_wins_kept(alpha, 1 << num_rows.bit_length())[num_changed]
     win_share = (1 + gain / discordance) / 2
-    return float(weights @ stats.binom.sf(most_wins, num_changed, win_share))
+    return float(weights @ special.bdtrc(most_wins, num_changed, win_share))
 
 
 @lru_cache(maxsize=32)
-def _most_wins_kept(alpha: float, end: int) -> FloatArray:
+def _most_wins_kept(alpha: float, end: int) -> IntArray:
     """For 0, 1, ..., end - 1 changed rows: with more wins than this the exact McNemar test rejects."""
-    kept: FloatArray = stats.binom.isf(alpha / 2, np.arange(end), 0.5)
+    kept, wins = np.zeros(end, dtype=np.int64), 0
+    for num_changed in range(end):  # a row more is at most a win more
+        wins += int(special.bdtrc(wins, num_changed, 0.5) > alpha / 2)
+        kept[num_changed] = wins
     return kept
+
+
+def _binomial(successes: IntArray, trials: int, share: float) -> FloatArray:
+    """Probability of each number of successes, through the logarithms of its three factors."""
+    failures = trials - successes
+    ways = special.gammaln(trials + 1) - special.gammaln(successes + 1) - special.gammaln(failures + 1)
+    probability: FloatArray = np.exp(ways + special.xlogy(successes, share) + special.xlog1py(failures, -share))
+    return probability
 
 
 def _rows_for(difference: float, sd: float, z: float) -> int | None:
@@ -110,7 +121,7 @@ def _rows_for(difference: float, sd: float, z: float) -> int | None:
 
 
 def _z_sum(tail: float, power: float) -> float:
-    return float(stats.norm.isf(tail) + stats.norm.ppf(power))
+    return float(special.ndtri(power) - special.ndtri(tail))
 
 
 def _check_discordance(discordance: float) -> None:
