@@ -4,7 +4,7 @@
 
 A system counts only if its adapters' held-out loss is within 0.01 nats per token of burnish's beside a base in fp32;
 --reference burnish-bf16 takes the times of burnish from the base in bf16. Every result is a line
-of --results as soon as it is there; --resume goes on after the last one.
+of --results as soon as it is there; --resume goes on after the last one, or adds other workloads, rows and systems.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from job import OPTIONS, WORKLOADS
-from systems import DTYPES, HERE, REFERENCE, SYSTEMS, Result, Sizes, environment_python, run_once
+from systems import DTYPES, HERE, REFERENCE, SYSTEMS, Result, Sizes, environment_python, run_once, sizes_of
 from work import flops
 
 QUALITY_GATE = 0.01
@@ -44,13 +44,13 @@ def main() -> None:
 
 
 def write_page(results: Sequence[Result], output: Path, *, reference: str = REFERENCE) -> None:
-    """All that is in the results, one section a workload."""
+    """All that is in the results, one section a workload and number of rows, which are not to be compared."""
     shown = _heading(results)
-    for workload in WORKLOADS:
-        own = [result for result in results if result.workload == workload]
-        if own:
-            shown += ["", f"## {workload}: {own[0].sizes.examples} examples, {OPTIONS.batch_size} a step, one pass", ""]
-            shown += [*_conditions(own), "", *_times(own, reference), "", *_work(own)]
+    for workload, size in sorted({(r.workload, r.sizes.examples) for r in results}, key=lambda job: (job[0], -job[1])):
+        own = [r for r in results if (r.workload, r.sizes.examples) == (workload, size)]
+        compared = reference if any(r.system == reference for r in own) else REFERENCE
+        shown += ["", f"## {workload}: {size} examples, {OPTIONS.batch_size} a step, one pass", ""]
+        shown += [*_conditions(own), "", *_times(own, compared), "", *_work(own)]
     output.write_text("\n".join(shown) + "\n", encoding="utf-8")
 
 
@@ -64,7 +64,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds after which a run is stopped")
     parser.add_argument("--results", type=Path, default=HERE / "bench.jsonl")
-    parser.add_argument("--resume", action="store_true", help="keep what --results holds; only of the same code")
+    parser.add_argument("--resume", action="store_true", help="keep what --results holds; of the same code only")
     parser.add_argument("--output", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
     parser.add_argument("--reference", default=REFERENCE, choices=[REFERENCE, "burnish-bf16"])
     given = parser.parse_args()
@@ -77,7 +77,8 @@ def _measure(workload: str, job: Path, given: argparse.Namespace) -> None:
     """Add to the results what is missing there; a system that once did not end well is not tried again."""
     for repetition in range(given.repetitions):
         for system in given.systems:
-            own = [r for r in _read(given.results) if (r.workload, r.system) == (workload, system)]
+            run = (workload, system, sizes_of(job).examples)
+            own = [r for r in _read(given.results) if (r.workload, r.system, r.sizes.examples) == run]
             if any(r.repetition == repetition or r.ended != "well" for r in own):
                 continue
             result = run_once(workload, repetition, system, job, given.limit)
@@ -98,7 +99,7 @@ def _times(results: Sequence[Result], reference_system: str) -> list[str]:
         "| peak RSS, GB | held-out loss | counts |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    reference = [r for r in results if r.system == reference_system]
+    reference = {r.repetition: r for r in results if r.system == reference_system}
     wanted_loss = next(r.nll for r in results if r.system == REFERENCE)
     for system in _systems_in(results):
         own, title = _of(results, system)
@@ -107,7 +108,7 @@ def _times(results: Sequence[Result], reference_system: str) -> list[str]:
             continue
 
         def ratios(time_of: Callable[[Result], float], own: Sequence[Result] = own) -> str:
-            return _spread([time_of(x) / time_of(y) for x, y in zip(own, reference, strict=False)], 2)
+            return _spread([time_of(x) / time_of(reference[x.repetition]) for x in own if x.repetition in reference], 2)
 
         losses, is_other = [x.nll for x in own], system != reference_system
         counts = all(abs(nll - wanted_loss) <= QUALITY_GATE for nll in losses)
