@@ -12,7 +12,7 @@ from burnish.recipe import AUTO
 from burnish.train.anchor import replayed_in
 from burnish.train.forecast import Rehearsal, StepSettings, heaviest
 from burnish.train.plan import Plan
-from burnish.train.rate import known_rate, training_rate
+from burnish.train.rate import known_pace, training_pace
 from burnish.train.trial import trial_steps
 
 WRITING_SLOWDOWN = 4.0
@@ -29,7 +29,7 @@ class Prediction:
     replay_share: float
     """Of them those of replayed texts."""
     seconds: float | None
-    """None while this machine's rate for the base is not known."""
+    """Of its steps, without the validations; None while this machine's pace for the base is not known."""
     asking_s: float | None
     """Of these the time before the first step, in which the base writes what is replayed and is asked about it."""
     peak_bytes: int
@@ -44,9 +44,9 @@ class Prediction:
 
 
 def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | None:
-    """Time and memory of the training, from its counted work and the rate of this machine for this base.
+    """Time and memory of the training, from its counted work and the pace of this machine for this base.
 
-    The rate is measured the first time, if it may. None where the base is of a kind that cannot be rehearsed.
+    The pace is measured the first time, if it may. None where the base is of a kind that cannot be rehearsed.
     """
     import psutil
 
@@ -61,19 +61,20 @@ def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | Non
     batches = [rehearsal.batches(step.examples, settings) for step in steps]
     num_tokens = sum(batch.num_tokens for step in batches for batch in step)
     of_trials = trial_steps(len(steps)) if (count := int(recipe.train.trials)) > 1 else 0
-    operations = [rehearsal.operations_of(step, settings) for step in batches]
-    training, asking = sum(operations) + count * sum(operations[:of_trials]), _asking(prepared, rehearsal, settings)
-    rate = known_rate(prepared.base.fingerprint, rehearsal)
-    if rate is None and may_measure:
-        rate = training_rate(
+    trained = [*batches, *(count * batches[:of_trials])]
+    training = sum(rehearsal.operations_of(step, settings) for step in trained)
+    asking = _asking(prepared, rehearsal, settings)
+    pace = known_pace(prepared.base.fingerprint, rehearsal)
+    if pace is None and may_measure:
+        pace = training_pace(
             prepared.base.fingerprint, rehearsal, lambda: attach(load_weights(prepared, choose_device()), recipe)
         )
     return Prediction(
         num_steps=len(steps),
         num_tokens=num_tokens,
         replay_share=sum(text.length for step in steps for text in step.replayed) / num_tokens,
-        seconds=(training + asking) / rate if rate else None,
-        asking_s=asking / rate if rate else None,
+        seconds=pace.seconds(training + asking, sum(map(len, trained))) if pace else None,
+        asking_s=pace.seconds(asking, 0) if pace else None,
         peak_bytes=process + _bytes_needed(rehearsal, plan, steps, settings),
     )
 
