@@ -75,9 +75,10 @@ def _arguments() -> argparse.Namespace:
 
 def _measure(workload: str, job: Path, given: argparse.Namespace) -> None:
     """Add to the results what is missing there; a system that once did not end well is not tried again."""
+    num_examples = sizes_of(job).examples
     for repetition in range(given.repetitions):
         for system in given.systems:
-            run = (workload, system, sizes_of(job).examples)
+            run = (workload, system, num_examples)
             own = [r for r in _read(given.results) if (r.workload, r.system, r.sizes.examples) == run]
             if any(r.repetition == repetition or r.ended != "well" for r in own):
                 continue
