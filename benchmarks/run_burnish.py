@@ -1,10 +1,15 @@
 """Train a job with burnish: run_burnish.py JOB_FOLDER OUTPUT_FOLDER [bf16] [SWITCH=off]; bf16 is the base's format."""
 
+# ruff: noqa: E402
 import json
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+
+from burnish.garbage import collect_garbage_seldom
+
+collect_garbage_seldom()  # as `burnish` does before it imports torch
 
 import torch
 from job import OPTIONS

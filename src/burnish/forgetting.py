@@ -36,7 +36,7 @@ def general_answers(model: Any, prepared: Prepared, screen: Screen) -> list[Rend
     """The base's own answers to as many bundled prompts of the measurement half as the recipe asks for."""
     options = prepared.recipe.retention
     prompts = general_prompts(Half.MEASUREMENT, options.num_prompts)
-    with screen.bar("Base model: answering general prompts (kept for later runs)", len(prompts)) as advance:
+    with screen.bar("Base model: answers to general prompts (written once, then kept)", len(prompts)) as advance:
         return base_answers(
             model,
             prepared.renderer,

@@ -98,7 +98,7 @@ def replayed_texts(model: Any, prepared: Prepared, screen: Screen) -> list[Rende
     replay = prepared.replay
     with (
         adapter_off(model),
-        screen.bar("Base model: writing what is replayed (kept for later runs)", replay.num_written) as advance,
+        screen.bar("Base model: texts to replay (written once, then kept)", replay.num_written) as advance,
     ):
         return write_replay(
             model,

@@ -151,8 +151,8 @@ def test_a_joined_product_has_the_values_and_gradients_of_two() -> None:
     down, up = torch.randn(3, 7, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
     wide = torch.cat([weight, torch.full((6, 3), torch.nan, dtype=torch.float64)], dim=1)
     leaves = [tensor.requires_grad_() for tensor in (rows, down, up)]
-    ours = JoinedProduct.apply(rows, wide, bias, down, up)
-    theirs = rows @ weight.T + bias + rows @ down.T @ up.T
+    ours = JoinedProduct.apply(rows, wide, bias, down, up, 0.7)
+    theirs = rows @ weight.T + bias + 0.7 * (rows @ down.T @ up.T)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
     weights = torch.randn_like(theirs)
     torch.testing.assert_close(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from burnish.data import RenderedExample
+from burnish.model import attention, blocks
 from burnish.model.adapter import adapter_parameters
 from burnish.model.attention import PrefixStore
 from burnish.model.loss import Batch, token_losses
@@ -20,6 +21,21 @@ from burnish.train.step import StepMetrics, mean_loss, train_step
 from tests.tiny import random_examples
 
 Result = tuple[list[float], dict[str, torch.Tensor]]
+
+WAYS = ("suffixes at once", "one suffix at once", "rows", "both", "fused")
+
+
+def attend_by(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let packs attend by one of `WAYS`, whatever their lengths, which on tiny examples would be the first."""
+    if way == "one suffix at once":  # whose weights are computed again
+        monkeypatch.setattr(blocks, "NUMBERS_AT_ONCE", 1)
+        monkeypatch.setattr(blocks, "MAX_KEPT_KEYS", 0)
+    if way in ("rows", "both", "fused"):
+        monkeypatch.setattr(attention, "MAX_CELLS", 12 if way == "both" else 0)
+    if way in ("rows", "both"):
+        monkeypatch.setattr(attention, "SLOW_FUSED", {("cpu", torch.float64)})
+        monkeypatch.setattr(blocks, "QUERIES_AT_ONCE", 5)
+        monkeypatch.setattr(blocks, "MAX_KEPT_ROWS", 7)
 
 
 def one_by_one(model: Any, examples: Sequence[RenderedExample]) -> Result:

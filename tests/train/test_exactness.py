@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 
-from burnish.model import attention
 from burnish.model.attention import packed_attention
 from burnish.train import pack
 from burnish.train.loop import example_losses
@@ -13,8 +12,10 @@ from burnish.train.pack import pack_examples
 from burnish.train.savings import Savings
 from tests.tiny import EXACT_KINDS, adapt, build_exact_model, random_examples
 from tests.train.equivalence import (
+    WAYS,
     assert_neighbours_are_not_seen,
     assert_same,
+    attend_by,
     grouped_examples,
     learned_in_the_prefix,
     one_by_one,
@@ -59,11 +60,11 @@ def keep_short_prefixes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("keep_short_prefixes")
 @pytest.mark.parametrize("sliding_window", [None, 7])
 @pytest.mark.parametrize("max_tokens", [60, 1])
-@pytest.mark.parametrize("plain_keys", [640, 0])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_prefix_that_is_computed_once_a_step_is_one_by_one(
-    monkeypatch: pytest.MonkeyPatch, sliding_window: int | None, max_tokens: int, plain_keys: int
+    monkeypatch: pytest.MonkeyPatch, sliding_window: int | None, max_tokens: int, way: str
 ) -> None:
-    monkeypatch.setattr(attention, "MAX_PLAIN_KEYS", plain_keys)
+    attend_by(way, monkeypatch)
     for examples in (random_examples(7, 13), grouped_examples(), learned_in_the_prefix()):
         model = adapted(sliding_window)
         assert_same(packed(model, examples, max_tokens), one_by_one(model, examples))
@@ -88,10 +89,15 @@ def test_losses_without_gradients_use_the_kept_prefix_too() -> None:
     torch.testing.assert_close(sums, wanted, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("sliding_window", [None, 7])
-def test_the_fused_way_of_long_packs_is_the_same(monkeypatch: pytest.MonkeyPatch, sliding_window: int | None) -> None:
-    monkeypatch.setattr(attention, "MAX_PLAIN_KEYS", 0)
-    model, examples = adapted(sliding_window), random_examples(5, 13)
+@pytest.mark.parametrize("shared", [0, 13])
+@pytest.mark.parametrize("kind", EXACT_KINDS)
+def test_every_way_to_attend_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, way: str, sliding_window: int | None, shared: int, kind: str
+) -> None:
+    attend_by(way, monkeypatch)
+    model, examples = adapted(sliding_window, kind), random_examples(5, shared)
     assert_same(packed(model, examples), one_by_one(model, examples))
 
 
@@ -102,11 +108,11 @@ def test_a_prefix_that_holds_a_learned_token_counts_for_each_example() -> None:
 
 @pytest.mark.parametrize("sliding_window", [None, 7])
 @pytest.mark.parametrize("max_tokens", [10_000, 130, 1])
-@pytest.mark.parametrize("plain_keys", [640, 30, 0])
+@pytest.mark.parametrize("way", WAYS)
 def test_several_groups_of_prefixes_are_one_by_one(
-    monkeypatch: pytest.MonkeyPatch, sliding_window: int | None, max_tokens: int, plain_keys: int
+    monkeypatch: pytest.MonkeyPatch, sliding_window: int | None, max_tokens: int, way: str
 ) -> None:
-    monkeypatch.setattr(attention, "MAX_PLAIN_KEYS", plain_keys)
+    attend_by(way, monkeypatch)
     model, examples = adapted(sliding_window), grouped_examples()
     assert_same(packed(model, examples, max_tokens), one_by_one(model, examples))
 

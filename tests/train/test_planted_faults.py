@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from burnish.data import RenderedExample
-from burnish.model import attention, loss
+from burnish.model import attention, blocks, loss
 from burnish.model.attention import PackLayout, PrefixStore
 from burnish.model.loss import token_losses
 from burnish.model.prefix import PrefixGroup
@@ -75,9 +75,7 @@ def let_suffixes_see_those_before(monkeypatch: Patch) -> None:
 
     def leaking(query: Any, key: Any, value: Any, group: Any, **options: Any) -> torch.Tensor:
         if group.suffix_lengths:
-            group = attention._build_group(
-                group.prefix_length, [group.num_suffix_tokens], group.packed_N.device, group.store
-            )
+            group = replace(group, suffix_lengths=(group.num_suffix_tokens,), _blocks={})
         return real(query, key, value, group, **options)
 
     monkeypatch.setattr(attention, "_attend", leaking)
@@ -88,7 +86,7 @@ def let_groups_see_those_before(monkeypatch: Patch) -> None:
 
     def leaking(*tensors: Any, pack_layout: PackLayout, **options: Any) -> Any:
         total = sum(group.num_tokens for group in pack_layout.groups)
-        one = attention.build_layout([(0, [total])], pack_layout.groups[0].packed_N.device)
+        one = attention.build_layout([(0, [total])], pack_layout.groups[0].device)
         return real(*tensors, pack_layout=one if len(pack_layout.groups) > 1 else pack_layout, **options)
 
     monkeypatch.setattr(attention, "pack_attention", leaking)
@@ -114,12 +112,12 @@ def count_positions(of_group: Callable[[int, tuple[int, ...]], list[torch.Tensor
 
 def widen_the_window(by: int) -> Fault:
     def plant(monkeypatch: Patch) -> None:
-        real = attention._visible
-        monkeypatch.setattr(
-            attention,
-            "_visible",
-            lambda *sizes: real(*sizes[:4], None if sizes[4] is None else sizes[4] + by, sizes[5]),
-        )
+        real = blocks.Heads.visible
+
+        def visible(heads: blocks.Heads, *places: int) -> torch.Tensor:
+            return real(heads if heads.window is None else replace(heads, window=heads.window + by), *places)
+
+        monkeypatch.setattr(blocks.Heads, "visible", visible)
 
     return plant
 

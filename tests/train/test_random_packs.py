@@ -9,15 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.data import RenderedExample
-from burnish.model import attention, prefix
+from burnish.model import prefix
 from burnish.train import pack
 from burnish.train.pack import pack_examples, pad_examples
 from burnish.train.savings import Savings
 from tests.tiny import EXACT_KINDS, adapt, build_exact_model
 from tests.train.equivalence import (
+    WAYS,
     assert_each_learned_token_once,
     assert_nothing_needless,
     assert_same,
+    attend_by,
     one_by_one,
     packed,
 )
@@ -79,7 +81,7 @@ def adapted(kind: str, sliding_window: int | None) -> Any:
     st.sampled_from([None, 1, 2, 7, 30]),
     st.integers(1, 80),
     SAVINGS,
-    st.sampled_from([0, 20, 640]),
+    st.sampled_from(WAYS),
 )
 def test_random_packs_are_one_by_one(
     examples: list[RenderedExample],
@@ -87,11 +89,11 @@ def test_random_packs_are_one_by_one(
     sliding_window: int | None,
     max_tokens: int,
     savings: Savings,
-    plain_keys: int,
+    way: str,
 ) -> None:
     model = adapted(kind, sliding_window)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prefix, "MIN_PREFIX", 1)
         patch.setattr(pack, "MIN_KEPT", 4)
-        patch.setattr(attention, "MAX_PLAIN_KEYS", plain_keys)
+        attend_by(way, patch)
         assert_same(packed(model, examples, max_tokens, savings), one_by_one(model, examples))

@@ -7,12 +7,20 @@ import pytest
 import torch
 
 from burnish.data import RenderedExample
-from burnish.model import attention, prefix
+from burnish.model import prefix
 from burnish.train import pack
 from burnish.train.pack import pack_examples
 from burnish.train.savings import Savings
 from tests.tiny import EXACT_KINDS, adapt, build_exact_model, random_examples
-from tests.train.equivalence import assert_same, grouped_examples, learned_in_the_prefix, one_by_one, packed
+from tests.train.equivalence import (
+    WAYS,
+    assert_same,
+    attend_by,
+    grouped_examples,
+    learned_in_the_prefix,
+    one_by_one,
+    packed,
+)
 
 
 def answers_to_one_prompt(*answers: Sequence[int]) -> list[RenderedExample]:
@@ -67,6 +75,7 @@ def test_shared_is_unshared(monkeypatch: pytest.MonkeyPatch, model: Any, case: s
 
 @pytest.mark.parametrize("model", ["gemma3"], indirect=True)
 @pytest.mark.parametrize("case", CASES)
-def test_so_it_is_through_the_fused_kernel(monkeypatch: pytest.MonkeyPatch, model: Any, case: str) -> None:
-    monkeypatch.setattr(attention, "MAX_PLAIN_KEYS", 0)
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_so_it_is_by_every_way_to_attend(monkeypatch: pytest.MonkeyPatch, model: Any, case: str, way: str) -> None:
+    attend_by(way, monkeypatch)
     test_shared_is_unshared(monkeypatch, model, case)

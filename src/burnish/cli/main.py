@@ -1,7 +1,5 @@
 """The command line: thin verbs, no logic. Heavy imports are inside the verbs, so that --help answers at once."""
 
-import atexit
-import gc
 import os
 import sys
 from pathlib import Path
@@ -11,6 +9,7 @@ import typer
 
 from burnish.cli.output import print_json, print_next
 from burnish.errors import BurnishError, Interrupted, RecipeError, RunError, StorageError
+from burnish.garbage import collect_garbage_seldom
 from burnish.serve.settings import EngineKind
 
 if TYPE_CHECKING:
@@ -415,7 +414,7 @@ def alias(
 
 def main() -> None:
     """Run the command line; a user's fault is one message and an exit code, never a traceback."""
-    _collect_garbage_seldom()
+    collect_garbage_seldom()
     try:
         app(standalone_mode=True)
     except BurnishError as error:
@@ -428,15 +427,6 @@ def main() -> None:
     except KeyboardInterrupt:
         _console(stderr=True).print("Stopped. A run that had begun goes on with `burnish run --resume latest`.")
         raise SystemExit(EXIT_INTERRUPTED) from None
-
-
-def _collect_garbage_seldom() -> None:
-    """Importing torch and transformers makes a million objects that stay: no use in searching them for garbage.
-
-    It took a fifth of the start and a second at the exit.
-    """
-    gc.set_threshold(200_000, 20, 100)
-    atexit.register(gc.freeze)
 
 
 def _run(recipe: Path, overrides: list[str]) -> "Run":

@@ -47,10 +47,14 @@ def _join(layer: Any, inputs: Tensor, *args: Any, **options: Any) -> Tensor:
     name = _plain_adapter(layer)
     if name is None or args or options:
         return _by_peft(layer, inputs, *args, **options)
-    down_RI, up_OR = _matrices(layer, name, inputs.dtype)
-    wide_OJ = _widen(layer.base_layer, len(down_RI))
+    down_RI, up_OR = layer.lora_A[name].weight, layer.lora_B[name].weight
     result_NO: Tensor = JoinedProduct.apply(  # type: ignore[no-untyped-call]
-        inputs.reshape(-1, inputs.shape[-1]), wide_OJ, layer.base_layer.bias, down_RI, up_OR * layer.scaling[name]
+        inputs.reshape(-1, inputs.shape[-1]),
+        _widen(layer.base_layer, len(down_RI)),
+        layer.base_layer.bias,
+        down_RI,
+        up_OR,
+        layer.scaling[name],
     )
     return result_NO.view(*inputs.shape[:-1], -1)
 
@@ -86,30 +90,41 @@ def _widen(base: torch.nn.Linear, rank: int) -> Tensor:
 
 
 class JoinedProduct(torch.autograd.Function):
-    """x W^T + b + x A^T B^T, rounded once: x [N, I], W in the left of [O, I + R], b [O] or None, A [R, I], B [O, R].
+    """x W^T + b + s x A^T B^T, rounded once: x [N, I], W in the left of [O, I + R], b [O] or None, A [R, I], B [O, R].
 
     W and b are frozen. The right of `wide_OJ` is overwritten.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, rows_NI: Tensor, wide_OJ: Tensor, bias_O: Tensor | None, down_RI: Tensor, up_OR: Tensor
+        ctx: Any,
+        rows_NI: Tensor,
+        wide_OJ: Tensor,
+        bias_O: Tensor | None,
+        down_RI: Tensor,
+        up_OR: Tensor,
+        scaling: float,
     ) -> Tensor:
-        wide_OJ[:, rows_NI.shape[1] :] = up_OR
-        thin_NR = rows_NI @ down_RI.T
-        ctx.save_for_backward(rows_NI, thin_NR, down_RI, up_OR)
-        ctx.weight_OI = wide_OJ[:, : rows_NI.shape[1]]
+        scaled_OR = torch.mul(up_OR, scaling, out=wide_OJ[:, rows_NI.shape[1] :]).clone()
+        rounded_RI = down_RI.to(rows_NI.dtype)
+        thin_NR = rows_NI @ rounded_RI.T
+        ctx.save_for_backward(rows_NI, thin_NR, rounded_RI, scaled_OR)
+        ctx.weight_OI, ctx.scaling, ctx.dtype = wide_OJ[:, : rows_NI.shape[1]], scaling, up_OR.dtype
         return linear(torch.cat([rows_NI, thin_NR], dim=1), wide_OJ, bias_O)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor]:
-        rows_NI, thin_NR, down_RI, up_OR = ctx.saved_tensors
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:
+        rows_NI, thin_NR, rounded_RI, scaled_OR = ctx.saved_tensors
         (upstream_NO,) = upstream
-        thin_upstream_NR = upstream_NO @ up_OR
+        thin_upstream_NR = upstream_NO @ scaled_OR
         towards_rows = None
         if ctx.needs_input_grad[0]:
-            towards_rows = (upstream_NO @ ctx.weight_OI).addmm_(thin_upstream_NR, down_RI)
-        return towards_rows, None, None, thin_upstream_NR.T @ rows_NI, upstream_NO.T @ thin_NR
+            towards_rows = (upstream_NO @ ctx.weight_OI).addmm_(thin_upstream_NR, rounded_RI)
+        towards_down = (thin_upstream_NR.T @ rows_NI).to(ctx.dtype)
+        # The thin matrix first: a third faster. And in B's own layout, which autograd would copy it to otherwise.
+        towards_up = torch.empty(scaled_OR.shape, dtype=ctx.dtype, device=scaled_OR.device)
+        torch.mul((thin_NR.T @ upstream_NO).T, ctx.scaling, out=towards_up)
+        return towards_rows, None, None, towards_down, towards_up, None
 
 
 def _plain_adapter(layer: Any) -> str | None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ MAX_KEPT = 50
 
 @dataclass(frozen=True)
 class BaseMemory:
-    """Kept by all that changes a bit of it, since an adapter that does nothing must change nothing."""
+    """Kept by all that changes a bit of it, burnish's own sources too: an adapter that does nothing changes nothing."""
 
     fingerprint: str
     precision: str
@@ -70,8 +72,15 @@ class BaseMemory:
     def _folder(self, kind: str, texts: Sequence[RenderedExample]) -> Path:
         device = [describe_device(self.device), torch.backends.cpu.get_cpu_capability(), torch.__version__]
         asked = [(text.input_ids, text.loss_mask) for text in texts]
-        key = sha256_of_json([kind, self.fingerprint, self.precision, self.max_tokens, *device, asked])
+        key = sha256_of_json([kind, self.fingerprint, self.precision, self.max_tokens, _arithmetic(), *device, asked])
         return cache_dir() / "base_memory" / key
+
+
+@cache
+def _arithmetic() -> list[str]:
+    """The sources of what a model computes with."""
+    sources = resources.files("burnish.model").iterdir()
+    return sorted(file.read_text(encoding="utf-8") for file in sources if file.name.endswith(".py"))
 
 
 def _read(folder: Path) -> dict[str, Tensor] | None:
