@@ -63,7 +63,7 @@ def test_blocks_are_dense_attention(
         "MAX_KEPT_KEYS": kept,
         "MAX_KEPT_ROWS": kept,
         "QUERIES_AT_ONCE": at_once,
-        "NUMBERS_AT_ONCE": 500 * at_once,
+        "NUMBERS_AT_ONCE": 250 * at_once,
     }.items():
         monkeypatch.setattr(blocks, name, figure)
     heads, scoring = heads_of(window), Scoring(0.3, softcap)

@@ -60,7 +60,7 @@ def keep_short_prefixes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("keep_short_prefixes")
 @pytest.mark.parametrize("sliding_window", [None, 7])
 @pytest.mark.parametrize("max_tokens", [60, 1])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["suffixes at once", "rows", "fused"])
 def test_a_prefix_that_is_computed_once_a_step_is_one_by_one(
     monkeypatch: pytest.MonkeyPatch, sliding_window: int | None, max_tokens: int, way: str
 ) -> None:
@@ -92,7 +92,7 @@ def test_losses_without_gradients_use_the_kept_prefix_too() -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("sliding_window", [None, 7])
 @pytest.mark.parametrize("shared", [0, 13])
-@pytest.mark.parametrize("kind", EXACT_KINDS)
+@pytest.mark.parametrize("kind", ["llama", "gemma3"])
 def test_every_way_to_attend_is_the_same(
     monkeypatch: pytest.MonkeyPatch, way: str, sliding_window: int | None, shared: int, kind: str
 ) -> None:
@@ -108,7 +108,7 @@ def test_a_prefix_that_holds_a_learned_token_counts_for_each_example() -> None:
 
 @pytest.mark.parametrize("sliding_window", [None, 7])
 @pytest.mark.parametrize("max_tokens", [10_000, 130, 1])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["suffixes at once", "both"])
 def test_several_groups_of_prefixes_are_one_by_one(
     monkeypatch: pytest.MonkeyPatch, sliding_window: int | None, max_tokens: int, way: str
 ) -> None:
