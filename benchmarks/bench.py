@@ -50,7 +50,7 @@ def write_page(results: Sequence[Result], output: Path, *, reference: str = REFE
         own = [r for r in results if (r.workload, r.sizes.examples) == (workload, size)]
         compared = reference if any(r.system == reference for r in own) else REFERENCE
         shown += ["", f"## {workload}: {size} examples, {OPTIONS.batch_size} a step, one pass", ""]
-        shown += [*_conditions(own), "", *_times(own, compared), "", *_work(own)]
+        shown += [*_conditions(own, compared), "", *_times(own, compared), "", *_work(own)]
     output.write_text("\n".join(shown) + "\n", encoding="utf-8")
 
 
@@ -122,8 +122,10 @@ def _times(results: Sequence[Result], reference_system: str) -> list[str]:
     return lines
 
 
-def _conditions(results: Sequence[Result]) -> list[str]:
-    """Where it was measured, and how often."""
+def _conditions(results: Sequence[Result], reference: str) -> list[str]:
+    """Where it was measured, how often, and when."""
+    day = max(result.day for result in results if result.system == reference)
+    others = {SYSTEMS[r.system].title: r.day for r in results if r.day != day}
     machines = sorted({result.machine for result in results if result.machine})
     rates = [
         f"{_spread([r.product_rates[kind] / 1e9 for r in results if r.product_rates], 0)} in {kind}" for kind in DTYPES
@@ -131,7 +133,8 @@ def _conditions(results: Sequence[Result]) -> list[str]:
     return [
         f"{' and '.join(machines)}, whose matrix product does {' and '.join(rates)} billion operations a second.",
         f"Repetitions: {1 + max(result.repetition for result in results)}, interleaved; median (lowest – highest). "
-        "A figure without a range is of one run.",
+        f"A figure without a range is of one run. Measured on {day}."
+        + "".join(f" {title}: on {other}, so that its ratios are not of one run." for title, other in others.items()),
     ]
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -95,6 +96,7 @@ class Result:
     machine: str = ""
     product_rates: dict[str, float] = field(default_factory=dict)
     """Of matrix products by format, operations a second, just before the run."""
+    day: str = field(default_factory=lambda: date.today().isoformat())
 
 
 def run_once(workload: str, repetition: int, name: str, job: Path, limit: float) -> Result:

@@ -17,8 +17,13 @@ def heads_of(window: int | None = None, dtype: torch.dtype = torch.float64) -> H
 
 def tensors(heads: Heads, num_queries: int, num_keys: int) -> list[Tensor]:
     torch.manual_seed(0)
-    counts = ((num_queries, heads.queries), (num_keys, heads.keys), (num_keys, heads.keys))
-    return [torch.randn(*count, heads.width, dtype=torch.float64).to(heads.dtype).requires_grad_() for count in counts]
+    wide = heads.width + 2  # values may be of another width
+    shapes = (
+        (num_queries, heads.queries, heads.width),
+        (num_keys, heads.keys, heads.width),
+        (num_keys, heads.keys, wide),
+    )
+    return [torch.randn(shape, dtype=torch.float64).to(heads.dtype).requires_grad_() for shape in shapes]
 
 
 def dense(query: Tensor, key: Tensor, value: Tensor, heads: Heads, scoring: Scoring, prefix: int) -> Tensor:

@@ -5,8 +5,9 @@ sequence (`Rows`). What a block needs beside its products is to be taken from th
 which here is one gathering or copy each; left to autograd, padding, folding, joining and their backwards took as long
 as the products. Weights of long sequences are not kept but computed again, so that memory grows with the length.
 
-Shapes: N queries and X keys; H query heads over K key/value heads, R = H / K, D head width. Of a block: B products at
-once, M rows and L keys of each. Of `Cells`: G suffixes behind P tokens of prefix, S the longest. Of `Rows`: C queries.
+Shapes: N queries and X keys; H query heads over K key/value heads, R = H / K, D head width (that of the values may be
+another). Of a block: B products at once, M rows and L keys of each. Of `Cells`: G suffixes behind P tokens of prefix,
+S the longest. Of `Rows`: C queries.
 """
 
 from collections.abc import Iterator, Sequence
@@ -120,7 +121,7 @@ class BlockAttention(torch.autograd.Function):
     ) -> Tensor:
         query_NHD = (query_NHD * scoring.scale).contiguous()
         key_KXD, value_KXD = key_XKD.transpose(0, 1).contiguous(), value_XKD.transpose(0, 1).contiguous()
-        out_NHD = torch.empty_like(query_NHD)
+        out_NHD = query_NHD.new_empty(*query_NHD.shape[:2], value_KXD.shape[-1])
         kept = []
         for block in blocks:
             weights_BML = scoring.weights(block.take_queries(query_NHD), block.take_keys(key_KXD), block)
@@ -138,7 +139,7 @@ class BlockAttention(torch.autograd.Function):
         upstream_NHD = upstream[0].contiguous()
         towards_query_NHD = torch.empty_like(query_NHD)
         exact = torch.promote_types(key_KXD.dtype, torch.float32)  # many blocks may add to the same keys
-        towards_key_KXD, towards_value_KXD = (torch.zeros_like(key_KXD, dtype=exact) for _ in range(2))
+        towards_key_KXD, towards_value_KXD = (torch.zeros_like(t, dtype=exact) for t in (key_KXD, value_KXD))
         weights_left = iter(kept)
         for block in ctx.blocks:
             query_BMD, key_BLD = block.take_queries(query_NHD), block.take_keys(key_KXD)
@@ -166,7 +167,7 @@ class Cells:
     prefix_length: int
     tokens: slice
     """Of the queries."""
-    shape_KGRS: tuple[int, int, int, int]
+    num_kv: int
     query_rows: Tensor
     """For each of [K, G, R, S] its row in [N * H, D]."""
     query_cells: Tensor
@@ -201,12 +202,11 @@ class Cells:
         return taken.view(-1, self.hidden_ML.shape[1], tensor_KXD.shape[-1])
 
     def add_keys(self, block_BLD: Tensor, sum_KXD: Tensor) -> None:
-        num_kv, num, *_ = self.shape_KGRS
         shared_KXD, own_KXD = sum_KXD[:, : self.prefix_length], sum_KXD[:, self.prefix_length :]
         cells = block_BLD.view(-1, block_BLD.shape[-1]).index_select(0, self.own_cells)
-        own_KXD[:, self.tokens] += cells.view(num_kv, -1, block_BLD.shape[-1])
+        own_KXD[:, self.tokens] += cells.view(self.num_kv, -1, block_BLD.shape[-1])
         if self.prefix_length:
-            block_KGLD = block_BLD.view(num_kv, num, *block_BLD.shape[1:])
+            block_KGLD = block_BLD.view(self.num_kv, -1, *block_BLD.shape[1:])
             shared_KXD += block_KGLD[:, :, : self.prefix_length].sum(1, dtype=sum_KXD.dtype)
 
     def hide(self, scores_BML: Tensor) -> None:
@@ -241,7 +241,7 @@ def _build_cells(prefix_length: int, suffix_lengths: Sequence[int], chosen: slic
     return Cells(
         prefix_length,
         tokens=slice(first, first + len(group_T)),
-        shape_KGRS=(heads.keys, num, heads.repeats, longest),
+        num_kv=heads.keys,
         query_rows=flat(token_GS[:, None] * heads.queries + head_KGRS),
         query_cells=flat(cell_of_head_TH * longest + place_T[:, None]),
         padding=flat((~is_token_GS[:, None]).expand(heads.keys, num, heads.repeats, longest).flatten().nonzero()),

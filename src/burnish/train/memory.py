@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from burnish.data.rendering.render import RenderedExample
 from burnish.errors import StorageError
 from burnish.files import cache_dir, keep_newest, new_folder, sha256_of_json
 from burnish.model.adapter import adapter_off
+from burnish.model.arithmetic import arithmetic
 from burnish.model.device import describe_device
 from burnish.model.loss import Opinions
 from burnish.train.anchor import Taught, ask_base
@@ -72,15 +71,8 @@ class BaseMemory:
     def _folder(self, kind: str, texts: Sequence[RenderedExample]) -> Path:
         device = [describe_device(self.device), torch.backends.cpu.get_cpu_capability(), torch.__version__]
         asked = [(text.input_ids, text.loss_mask) for text in texts]
-        key = sha256_of_json([kind, self.fingerprint, self.precision, self.max_tokens, _arithmetic(), *device, asked])
+        key = sha256_of_json([kind, self.fingerprint, self.precision, self.max_tokens, arithmetic(), *device, asked])
         return cache_dir() / "base_memory" / key
-
-
-@cache
-def _arithmetic() -> list[str]:
-    """The sources of what a model computes with."""
-    sources = resources.files("burnish.model").iterdir()
-    return sorted(file.read_text(encoding="utf-8") for file in sources if file.name.endswith(".py"))
 
 
 def _read(folder: Path) -> dict[str, Tensor] | None:

@@ -13,6 +13,7 @@ import torch
 from burnish.data.rendering.render import RenderedExample
 from burnish.files import cache_dir, read_json, sha256_of_json, write_json
 from burnish.model.adapter import adapter_parameters
+from burnish.model.arithmetic import arithmetic
 from burnish.model.device import choose_device, describe_device
 from burnish.train.forecast import Rehearsal, StepSettings
 from burnish.train.pack import batches_for
@@ -73,7 +74,7 @@ def fit_pace(operations: Sequence[float], seconds: Sequence[float]) -> Pace:
 
 def _path(fingerprint: str, rehearsal: Rehearsal) -> Path:
     device = describe_device(choose_device())
-    key = sha256_of_json([fingerprint, device, str(rehearsal.dtype), torch.__version__])
+    key = sha256_of_json([fingerprint, device, str(rehearsal.dtype), torch.__version__, arithmetic()])
     return cache_dir() / "paces" / f"{key}.json"
 
 
