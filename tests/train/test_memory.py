@@ -63,6 +63,14 @@ def test_another_base_precision_packing_or_text_is_asked_anew(cache: Path, chang
     assert not replace(known, **change).has_opinions(texts)
 
 
+def test_another_arithmetic_is_asked_anew(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, known = adapted(), new_memory()
+    known.opinions(model, TEXTS)
+    assert known.has_opinions(TEXTS)
+    monkeypatch.setattr(memory, "arithmetic", lambda: "of another version")
+    assert not known.has_opinions(TEXTS)
+
+
 def test_a_damaged_memory_is_made_anew(cache: Path) -> None:
     model, known = adapted(), new_memory()
     before = known.losses(model, TEXTS)
