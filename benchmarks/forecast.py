@@ -12,9 +12,9 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
+
+from watch import run_until
 
 BARE = ["evaluate.arms=[]", "retention.measure=false", "train.trials=1", "train.choose_by=loss"]
 
@@ -41,27 +41,10 @@ def main() -> None:
 
 def train(recipe: Path, output: Path, settings: list[str], num_steps: int) -> dict[str, float]:
     """Seconds of all steps, and the most memory of the process until the end of the last."""
-    command = [sys.executable, "-m", "burnish", "run", str(recipe), f"output.folder={output}", *settings]
-    with (output / "log").open("w+", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            while len(steps := read_steps(output)) < num_steps:
-                if process.poll() is not None:
-                    log.seek(0)
-                    sys.exit(f"error: the run ended before its last step.\n{log.read()}")
-                time.sleep(0.05)
-            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
-        finally:
-            process.kill()
-            process.wait()
+    with run_until(num_steps, recipe, output, settings) as run:
+        status = Path(f"/proc/{run.pid}/status").read_text(encoding="utf-8")
     peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    return {"seconds": sum(step["seconds"] for step in steps), "peak_bytes": 1024.0 * peak_kb}
-
-
-def read_steps(output: Path) -> list[dict[str, Any]]:
-    """The steps in metrics.jsonl so far."""
-    lines = [line for path in output.glob("*/metrics.jsonl") for line in path.read_text(encoding="utf-8").splitlines()]
-    return [row for line in lines if line.endswith("}") and "grad_norm" in (row := json.loads(line))]
+    return {"seconds": sum(step["seconds"] for step in run.steps), "peak_bytes": 1024.0 * peak_kb}
 
 
 if __name__ == "__main__":

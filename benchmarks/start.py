@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from watch import run_until
+
 BARE = ["evaluate.arms=[]", "retention.measure=false", "retention.budget=off", "retention.replay=0", "train.trials=1"]
 IMPORTS = "import torch, transformers.models.llama.modeling_llama, peft"
 
@@ -41,22 +43,10 @@ def main() -> None:
 
 
 def first_step(recipe: Path, output: Path, settings: list[str]) -> float:
-    """Seconds from exec until the first step is in metrics.jsonl; then the run is killed."""
-    output.mkdir()
-    command = [sys.executable, "-m", "burnish", "run", str(recipe), f"output.folder={output}", *settings]
-    with (output / "log").open("w+", encoding="utf-8") as log:
-        start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            while not any(path.stat().st_size for path in output.glob("*/metrics.jsonl")):
-                if process.poll() is not None:
-                    log.seek(0)
-                    sys.exit(f"error: the run ended before its first step.\n{log.read()}")
-                time.sleep(0.01)
-            return time.perf_counter() - start
-        finally:
-            process.kill()
-            process.wait()
+    """Seconds from exec until the first step is in metrics.jsonl."""
+    start = time.perf_counter()
+    with run_until(1, recipe, output, settings):
+        return time.perf_counter() - start
 
 
 def importing() -> float:

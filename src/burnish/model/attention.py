@@ -24,7 +24,7 @@ ATTENTION_NAME = "burnish_pack"
 MAX_CELLS = 128
 """Suffixes up to this length are padded and computed at once."""
 SLOW_FUSED = {("cpu", torch.bfloat16)}
-"""Where SDPA's kernel is slower than plain products: forward and backward of 1,000 tokens 46 ms, by blocks 29."""
+"""Where SDPA's kernel is slower than plain products by blocks (docs/LOG.md)."""
 
 
 class PrefixStore:
