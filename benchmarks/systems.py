@@ -1,5 +1,6 @@
 """The systems that are compared, and one run of one of them in a fresh process."""
 
+import hashlib
 import json
 import os
 import platform
@@ -22,6 +23,8 @@ from burnish.model.device import KERNEL_LIMITS
 HERE = Path(__file__).parent
 REFERENCE = "burnish"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_SCORES: dict[tuple[Path, str], float] = {}
+"""Losses by job and digest of the adapter."""
 
 
 @dataclass(frozen=True)
@@ -175,5 +178,10 @@ def _execute(command: list[str | Path], output: Path, limit: float) -> tuple[str
 
 
 def _score(job: Path, adapter: Path) -> float:
-    command = [sys.executable, str(HERE / "score.py"), str(job), str(adapter)]
-    return float(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["nll"])
+    """The judge's loss. Repetitions of one system mostly give the same bytes, which are judged once."""
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(adapter.glob("adapter_*")))).hexdigest()
+    if (job, digest) not in _SCORES:
+        command = [sys.executable, str(HERE / "score.py"), str(job), str(adapter)]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        _SCORES[job, digest] = float(json.loads(printed)["nll"])
+    return _SCORES[job, digest]

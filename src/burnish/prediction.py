@@ -50,11 +50,11 @@ def predict(prepared: Prepared, *, may_measure: bool = True) -> Prediction | Non
     """
     import psutil
 
-    from burnish.model.device import choose_device
+    from burnish.model.device import KERNELS_BYTES, choose_device
 
     if prepared.rehearsal is None or prepared.plan is None:
         return None
-    process = psutil.Process().memory_info().rss if choose_device().type == "cpu" else 0
+    process = psutil.Process().memory_info().rss + KERNELS_BYTES if choose_device().type == "cpu" else 0
     recipe, rehearsal, plan = prepared.recipe, prepared.rehearsal, prepared.plan
     steps = predict_steps(prepared)
     settings = StepSettings(plan.max_tokens, plan.recompute_layers, savings_of(recipe))

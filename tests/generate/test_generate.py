@@ -2,6 +2,7 @@
 
 import random
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 import torch
@@ -41,6 +42,18 @@ def test_batched_decoding_is_one_at_a_time(sliding_window: int | None, shared: i
     asked = prompts(shared)
     got = decode(model, asked, max_new_tokens=14, end_ids=frozenset({END}), batch_size=batch_size)
     assert [(list(g.token_ids), g.has_ended) for g in got] == [plain_greedy(model, p, 14) for p in asked]
+
+
+def test_a_batch_is_given_up_before_the_next_is_read() -> None:
+    model, known, alive = build_exact_model(), WeakSet[Any](), []
+
+    def count(_: Any, __: Any, given: dict[str, Any]) -> None:
+        known.add(given["past_key_values"])
+        alive.append(len(known))
+
+    model.register_forward_pre_hook(count, with_kwargs=True)
+    decode(model, prompts(0), max_new_tokens=5, end_ids=frozenset({END}), batch_size=4)
+    assert len(alive) >= 15 and set(alive) == {1}
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from burnish.data import RenderedExample
 from burnish.model import head as reading
 from burnish.model import loss
 from burnish.model.head import UNMARKED, FrozenHead, read_head
-from burnish.model.loss import find_frozen_head, head_losses, supervised_logits, token_losses
+from burnish.model.loss import find_frozen_head, head_losses, logits_in_pieces, supervised_logits, token_losses
 from burnish.train.pack import batches_for
 from burnish.train.savings import Savings
 from tests.tiny import EXACT_KINDS, adapt, build_exact_model, random_examples
@@ -207,13 +207,26 @@ def savings(request: pytest.FixtureRequest) -> Savings:
     return request.param
 
 
+ROWS_AT_ONCE = 7
+
+
+@pytest.fixture(autouse=True)
+def few_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of logits that are made in pieces, so that there are several."""
+    monkeypatch.setattr(loss, "ROWS_AT_ONCE", ROWS_AT_ONCE)
+
+
 def assert_losses_are_those_of_the_logits(
     model: Any, examples: list[RenderedExample], savings: Savings, *, through_head: bool
 ) -> None:
     with batches_for(model, examples, max_tokens=100, savings=savings) as batches:
         for batch in batches:
             assert (find_frozen_head(model, batch) is not None) == through_head
-            wanted = cross_entropy(supervised_logits(model, batch), batch.targets_S, reduction="none")
+            logits_SV = supervised_logits(model, batch)
+            pieces = list(logits_in_pieces(model, batch))
+            assert [len(piece) for piece in pieces] == [len(piece) for piece in torch.split(logits_SV, ROWS_AT_ONCE)]
+            torch.testing.assert_close(torch.cat(pieces), logits_SV, rtol=1e-10, atol=1e-10)
+            wanted = cross_entropy(logits_SV, batch.targets_S, reduction="none")
             for switches in ({}, {"chunked": False}, {"supervised_logits_only": False}):
                 got = token_losses(model, batch, **switches)
                 torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)

@@ -16,12 +16,9 @@ from burnish.data import RenderedExample, Renderer
 from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
 from burnish.evaluate.writing import answers_to, as_text, write
 from burnish.model.adapter import adapter_off
-from burnish.model.loss import supervised_logits
+from burnish.model.loss import ROWS_AT_ONCE, logits_in_pieces
 from burnish.train.pack import batches_for
 from burnish.train.savings import Savings
-
-# Rows of logits (a vocabulary wide each) that are compared at once: the comparison needs several copies of them.
-ROWS_PER_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -139,19 +136,13 @@ def _compare(model: Any, examples: Sequence[RenderedExample], max_tokens: int) -
     savings = Savings(prefix_once=False)
     with batches_for(model, examples, max_tokens=min(max_tokens, 1024), savings=savings) as batches:
         for batch in batches:
-            tuned_SV = supervised_logits(model, batch)
+            tuned = logits_in_pieces(model, batch)
             with adapter_off(model):
-                base_SV = supervised_logits(model, batch)
-            chunks = zip(
-                *(
-                    torch.split(tensor, ROWS_PER_CHUNK)
-                    for tensor in (tuned_SV, base_SV, batch.targets_S, batch.owners_S)
-                ),
-                strict=True,
-            )
-            for tuned, base, targets, owners in chunks:
-                for name, value in _token_drift(tuned, base, targets).items():
-                    sums[name].index_add_(0, owners.cpu(), value.cpu().double())
+                base = logits_in_pieces(model, batch)
+            targets, owners = (torch.split(of_S, ROWS_AT_ONCE) for of_S in (batch.targets_S, batch.owners_S))
+            for tuned_CV, base_CV, targets_C, owners_C in zip(tuned, base, targets, owners, strict=True):
+                for name, value in _token_drift(tuned_CV, base_CV, targets_C).items():
+                    sums[name].index_add_(0, owners_C.cpu(), value.cpu().double())
     return sums
 
 

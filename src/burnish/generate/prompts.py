@@ -49,7 +49,9 @@ def read_prompts(
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         rests = [prompts[i][shared:] for i in chosen]
-        yield chosen, _read_batch(model, rests, prefix, shared, pad_id)
+        filled = _read_batch(model, rests, prefix, shared, pad_id)
+        yield chosen, filled
+        filled.cache = None  # the caller holds it on, and reading the next ones beside it would take twice the memory
 
 
 def fits_window(model: Any, prompts: Sequence[Sequence[int]], room: int) -> bool:

@@ -3,6 +3,7 @@
 Shapes: T tokens of the pack, S supervised tokens, W width of the model, V vocabulary.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,6 +15,9 @@ from torch.nn.functional import cross_entropy
 from burnish.model.adapter import base_of
 from burnish.model.attention import PackLayout, PrefixStore, build_layout, position_ids
 from burnish.model.head import UNMARKED, read_head
+
+ROWS_AT_ONCE = 128
+"""Of `logits_in_pieces`: 25 MB in fp32 with a vocabulary of 49,152."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,18 @@ def supervised_logits(model: Any, batch: Batch, *, all_rows: bool = False) -> Te
     else:
         logits_SV = model(**batch.inputs, logits_to_keep=batch.rows_S).logits[0]
     return logits_SV.to(_accurate(logits_SV))
+
+
+def logits_in_pieces(model: Any, batch: Batch) -> Iterator[Tensor]:
+    """`supervised_logits`, ROWS_AT_ONCE rows after the other, so that all never exist at once.
+
+    Only a head that is more than a matrix makes all at once. The body has been through its forward when this returns.
+    """
+    head_VW = find_frozen_head(model, batch)
+    if head_VW is None:
+        return iter(torch.split(supervised_logits(model, batch), ROWS_AT_ONCE))
+    hidden_SW = hidden_states(model, batch).flatten(0, 1)[batch.rows_S]
+    return ((hidden_CW @ head_VW.T).to(_accurate(hidden_CW)) for hidden_CW in torch.split(hidden_SW, ROWS_AT_ONCE))
 
 
 def find_frozen_head(model: Any, batch: Batch) -> Tensor | None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from burnish.data.rendering.render import RenderedExample
 from burnish.model.adapter import adapter_off
 from burnish.model.head import UNMARKED
-from burnish.model.loss import Batch, Opinions, divergences, supervised_logits
+from burnish.model.loss import ROWS_AT_ONCE, Batch, Opinions, divergences, logits_in_pieces
 from burnish.train.pack import batches_for
 from burnish.train.savings import Savings
 from burnish.train.step import BatchLoss, Objective
@@ -65,12 +65,13 @@ def ask_base(model: Any, examples: Sequence[RenderedExample], *, max_tokens: int
     taught = Taught(examples, Opinions(torch.empty(0, 0), torch.empty(0, 0)))
     with _base(model), batches_for(model, examples, max_tokens=max_tokens, savings=Savings()) as batches:
         for batch in batches:
-            logits_SV = supervised_logits(model, batch)
-            if is_masked:
-                logits_SV = logits_SV.scatter(-1, batch.targets_S[:, None], -torch.inf)
-            found = logits_SV.log_softmax(-1).topk(min(NUM_LIKELIEST, logits_SV.shape[-1] - 2), dim=-1)
-            ids.append(found.indices)
-            shares.append(found.values.exp())
+            targets = torch.split(batch.targets_S, ROWS_AT_ONCE)
+            for logits_CV, targets_C in zip(logits_in_pieces(model, batch), targets, strict=True):
+                if is_masked:
+                    logits_CV.scatter_(-1, targets_C[:, None], -torch.inf)
+                found = logits_CV.log_softmax(-1).topk(min(NUM_LIKELIEST, logits_CV.shape[-1] - 2), dim=-1)
+                ids.append(found.indices)
+                shares.append(found.values.exp())
             order.append(taught.rows(batch.owners_S, batch.places_S))
     back = torch.cat(order).argsort()
     return Taught(examples, Opinions(torch.cat(ids)[back], torch.cat(shares)[back]))
