@@ -117,7 +117,7 @@ class TestStorageErrors:
         [
             (errno.ENOSPC, "Free some space and go on with --resume"),
             (errno.EDQUOT, "Free some space"),
-            (errno.EACCES, "You may not write there. Choose another folder, e.g. output.folder="),
+            (errno.EACCES, "You may not write there. Choose another folder."),
             (errno.EROFS, "You may not write there"),
             (errno.ENOTDIR, "A file stands where a folder is needed"),
             (errno.EIO, os.strerror(errno.EIO)),
@@ -130,6 +130,11 @@ class TestStorageErrors:
         assert remedy in str(caught.value)
         assert isinstance(caught.value, BurnishError)
         assert isinstance(caught.value, OSError)
+
+    def test_the_remedy_names_the_setting_that_chooses_the_folder(self) -> None:
+        with pytest.raises(StorageError, match=r"another folder, e\.g\. output\.folder=/x"):  # noqa: SIM117
+            with files.storage_errors(Path("runs/x"), setting="output.folder=/x"):
+                raise PermissionError(errno.EACCES, "no")
 
     def test_other_faults_pass(self) -> None:
         for fault in (ValueError("no number"), StorageError("said already")):
@@ -167,12 +172,3 @@ class TestHashes:
         assert files.sha256_of_json({"b": 1, "a": "ü"}) == hashlib.sha256('{"a":"ü","b":1}'.encode()).hexdigest()
         assert files.sha256_of_json({"a": 1, "b": 2}) == files.sha256_of_json({"b": 2, "a": 1})
         assert files.sha256_of_json([1, 2]) != files.sha256_of_json([2, 1])
-
-
-def test_cache_dir_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("BURNISH_CACHE", str(tmp_path))
-    assert files.cache_dir() == tmp_path
-    monkeypatch.delenv("BURNISH_CACHE")
-    assert (
-        files.cache_dir().parts[-2:] in ((".cache", "burnish"), ("burnish", "cache")) or "XDG_CACHE_HOME" in os.environ
-    )

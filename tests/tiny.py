@@ -20,8 +20,8 @@ from transformers import (
     Starcoder2Config,
 )
 
+from burnish.cache import cache_dir
 from burnish.data import RenderedExample
-from burnish.files import cache_dir
 from burnish.model.adapter import adapter_parameters, attach_adapter
 
 CHATML = (

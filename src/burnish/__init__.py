@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnish.errors import BurnishError
+from burnish.threads import wait_politely, warn_if_too_late
 
 if TYPE_CHECKING:
     from burnish.pipeline import Run
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from burnish.specialist import Specialist
 
 __all__ = ["BurnishError", "Recipe", "load", "run"]
+
+wait_politely()
 
 
 def run(recipe: "str | Path | Recipe", *overrides: str) -> "Run":
@@ -27,6 +30,8 @@ def run(recipe: "str | Path | Recipe", *overrides: str) -> "Run":
     """
     from burnish import pipeline
     from burnish.recipe import build_recipe, load_recipe
+
+    warn_if_too_late()
 
     if isinstance(recipe, str | Path):
         return pipeline.run(load_recipe(Path(recipe), overrides))
@@ -45,6 +50,7 @@ def load(run: "Run | str | Path", *, arm: str | None = None, use_gate: bool = Tr
     from burnish.run_dir import find_run_dir
     from burnish.specialist import load_arm, load_specialist
 
+    warn_if_too_late()
     if not isinstance(run, str | Path):
         return load_arm(run.dir, arm, use_gate=use_gate)
     path = Path(run)

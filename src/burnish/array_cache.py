@@ -6,8 +6,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from burnish.errors import StorageError
-from burnish.files import cache_dir, keep_newest, new_folder
+from burnish.cache import cache_dir, tolerate_unwritable
+from burnish.files import keep_newest, new_folder
 
 T = TypeVar("T", bound=np.generic)
 _FILE = "array.npy"
@@ -31,10 +31,8 @@ def kept_array(
         if found.shape == shape:
             return found
     made = make()
-    try:
+    with tolerate_unwritable():
         with new_folder(folder) as draft:
             np.save(draft / _FILE, made)
         keep_newest(folder.parent, max_kept)
-    except (StorageError, OSError):
-        pass
     return made

@@ -86,24 +86,28 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write `path` into a StorageError with a remedy."""
+def storage_errors(path: Path, *, setting: str = "") -> Iterator[None]:
+    """Turn the operating system's refusal to write `path` into a StorageError with a remedy.
+
+    `setting` is an example of what chooses another folder.
+    """
     try:
         yield
     except StorageError:
         raise
     except Exception as error:
+        other = f"Choose another folder{f', e.g. {setting}' if setting else ''}"
         number = error.errno if isinstance(error, OSError) else _errno_in(str(error))
         if number is None:
             raise
         if number in (errno.ENOSPC, errno.EDQUOT):
             remedy = "The disk is full. Free some space and go on with --resume; what was saved before is intact."
         elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            remedy = "You may not write there. Choose another folder, e.g. output.folder=/path/you/own."
+            remedy = f"You may not write there. {other}."
         elif number in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-            remedy = "A file stands where a folder is needed, or the reverse. Choose another folder."
+            remedy = f"A file stands where a folder is needed, or the reverse. {other}."
         else:
-            remedy = f"{os.strerror(number)}. Choose another folder or mend the disk."
+            remedy = f"{os.strerror(number)}. {other}, or mend the disk."
         raise StorageError(f"{path}: cannot be written. {remedy}") from error
 
 
@@ -144,15 +148,6 @@ def keep_newest(folder: Path, count: int) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-def cache_dir() -> Path:
-    """The user's cache of burnish: BURNISH_CACHE, else the platform's usual place."""
-    if chosen := os.environ.get("BURNISH_CACHE"):
-        return Path(chosen).expanduser()
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "burnish" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "burnish"
 
 
 def _errno_in(text: str) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from burnish.answering import spread
+from burnish.cache import cache_dir
 from burnish.conversation import Conversation, Role, build_conversation
 from burnish.data import RenderedExample
 from burnish.evaluate.bundled import Half, general_prompts, general_text, instructions, refusal_prompts
@@ -19,7 +20,6 @@ from burnish.evaluate.refusals import measure_refusals
 from burnish.evaluate.retention import RetentionResult, base_answers, measure_retention, text_examples
 from burnish.evaluate.statistics import RowScores, compare_paired, score_interval
 from burnish.evaluate.unchanged import compare_answers, read_kept_prompts
-from burnish.files import cache_dir
 from burnish.generate.answer import answer_prompts
 from burnish.model.adapter import adapter_off
 from burnish.model.base import context_length

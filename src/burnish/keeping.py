@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from burnish.answering import score_specialist, spread
+from burnish.cache import cache_dir
 from burnish.data import RenderedExample
 from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.replay import write_replay
 from burnish.evaluate.retention import text_examples
 from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
-from burnish.files import cache_dir
 from burnish.model.adapter import adapter_off, adapter_scaled, hash_adapter, scale_adapter
 from burnish.preparation import Prepared, memory_of
 from burnish.recipe import AUTO, ChooseBy

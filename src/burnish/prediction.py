@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from burnish.cache import cache_dir
 from burnish.data import RenderedExample
 from burnish.evaluate.replay import expect_replay
-from burnish.files import cache_dir
 from burnish.preparation import Prepared, attach, load_weights, memory_of, savings_of, steps_of
 from burnish.recipe import AUTO
 from burnish.train.anchor import replayed_in

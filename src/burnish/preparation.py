@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burnish.cache import cache_dir
 from burnish.conversation import Task
 from burnish.data import (
     Finding,
@@ -31,7 +32,7 @@ from burnish.data import (
 from burnish.data.split import PARTS
 from burnish.errors import RecipeError, RunError
 from burnish.examination import Examination, examine, given, load_metrics
-from burnish.files import cache_dir, read_json
+from burnish.files import read_json
 from burnish.recipe import (
     LoadedRecipe,
     Metric,

@@ -86,7 +86,7 @@ def create_run_dir(parent: Path) -> RunDir:
     """Make a new, empty run folder under `parent`; its name is the UTC time and a short random hash."""
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     path = parent / run_id
-    with storage_errors(path):
+    with storage_errors(path, setting="output.folder=/path/you/own"):
         path.mkdir(parents=True)
     return RunDir(path.resolve())
 

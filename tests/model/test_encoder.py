@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from burnish.cache import cache_dir
 from burnish.errors import BaseModelError
-from burnish.files import cache_dir
 from burnish.model import encoder as encoder_module
 from burnish.model.encoder import Encoder, load_encoder
 from tests.tiny import save_encoder

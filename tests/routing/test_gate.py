@@ -9,10 +9,10 @@ import torch
 from transformers import BertModel
 
 import burnish
+from burnish.cache import cache_dir
 from burnish.conversation import Role, build_conversation
 from burnish.errors import AdapterError, BaseModelError, RecipeError
 from burnish.evaluate.bundled import Half, general_prompts, off_task_texts
-from burnish.files import cache_dir
 from burnish.gating import gate_of
 from burnish.generate.answer import answer_prompts
 from burnish.model.catalog import CATALOG

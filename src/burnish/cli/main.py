@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from burnish.cli.output import print_json, print_next
+from burnish.cli.streams import make_streams_tolerant
 from burnish.errors import BurnishError, Interrupted, RecipeError, RunError, StorageError
 from burnish.garbage import collect_garbage_seldom
 from burnish.serve.settings import EngineKind
@@ -415,7 +416,9 @@ def alias(
 def main() -> None:
     """Run the command line; a user's fault is one message and an exit code, never a traceback."""
     collect_garbage_seldom()
+    make_streams_tolerant()
     try:
+        _refuse_undecodable(sys.argv[1:])
         app(standalone_mode=True)
     except BurnishError as error:
         _fail(str(error))
@@ -427,6 +430,15 @@ def main() -> None:
     except KeyboardInterrupt:
         _console(stderr=True).print("Stopped. A run that had begun goes on with `burnish run --resume latest`.")
         raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def _refuse_undecodable(arguments: list[str]) -> None:
+    """A name of bytes that are not UTF-8 could be opened, but not written into a recipe or a run."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise RecipeError(f"{argument}: this argument is not UTF-8. Rename the file, or mend the name.") from None
 
 
 def _run(recipe: Path, overrides: list[str]) -> "Run":

@@ -9,9 +9,11 @@ from typing import Any
 
 import typer
 
+from burnish.cli.streams import is_unicode
+
 
 def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=not is_unicode(sys.stdout)))
 
 
 def print_next(*commands: tuple[str, str]) -> None:

@@ -15,15 +15,25 @@ from burnish.screen import Advance
 PLAIN_INTERVAL_S = 15.0
 
 
+class _LastingConsole(Console):
+    """Falls silent when nobody reads it any longer, as behind `| head`; the work goes on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class TerminalScreen:
     """News on stderr, so that stdout holds results only."""
 
     def __init__(self, *, is_quiet: bool = False) -> None:
-        self.console = Console(stderr=True, highlight=False, quiet=is_quiet)
+        self.console = _LastingConsole(stderr=True, highlight=False, quiet=is_quiet)
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        try:
+            self.console.print(text, markup=False, soft_wrap=True)
+        except OSError:  # a terminal that is gone, a full disk behind a redirection
+            self.console.quiet = True
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:

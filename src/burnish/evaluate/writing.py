@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from burnish.cache import read_cached_json, write_cached_json
 from burnish.conversation import Conversation
 from burnish.data import RenderedExample, Renderer
-from burnish.files import read_json, sha256_of_json, write_json
+from burnish.files import sha256_of_json
 from burnish.generate.decode import decode
 
 Ids = Sequence[int]
@@ -66,8 +67,8 @@ def write(
 ) -> list[RenderedExample]:
     """What the model writes, an answer with its end-of-turn token; kept in `cache`."""
     path = writing.path(cache, fingerprint)
-    if path.is_file():
-        return writing.examples(read_json(path)["answers"])
+    if known := read_cached_json(path):
+        return writing.examples(known["answers"])
     generations = decode(
         model,
         [list(start) for _, start in writing.starts],
@@ -79,15 +80,15 @@ def write(
     )
     end = renderer.end_of_turn_id
     written = [[*g.token_ids, *([end] if g.has_ended else [])] for g in generations]
-    write_json(path, {"answers": written})
+    write_cached_json(path, {"answers": written})
     return writing.examples(written)
 
 
 def expect(writing: Writing, *, cache: Path, fingerprint: str) -> tuple[list[RenderedExample], bool]:
     """The same without a model, and whether it is known: if nothing is kept, as if each were written to its limit."""
     path = writing.path(cache, fingerprint)
-    if path.is_file():
-        return writing.examples(read_json(path)["answers"]), True
+    if known := read_cached_json(path):
+        return writing.examples(known["answers"]), True
     return writing.examples([[0] * writing.limit for _ in writing.starts]), False
 
 

@@ -1,14 +1,16 @@
 """The base model: its tokenizer, its weights, and the fingerprint that an adapter remembers."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
+from burnish.cache import cache_dir, read_cached_json, write_cached_json
 from burnish.errors import BaseModelError
-from burnish.files import cache_dir, read_json, sha256_of_file, sha256_of_json, write_json
+from burnish.files import read_json, sha256_of_file, sha256_of_json
 from burnish.model.catalog import CATALOG, BaseKind
 from burnish.model.fetch import Say, find_base_folder
 
@@ -37,7 +39,7 @@ def is_encoder(name: str) -> bool:
     """Whether a base model makes vectors instead of text: a sentence encoder of the catalog, of a folder or the hub."""
     if name in CATALOG:
         return CATALOG[name].kind is BaseKind.ENCODER
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     return name.startswith("sentence-transformers/") or any((folder / file).is_file() for file in SENTENCE_FILES)
 
 
@@ -120,12 +122,12 @@ def fingerprint(folder: Path) -> str:
     stamp = {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in (*weights, *_identity_files(folder))}
     key = sha256_of_json([str(folder.resolve()), stamp])
     memo = cache_dir() / "fingerprints" / f"{key}.json"
-    if memo.is_file():
-        return str(read_json(memo)["fingerprint"])
+    if known := read_cached_json(memo):
+        return str(known["fingerprint"])
     config = {k: v for k, v in read_json(folder / "config.json").items() if k not in VOLATILE_CONFIG}
     parts = {p.name: sha256_of_file(p) for p in (*weights, *_identity_files(folder)) if p.name != "config.json"}
     value = sha256_of_json({"config": config, "files": parts})
-    write_json(memo, {"fingerprint": value})
+    write_cached_json(memo, {"fingerprint": value})
     return value
 
 

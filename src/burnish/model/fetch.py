@@ -14,8 +14,9 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from pathlib import Path
 
+from burnish.cache import cache_dir, find_cached
 from burnish.errors import BaseModelError
-from burnish.files import cache_dir, lock, new_folder, sha256_of_file
+from burnish.files import lock, new_folder, sha256_of_file
 from burnish.model.catalog import CATALOG, CatalogEntry, Wheel
 
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
@@ -30,15 +31,16 @@ def find_base_folder(name: str, say: Say = lambda _: None) -> Path:
     """
     if name in CATALOG:
         return _catalog_folder(CATALOG[name], say)
-    if (folder := Path(name).expanduser()).is_dir():
+    if (folder := Path(os.path.expanduser(name))).is_dir():
         return _checked_folder(folder)
     return _hub_folder(name)
 
 
 def _catalog_folder(entry: CatalogEntry, say: Say) -> Path:
-    folder = cache_dir() / "bases" / f"{entry.name}-{entry.digest}"
-    if folder.is_dir():
-        return folder
+    name = f"bases/{entry.name}-{entry.digest}"
+    if known := find_cached(name):
+        return known
+    folder = cache_dir() / name
     with lock(folder.with_suffix(".lock")):
         if not folder.is_dir():  # another process may have made it while this one waited
             say(f"Fetching base model {entry.name} ({entry.megabytes} MB, once) ...")

@@ -9,9 +9,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from burnish.cache import cache_dir, tolerate_unwritable
 from burnish.data.rendering.render import RenderedExample
-from burnish.errors import StorageError
-from burnish.files import cache_dir, keep_newest, new_folder, sha256_of_json
+from burnish.files import keep_newest, new_folder, sha256_of_json
 from burnish.model.adapter import adapter_off
 from burnish.model.arithmetic import arithmetic
 from burnish.model.device import describe_device
@@ -88,12 +88,9 @@ def _read(folder: Path) -> dict[str, Tensor] | None:
 
 
 def _write(folder: Path, tensors: dict[str, Tensor]) -> None:
-    """A cache that cannot be written is no reason to stop."""
     from safetensors.torch import save_file
 
-    try:
+    with tolerate_unwritable():
         with new_folder(folder) as draft:
             save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, draft / TENSORS)
         keep_newest(folder.parent, MAX_KEPT)
-    except (StorageError, OSError):
-        return

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from burnish.cache import cache_dir, read_cached_json, write_cached_json
 from burnish.data.rendering.render import RenderedExample
-from burnish.files import cache_dir, read_json, sha256_of_json, write_json
+from burnish.files import sha256_of_json
 from burnish.model.adapter import adapter_parameters
 from burnish.model.arithmetic import arithmetic
 from burnish.model.device import choose_device, describe_device
@@ -51,16 +52,15 @@ def training_pace(fingerprint: str, rehearsal: Rehearsal, load: Callable[[], Any
     small_s, large_s = (statistics.median(times) for times in zip(*rounds, strict=True))
     pace = fit_pace([rehearsal.operations(step, settings) for step in steps], [small_s, large_s])
     device = describe_device(choose_device())
-    write_json(_path(fingerprint, rehearsal), asdict(pace) | {"device": device, "dtype": str(rehearsal.dtype)})
+    write_cached_json(_path(fingerprint, rehearsal), asdict(pace) | {"device": device, "dtype": str(rehearsal.dtype)})
     return pace
 
 
 def known_pace(fingerprint: str, rehearsal: Rehearsal) -> Pace | None:
     """The same, if it was measured before."""
-    path = _path(fingerprint, rehearsal)
-    if not path.is_file():
+    kept = read_cached_json(_path(fingerprint, rehearsal))
+    if kept is None:
         return None
-    kept = read_json(path)
     return Pace(float(kept["batch_s"]), float(kept["operations_per_s"]))
 
 

@@ -6,10 +6,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from burnish.cache import tolerate_unwritable
 from burnish.conversation import Role, build_conversation, to_dicts
 from burnish.data.example import Example
 from burnish.data.rendering.render import RenderedExample, Renderer, Rendering, render_rows
-from burnish.errors import RenderError, StorageError
+from burnish.errors import RenderError
 from burnish.files import keep_newest, read_jsonl, sha256_of_json, write_jsonl
 
 # Files that stay in the cache; the ones that were used longest ago go.
@@ -65,12 +66,9 @@ def _read(path: Path, examples: Sequence[Example]) -> list[tuple[RenderedExample
 
 
 def _write(path: Path, rendering: Rendering) -> None:
-    """A cache that cannot be written is no reason to stop."""
-    try:
+    with tolerate_unwritable():
         write_jsonl(path, ({"parts": [_to_dict(part) for part in row]} for row in rendering.rows))
         keep_newest(path.parent, MAX_FILES)
-    except (StorageError, OSError):
-        return
 
 
 def _to_dict(rendered: RenderedExample) -> dict[str, Any]:
