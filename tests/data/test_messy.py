@@ -58,9 +58,12 @@ def test_the_formats_are_those_of_the_manifest() -> None:
             assert detect_file(str(MESSY / name))[0].format.name == names.get(shape, shape), name
 
 
+SOUND = ("bank_chat", "banking77", "gsm8k", "medquad", "restaurant8k")
+
+
 def test_sound_data_has_no_errors_and_only_the_warnings_that_were_looked_at() -> None:
     found = Counter[tuple[str, str, str]]()
-    for path in sorted(DATA.glob("[!m]*/*.jsonl")) + sorted(DATA.glob("medquad/*.jsonl")):
+    for path in (path for name in SOUND for path in sorted((DATA / name).glob("*.jsonl"))):
         for finding in load_table(path, detect_file(str(path))[0].task, columns={}).findings:
             found[path.parent.name, finding.check, finding.severity] += 1
     assert found == {

@@ -15,10 +15,11 @@ from burnish.cli.mending import mend_data, print_mended, refuse_to_replace
 from burnish.cli.output import print_json, print_next
 from burnish.cli.preview import print_preview
 from burnish.cli.screen import TerminalScreen
+from burnish.conversation import Task
 from burnish.data import Severity, check_stream, count_lines, detect_file, locate
-from burnish.data.mending.mend import Change
+from burnish.data.mending.mend import MENDED, Change
 from burnish.inspection import Inspection, inspect_data
-from burnish.recipe import LoadedRecipe, build_recipe, load_recipe, starter_recipe
+from burnish.recipe import DataSection, LoadedRecipe, OriginKind, build_recipe, load_recipe, starter_recipe
 from burnish.report.preview import write_preview_html
 
 PREVIEWS_ON_PAGE = 50
@@ -34,6 +35,8 @@ class CheckOptions:
     """Print all of them, however long."""
     html: Path | None
     fix: bool
+    leave: frozenset[str]
+    """Checks whose findings `fix` leaves alone."""
     redact: bool
     output: Path | None
     deep: bool
@@ -44,9 +47,12 @@ def check_data(source: str, overrides: list[str], options: CheckOptions) -> bool
     """Check a recipe's data, or a data file, and tell what was found; whether a run may use it."""
     refuse_to_replace(options.output)
     found = inspect_data(load_recipe_or_data(source, overrides), TerminalScreen(), deep=options.deep)
+    if unknown := options.leave - MENDED - {finding.check for finding in found.findings}:
+        raise typer.BadParameter(f"--leave: nothing was found by {min(unknown)!r}; names stand in [brackets]")
     copies = None
     if options.fix or options.redact:
-        copies = mend_data(found, options.output, fix=options.fix, redact=options.redact)
+        mended = [one for one in found.findings if one.check not in options.leave] if options.fix else []
+        copies = mend_data(found, options.output, mended, redact=options.redact)
     counts = count_severities(found.findings)
     if options.as_json:
         _print_as_json(found, counts, copies or {})
@@ -63,13 +69,10 @@ def check_data(source: str, overrides: list[str], options: CheckOptions) -> bool
 
 def check_quickly(source: str, overrides: list[str], *, as_json: bool) -> bool:
     """One pass over the training file, which may be larger than memory; whether every row is sound."""
-    task, columns, name = None, {}, source
-    if source.endswith(".toml"):
-        recipe = load_recipe(Path(source), overrides).recipe
-        task, columns, name = recipe.task, recipe.data.columns, recipe.data.train
-    path = locate(name)
+    data, task = _asked_for(source, overrides)
+    path = locate(data.train)
     with TerminalScreen().bar(f"Checking {path.name}", count_lines(path)) as advance:
-        report = check_stream(path, task=task, columns=columns, advance=advance)
+        report = check_stream(path, task=task, columns=data.columns, advance=advance)
     rows = {"rows": report.num_rows, "sound": report.num_sound, "copies": report.num_duplicates}
     if as_json:
         found = [asdict(finding) for finding in report.findings]
@@ -89,9 +92,21 @@ def load_recipe_or_data(source: str, overrides: list[str]) -> LoadedRecipe:
     """A recipe; for a data file, the one that `burnish init` would write for it."""
     if source.endswith(".toml"):
         return load_recipe(Path(source), overrides)
-    found, _ = detect_file(source)
+    data, task = _asked_for(source, overrides)
+    found, _ = detect_file(data.train, task=task, given=data.columns)
     text = starter_recipe(task=found.task, data=source, notes=[])
     return build_recipe(tomllib.loads(text), overrides=overrides, name=f"the recipe for {source}")
+
+
+def _asked_for(source: str, overrides: list[str]) -> tuple[DataSection, Task | None]:
+    """What a recipe, or a data file with overrides, says of the data; the task of the latter only if it is set."""
+    if source.endswith(".toml"):
+        recipe = load_recipe(Path(source), overrides).recipe
+        return recipe.data, recipe.task
+    values = {"task": Task.CHAT.value, "data": {"train": source}}
+    loaded = build_recipe(values, overrides=overrides, name=f"the recipe for {source}")
+    is_set = loaded.origins["task"].kind is OriginKind.COMMAND_LINE
+    return loaded.recipe.data, loaded.recipe.task if is_set else None
 
 
 def _print(found: Inspection, options: CheckOptions, copies: dict[Path, list[Change]] | None) -> None:

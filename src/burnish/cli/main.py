@@ -102,6 +102,9 @@ def check(
         bool, typer.Option("--deep", help="Also copies in other words, and answers strange to the base.")
     ] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Write a cleaned copy, and a log of what was done.")] = False,
+    leave: Annotated[
+        list[str] | None, typer.Option("--leave", help="A check whose findings --fix leaves alone.", metavar="CHECK")
+    ] = None,
     redact: Annotated[bool, typer.Option("--redact", help="Write a copy without private data.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the copy.")] = None,
     as_json: Json = False,
@@ -109,6 +112,8 @@ def check(
     """Check the data and show what the model will learn from; exit 1 on errors."""
     if output is not None and not (fix or redact):
         raise typer.BadParameter("--output names the copy that --fix or --redact writes")
+    if leave and not fix:
+        raise typer.BadParameter("--leave names a check whose findings --fix leaves alone; add --fix")
     if quick and (deep or fix or redact):
         raise typer.BadParameter("--quick looks at the form of rows only; leave out --deep, --fix and --redact")
     from burnish.cli.check import CheckOptions, check_data, check_quickly
@@ -117,7 +122,9 @@ def check(
         is_sound = check_quickly(source, overrides or [], as_json=as_json)
     else:
         shown = [example - 1] if example else range(examples)
-        options = CheckOptions(shown, example is not None, html, fix, redact, output, deep, as_json)
+        options = CheckOptions(
+            shown, example is not None, html, fix, frozenset(leave or ()), redact, output, deep, as_json
+        )
         is_sound = check_data(source, overrides or [], options)
     if not is_sound:
         raise typer.Exit(EXIT_USER_ERROR)

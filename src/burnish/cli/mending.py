@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from burnish.data import Finding
 from burnish.data.mending.mend import Change, copy_of, log_of, mend_file, usual_spellings
 from burnish.errors import DataError
 from burnish.inspection import Inspection
@@ -24,8 +25,10 @@ def refuse_to_replace(output: Path | None) -> None:
         raise DataError(f"{output}: there is a file already. Choose another --output.")
 
 
-def mend_data(found: Inspection, output: Path | None, *, fix: bool, redact: bool) -> dict[Path, list[Change]]:
-    """Write a copy of each file that needs one; the changes of each copy.
+def mend_data(
+    found: Inspection, output: Path | None, findings: Sequence[Finding], *, redact: bool
+) -> dict[Path, list[Change]]:
+    """Write a copy of each file that needs one, without what the findings tell; the changes of each copy.
 
     Raises:
         DataError: `output` is to hold more than one file, or files have the same name.
@@ -41,7 +44,6 @@ def mend_data(found: Inspection, output: Path | None, *, fix: bool, redact: bool
     examples = [example for part in found.examined.examples.values() for example in part]
     for source in sources:
         copy = output or copy_of(source)
-        findings = found.findings if fix else []
         spellings = usual_spellings(findings, examples)
         if changes := mend_file(source, copy, findings, spellings=spellings, redact=redact):
             copies[copy] = changes

@@ -77,8 +77,10 @@ def load_table(
     return Table(path, task, detection, sound[:max_rows], tuple(sorted(findings, key=_place)), group_by, time_by)
 
 
-def detect_file(name: str) -> tuple[Detection, int]:
-    """What the data of this name holds, and how many rows it has.
+def detect_file(
+    name: str, *, task: Task | None = None, given: Mapping[str, str] | None = None
+) -> tuple[Detection, int]:
+    """What the data of this name holds, and how many rows it has; `task` and `given` columns leave less to guess.
 
     Raises:
         DataError: it cannot be read, or no format fits.
@@ -87,7 +89,7 @@ def detect_file(name: str) -> tuple[Detection, int]:
     rows, findings = read_rows(path)
     if not rows:
         refuse_errors(findings)
-    return detect_format(rows, name=path.name), len(rows)
+    return detect_format(rows, name=path.name, task=task, given=given), len(rows)
 
 
 def check_row(row: Row, detection: Detection, *, time_by: str | None = None) -> list[Finding]:

@@ -12,7 +12,18 @@ from burnish.recipe.resolve import (
     resolve_rows,
     resolve_tokens,
 )
-from burnish.recipe.schema import AUTO, Baseline, ChooseBy, Metric, OnTooLong, Precision, Recipe, Schedule, Supervise
+from burnish.recipe.schema import (
+    AUTO,
+    Baseline,
+    ChooseBy,
+    DataSection,
+    Metric,
+    OnTooLong,
+    Precision,
+    Recipe,
+    Schedule,
+    Supervise,
+)
 from burnish.recipe.write import describe_keys, dump_recipe, json_schema, starter_recipe
 
 __all__ = [
@@ -20,6 +31,7 @@ __all__ = [
     "MIN_BF16_SPEEDUP",
     "Baseline",
     "ChooseBy",
+    "DataSection",
     "LoadedRecipe",
     "Metric",
     "OnTooLong",

@@ -11,6 +11,7 @@ from burnish.data.checks.duplicates import check_conflicts, check_duplicates
 from burnish.data.checks.labels import check_label_balance, check_label_variants
 from burnish.data.checks.language import check_languages
 from burnish.data.checks.lengths import check_long_messages, check_short_answers
+from burnish.data.checks.markup import check_markup
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
 
@@ -37,6 +38,7 @@ def check_examples(examples: Sequence[Example], task: Task) -> list[Finding]:
         *check_short_answers(examples),
         *check_boilerplate(examples),
         *check_languages(examples),
+        *check_markup(examples),
     ]
     if task is Task.CLASSIFICATION:
         findings += check_label_balance(examples)

@@ -1,7 +1,7 @@
 """What is done to the texts of a row: characters that nobody meant to write go, an answer gets its usual spelling."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from burnish.data.formats.characters import INVISIBLE, SEPARATORS
@@ -25,24 +25,6 @@ def without_invisible(text: str) -> str:
 def with_line_feeds(text: str) -> str:
     """With line feeds in place of U+2028 and U+2029."""
     return SEPARATORS.sub("\n", text)
-
-
-def edit_texts(value: Any, edit: Callable[[str], str]) -> Any:
-    """The same with every text in it edited."""
-    if isinstance(value, dict):
-        return {key: edit_texts(item, edit) for key, item in value.items()}
-    if isinstance(value, list):
-        return [edit_texts(item, edit) for item in value]
-    return edit(value) if isinstance(value, str) else value
-
-
-def texts_in(value: Any) -> Iterator[str]:
-    """Every text in a value."""
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from texts_in(item)
-    elif isinstance(value, str):
-        yield value
 
 
 def respell(values: Any, old: str, new: str) -> Any:

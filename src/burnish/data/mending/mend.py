@@ -6,25 +6,21 @@ What only a person can decide is not touched: conflicting answers, near duplicat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from burnish.data.example import Example
 from burnish.data.finding import Finding, Severity
 from burnish.data.formats.characters import CONTROL_CHARACTER, INVISIBLE_CHARACTER, LINE_SEPARATOR
-from burnish.data.mending.edits import (
-    edit_texts,
-    respell,
-    texts_in,
-    with_line_feeds,
-    without_control,
-    without_invisible,
-)
+from burnish.data.markup import MARKUP
+from burnish.data.mending.edits import respell, with_line_feeds, without_control, without_invisible
 from burnish.data.mending.records import Record, Records, read_records
 from burnish.data.mending.redact import redact as redact_row
 from burnish.data.privacy import mask
 from burnish.data.reading.encoding import BLANK_LINE, CRLF, NOT_UTF8, UTF8_BOM, UTF16
 from burnish.data.reading.rows import BINARY
+from burnish.data.texts import edit_inside, edit_texts, texts_in
 from burnish.errors import DataError
 from burnish.files import write_jsonl, write_text
 
@@ -36,7 +32,7 @@ _EDITS: dict[str, Callable[[str], str]] = {
     CONTROL_CHARACTER.id: without_control,
     INVISIBLE_CHARACTER.id: without_invisible,
     LINE_SEPARATOR.id: with_line_feeds,
-}
+} | {name: partial(edit_inside, edit=markup.clean) for name, markup in MARKUP.items()}
 MENDED = _REMOVED | _REMOVED_FROM_TRAIN | _REWRITTEN | frozenset(_EDITS) | {LABEL_VARIANT}
 """The checks whose findings are mended; besides them, every row with an error is removed."""
 
@@ -70,7 +66,7 @@ def mend_file(
     `spellings` gives, by row, the answer of a label variant and the spelling that it gets (see `usual_spellings`).
 
     Raises:
-        DataError: `output` is the original, or the file cannot be mended.
+        DataError: `output` is the original, no row would be left, or the file cannot be mended.
         StorageError: the copy cannot be written.
     """
     if output.exists() and output.samefile(source):
@@ -83,6 +79,11 @@ def mend_file(
         text, done = _mend(source.name, record, plan.get(record.line, ()), records, spellings or {}, redact=redact)
         kept += [] if text is None else [text]
         changes += done
+    if records.rows and not kept:
+        raise DataError(
+            f"{source.name}: all {len(records.rows):,} rows would be removed, so no copy was written. "
+            f"Mend the file by what was found: {changes[0].why}"
+        )
     if changes:
         write_text(output, records.join(kept))
         write_jsonl(log_of(output), [asdict(change) for change in changes])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.data.privacy import PrivateKind, find_private
+from burnish.data.texts import json_in
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts(item, key)
-    elif isinstance(value, str) and (inner := _json_in(value)) is not None:
+    elif isinstance(value, str) and (inner := json_in(value)) is not None:
         yield from _texts(inner, key)
     elif isinstance(value, str | int) and not isinstance(value, bool):
         yield key, str(value)
@@ -86,7 +87,7 @@ def _replaced(value: Any, pattern: re.Pattern[str], placeholders: dict[str, str]
     if isinstance(value, list | tuple):
         return [_replaced(item, pattern, placeholders) for item in value]
     if isinstance(value, str):
-        inner = _json_in(value)
+        inner = json_in(value)
         if inner is None:
             return pattern.sub(lambda match: placeholders[match[0]], value)
         separators = (", ", ": ") if ": " in value else (",", ":")
@@ -95,13 +96,3 @@ def _replaced(value: Any, pattern: re.Pattern[str], placeholders: dict[str, str]
     if isinstance(value, int) and not isinstance(value, bool):
         return placeholders.get(str(value), value)
     return value
-
-
-def _json_in(text: str) -> Any:
-    """The object or list that a text spells, as the arguments of a tool call do; None where it spells none."""
-    if not text.lstrip().startswith(("{", "[")):
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
