@@ -32,7 +32,8 @@ _EDITS: dict[str, Callable[[str], str]] = {
     CONTROL_CHARACTER.id: without_control,
     INVISIBLE_CHARACTER.id: without_invisible,
     LINE_SEPARATOR.id: with_line_feeds,
-} | {name: partial(edit_inside, edit=markup.clean) for name, markup in MARKUP.items()}
+    **{name: partial(edit_inside, edit=markup.clean) for name, markup in MARKUP.items()},
+}
 MENDED = _REMOVED | _REMOVED_FROM_TRAIN | _REWRITTEN | frozenset(_EDITS) | {LABEL_VARIANT}
 """The checks whose findings are mended; besides them, every row with an error is removed."""
 
