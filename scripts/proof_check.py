@@ -23,8 +23,8 @@ import numpy as np
 
 from burnish.evaluate.arms import Arm
 from burnish.evaluate.evaluation import ASSUMED_DISCORDANCE, ArmRun, Intervals, evaluate, expected_sensitivity
+from burnish.evaluate.recommendation import Forgetting
 from burnish.evaluate.statistics import FloatArray, RowScores, compare_paired, score_interval, wilson_interval
-from burnish.evaluate.verdict import Forgetting
 from burnish.recipe import Metric
 
 Draw = Callable[[np.random.Generator, FloatArray], RowScores]

@@ -24,7 +24,7 @@ def test_nothing_is_cut_in_80_columns(evaluation: dict[str, Any], metric: str) -
     evaluation["arms"][0]["score"] |= {"value": 1.0, "low": 0.999, "high": 1.0}
     for arm in evaluation["arms"]:
         arm["prompt_tokens"]["mean"] = 12_345
-        arm["latency_s"] |= {"p50": 12.34, "p95": 123.4}
+        arm["request"]["median_s"] = 123.4
     out = io.StringIO()
     print_evaluation(Console(file=out, width=80), evaluation)
     assert "…" not in out.getvalue()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ from burnish.evaluate.calibration import CALIBRATION_NAME, load_calibration
 from burnish.evaluate.evaluation import ArmRun
 from burnish.evaluate.kept import Budget, answer_rows
 from burnish.evaluate.metrics import CustomMetric, collect_scores
+from burnish.evaluate.requests import keep_request_time, summarize_times
 from burnish.evaluate.retrieval import Retriever
 from burnish.evaluate.statistics import RowScores
 from burnish.files import read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
@@ -130,7 +132,8 @@ def run_recorded(prepared: Divided, run_dir: RunDir) -> dict[Arm, ArmRun]:
     judged = judge_answers(answers, [example.prompt for example in test], test, prepared.metric)
     rows = [row | {"prompt_tokens": one.prompt_tokens} for row, one in zip(judged, recorded, strict=True)]
     write_jsonl(run_dir.predictions(Arm.RECORDED.value), rows)
-    return {Arm.RECORDED: ArmRun(rows, sum(one.latency_s for one in recorded))}
+    seconds = [one.latency_s for one in recorded]
+    return {Arm.RECORDED: ArmRun(rows, sum(seconds), summarize_times(seconds))}
 
 
 def run_baselines(model: Any, prepared: Prepared, run_dir: RunDir, screen: Screen, budget: Budget) -> dict[Arm, ArmRun]:
@@ -224,8 +227,8 @@ def run_arm(
 ) -> ArmRun | None:
     """The arm's answers to the test rows, read from predictions/ARM.jsonl as far as they are there.
 
-    `load` gives its solution, which is saved in the run folder, if it is needed. None if the budget does not reach for
-    all rows.
+    `load` gives its solution, which is saved in the run folder, if it is needed. Behind the answers some requests are
+    timed one by one. None if the budget does not reach for all rows.
     """
     test = prepared.split.test
     judged, calibration = _judged_weights(arm, prepared, run_dir), run_dir.adapter / CALIBRATION_NAME
@@ -246,7 +249,18 @@ def run_arm(
             advance, some = bar(), test[rows.start : rows.stop]
             return ask(load(), prepared, some, on_done=lambda count: advance(count, ""))
 
-        return answer_rows(run_dir.predictions(arm.value), key, len(test), answer, begin=load, budget=budget)
+        path = run_dir.predictions(arm.value)
+        answered = answer_rows(path, key, len(test), answer, begin=load, budget=budget)
+    if answered is None:
+        return None
+    request = keep_request_time(
+        path.with_suffix(".request.json"),
+        key,
+        lambda n: ask(load(), prepared, [test[n]]),
+        len(test),
+        is_warm=bar.cache_info().currsize > 0,
+    )
+    return replace(answered, request=request)
 
 
 def ask(

@@ -6,7 +6,7 @@ from burnish.answering import build_classifier, candidate_of, run_arm, run_recor
 from burnish.classify import read_classifier_card
 from burnish.evaluate.arms import Arm
 from burnish.evaluate.evaluation import ArmRun, Intervals, evaluate, expected_sensitivity
-from burnish.evaluate.verdict import Forgetting
+from burnish.evaluate.recommendation import Forgetting
 from burnish.evidence import evidence_of_rows, forecast_more_data, held_out_answers
 from burnish.journal import (
     conclude,
@@ -63,6 +63,7 @@ def prove_encoder(prepared: Divided, run_dir: RunDir, screen: Screen) -> dict[st
             num_openings=count_openings(run_dir),
             evidence=evidence_of_rows(prepared, validation=held_out_answers(run_dir)),
             margin=recipe.evaluate.margin,
+            target=recipe.evaluate.target,
         )
         parts = {
             **measured,

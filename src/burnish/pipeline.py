@@ -62,6 +62,17 @@ class Run:
         return dict(self.evaluation["verdict"])
 
     @property
+    def gate_faults(self) -> list[str]:
+        """Why the run does not pass `--gate`; empty where it does."""
+        target, retention = self.evaluation.get("target"), self.evaluation.get("retention") or {}
+        faults = {
+            "the specialist is not shown to be better than every simpler way": self.verdict["outcome"] != "better",
+            "it forgot more than retention.budget allows": retention.get("is_within_budget") is False,
+            "evaluate.target is not shown to be reached": target is not None and target["reach"] != "reached",
+        }
+        return [fault for fault, is_so in faults.items() if is_so]
+
+    @property
     def adapter_path(self) -> Path:
         return self.dir.adapter
 
@@ -293,7 +304,7 @@ def _conclude(
     from burnish.calibrating import describe_calibration
     from burnish.evaluate.arms import Arm
     from burnish.evaluate.evaluation import Intervals, evaluate
-    from burnish.evaluate.verdict import Forgetting
+    from burnish.evaluate.recommendation import Forgetting
     from burnish.evidence import gather_evidence
     from burnish.forgetting import measure_behaviour, measure_forgetting, measure_on_harness
     from burnish.gating import measure_gate
@@ -313,6 +324,7 @@ def _conclude(
         num_openings=count_openings(run_dir),
         evidence=gather_evidence(model, prepared, run_dir, screen),
         margin=recipe.evaluate.margin,
+        target=recipe.evaluate.target,
     )
     if measured["retention"]:
         measured["retention"] |= kept.to_dict() | measure_behaviour(model, prepared, screen)

@@ -14,8 +14,8 @@ from burnish.evaluate.arms import Arm, judge_answers
 from burnish.evaluate.evaluation import ArmRun, Intervals, evaluate
 from burnish.evaluate.metrics import AnyMetric, load_metric
 from burnish.evaluate.mistakes import list_changes, list_worst
+from burnish.evaluate.recommendation import Forgetting
 from burnish.evaluate.slices import slice_scores
-from burnish.evaluate.verdict import Forgetting
 from burnish.generate.answer import Answer
 from burnish.recipe import Metric
 from tests.data.datasets import question

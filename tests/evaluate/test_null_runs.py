@@ -12,8 +12,8 @@ import pytest
 
 from burnish.evaluate.arms import Arm
 from burnish.evaluate.evaluation import ASSUMED_DISCORDANCE, ArmRun, Intervals, evaluate, expected_sensitivity
+from burnish.evaluate.recommendation import Forgetting
 from burnish.evaluate.statistics import FloatArray, RowScores, wilson_interval
-from burnish.evaluate.verdict import Forgetting
 from burnish.recipe import Metric
 
 NUM_RUNS = 200

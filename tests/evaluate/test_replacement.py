@@ -7,8 +7,8 @@ import pytest
 
 from burnish.evaluate.arms import Arm
 from burnish.evaluate.evaluation import ArmRun, Intervals, evaluate
+from burnish.evaluate.recommendation import Forgetting
 from burnish.evaluate.statistics import RowScores, noninferiority_p_value
-from burnish.evaluate.verdict import Forgetting
 from burnish.recipe import Metric
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from burnish.evaluate.advice import ArmFacts, Way, advise
+from burnish.evaluate.contest import Contest, Outcome, Rival, Standard
+from burnish.evaluate.recommendation import Forgetting, Recommendation
 from burnish.evaluate.statistics import (
     RowScores,
     compare_paired,
@@ -15,8 +17,10 @@ from burnish.evaluate.statistics import (
     noninferiority_p_value,
     paired_sd,
     rows_needed,
+    score_interval,
 )
-from burnish.evaluate.verdict import Contest, Forgetting, Outcome, Recommendation, Rival, Standard, Verdict, judge
+from burnish.evaluate.target import Reach, judge_target
+from burnish.evaluate.verdict import Verdict, judge
 
 LITTLE = Forgetting(upper=0.01, budget=0.02)
 
@@ -34,7 +38,7 @@ def facts(title: str, rank: int, score: float, way: Way = Way.PROMPT) -> ArmFact
         cost_rank=rank,
         score=score,
         prompt_tokens=100.0 * (rank + 1),
-        latency_s=0.05 * (rank + 1),
+        request_s=0.05 * (rank + 1),
     )
 
 
@@ -59,7 +63,11 @@ def contest(arm: ArmFacts, mine: RowScores, others: dict[ArmFacts, RowScores]) -
 
 
 def verdict_on(
-    specialist: RowScores, *baselines: RowScores, constrained: RowScores | None = None, **options: Any
+    specialist: RowScores,
+    *baselines: RowScores,
+    constrained: RowScores | None = None,
+    target: float | None = None,
+    **options: Any,
 ) -> Verdict:
     """Baselines are prompts 0, 1, ..., from the cheapest on; the constrained form is a variant of the specialist."""
     arm = facts("Specialist", 8, specialist.value, Way.FINE_TUNING)
@@ -75,6 +83,12 @@ def verdict_on(
         leader=leader,
         metric="accuracy",
         num_rows=len(specialist),
+        targets={}
+        if target is None
+        else {
+            each.name: judge_target(target, each, score_interval(scores), metric="accuracy", num_rows=len(specialist))
+            for each, scores in everybody.items()
+        },
         **{"forgetting": LITTLE, **options},
     )
 
@@ -83,7 +97,10 @@ class TestOutcomes:
     def test_better_than_every_baseline(self) -> None:
         verdict = verdict_on(right_first(90, 100), right_first(60, 100), right_first(70, 100))
         assert verdict.outcome is Outcome.BETTER
-        assert verdict.headline == "The specialist is better: 90.0 accuracy against 70.0 for the best baseline."
+        assert verdict.headline == (
+            "The specialist is better than every simpler way: 90.0 accuracy against 70.0 for the best of them. "
+            "Is 90.0 of 100 good enough for you? Set evaluate.target."
+        )
         assert verdict.rows_needed is None
         assert verdict.reasons[0].startswith("Against the prompt 0: +30.0 points of accuracy (95% interval +")
         assert verdict.reasons[0].endswith("p < 0.001); 30 of 100 rows became better, 0 worse.")
@@ -143,14 +160,16 @@ class TestOutcomes:
 
 class TestRecommendation:
     def test_ship(self) -> None:
-        verdict = verdict_on(right_first(90, 100), right_first(60, 100), right_first(70, 100))
+        verdict = verdict_on(right_first(90, 100), right_first(60, 100), right_first(70, 100), target=0.8)
         assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.SHIP, "specialist")
         assert verdict.reasons[2:] == [
-            "The specialist is shown to be better than every simpler way; it reads 900 prompt tokens and takes 0.45 s "
-            "(median).",
+            "The specialist is shown to be better than every simpler way; it reads 900 prompt tokens, and one request "
+            "takes 0.45 s.",
             "It forgot no more than is allowed: its loss on general text changed by at most +0.01 nats per token "
             "(upper limit), inside the budget of 0.02 nats per token.",
+            "The specialist reaches the target of 80: it scores 90.0 accuracy (95% interval 82.6 to 94.5).",
         ]
+        assert verdict.headline.endswith("70.0 for the best of them. The specialist reaches the target of 80.")
 
     def test_what_was_forgotten_decides(self) -> None:
         rows = right_first(90, 100), right_first(60, 100)
@@ -166,14 +185,14 @@ class TestRecommendation:
         assert (unknown.recommendation, unknown.recommended_arm) == (Recommendation.CANNOT_TELL, None)
         assert unknown.reasons[-1].startswith("What it forgot was not measured")
         for upper in (None, 0.5):
-            off = verdict_on(*rows, forgetting=Forgetting(upper=upper, budget=None))
+            off = verdict_on(*rows, forgetting=Forgetting(upper=upper, budget=None), target=0.8)
             assert off.recommendation is Recommendation.SHIP
-            assert off.reasons[-1].endswith("What it forgot does not count: retention.budget is off.")
+            assert off.reasons[-2].endswith("What it forgot does not count: retention.budget is off.")
 
     def test_a_budget_that_costs_the_task_is_told(self) -> None:
         rows = right_first(90, 100), right_first(60, 100)
         small = verdict_on(*rows, forgetting=Forgetting(upper=0.01, budget=0.02, scale=0.4, task_kept=0.8))
-        assert small.recommendation is Recommendation.SHIP
+        assert small.recommendation is Recommendation.NEEDS_TARGET
         assert small.reasons[-1].startswith(
             "Cannot keep both: to stay within 0.02 nats per token on general text the adapter was scaled to 0.4, which "
             "leaves 80% of its score on validation rows."
@@ -187,8 +206,8 @@ class TestRecommendation:
         assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.CANNOT_TELL, "prompt_1")
         assert verdict.reasons[-1] == (
             "A simpler way, the prompt 1, is not shown to be worse than the specialist: use it, unless more test rows "
-            "say otherwise; it reads 200 prompt tokens and takes 0.10 s (median); of the specialist: it reads 900 "
-            "prompt tokens and takes 0.45 s (median)."
+            "say otherwise; it reads 200 prompt tokens, and one request takes 0.10 s; of the specialist: it reads 900 "
+            "prompt tokens, and one request takes 0.45 s."
         )
 
     def test_the_cheapest_of_several_is_used(self) -> None:
@@ -214,14 +233,14 @@ class TestRecommendation:
 
     def test_a_better_form_of_the_specialist_is_shipped(self) -> None:
         rows = right_first(80, 100), right_first(50, 100)
-        better = verdict_on(*rows, constrained=right_first(95, 100))
+        better = verdict_on(*rows, constrained=right_first(95, 100), target=0.85)
         assert (better.outcome, better.recommendation) == (Outcome.BETTER, Recommendation.SHIP)
         assert better.recommended_arm == "constrained_specialist"
         equal = verdict_on(*rows, constrained=right_first(81, 100))
         assert equal.recommended_arm == "specialist"
 
     def test_a_form_of_the_specialist_may_beat_what_the_specialist_does_not(self) -> None:
-        verdict = verdict_on(right_first(80, 100), right_first(78, 100), constrained=right_first(95, 100))
+        verdict = verdict_on(right_first(80, 100), right_first(78, 100), constrained=right_first(95, 100), target=0.8)
         assert verdict.outcome is Outcome.NOT_SHOWN
         assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.SHIP, "constrained_specialist")
 
@@ -237,6 +256,95 @@ class TestRecommendation:
         assert verdict.reasons[-1] == "29 test rows are too few to choose an arm by."
 
 
+class TestTarget:
+    """Better than the alternatives is one thing, good enough another."""
+
+    ROWS = right_first(51, 100), right_first(20, 100), right_first(30, 100)
+
+    def test_without_one_nothing_is_shipped(self) -> None:
+        verdict = verdict_on(*self.ROWS)
+        assert (verdict.outcome, verdict.recommendation) == (Outcome.BETTER, Recommendation.NEEDS_TARGET)
+        assert (verdict.recommended_arm, verdict.target) == ("specialist", None)
+        assert verdict.headline.endswith("Is 51.0 of 100 good enough for you? Set evaluate.target.")
+
+    @pytest.mark.parametrize(
+        ("target", "reach", "recommendation", "said"),
+        [
+            (0.4, Reach.REACHED, Recommendation.SHIP, "The specialist reaches the target of 40"),
+            (0.9, Reach.NOT_REACHED, Recommendation.DO_NOT_SHIP, "The specialist does not reach the target of 90"),
+            (0.55, Reach.CANNOT_TELL, Recommendation.CANNOT_TELL,
+             "The test cannot tell whether the specialist reaches the target of 55"),
+        ],
+    )  # fmt: skip
+    def test_it_is_reached_missed_or_open(
+        self, target: float, reach: Reach, recommendation: Recommendation, said: str
+    ) -> None:
+        verdict = verdict_on(*self.ROWS, target=target)
+        assert verdict.target is not None and verdict.target.reach is reach
+        assert (verdict.outcome, verdict.recommendation) == (Outcome.BETTER, recommendation)
+        assert verdict.recommended_arm == "specialist"
+        assert verdict.headline.endswith(f"for the best of them. {said}.")
+        interval = f"{said}: it scores 51.0 accuracy (95% interval 41.3 to 60.6)"  # Wilson of 51 in 100
+        assert verdict.reasons[-1].startswith(interval)
+
+    def test_an_open_one_tells_how_many_rows_would_tell(self) -> None:
+        verdict = verdict_on(*self.ROWS, target=0.55)
+        assert verdict.target is not None and verdict.target.rows_needed is not None
+        needed = verdict.target.rows_needed
+        assert score_interval(right_first(round(0.51 * needed), needed)).high == pytest.approx(0.55, abs=0.002)
+        assert verdict.reasons[-1].endswith(f"About {needed} test rows would, if the score stayed.")
+        equal = verdict_on(*self.ROWS, target=0.51)
+        assert equal.target is not None and equal.target.rows_needed is None
+        assert equal.reasons[-1].endswith("and more test rows would hardly tell.")
+
+    def test_the_limit_itself_counts_as_reached(self) -> None:
+        low = score_interval(right_first(51, 100)).low
+        exact = verdict_on(*self.ROWS, target=low).target
+        assert exact is not None and exact.reach is Reach.REACHED
+
+    def test_a_simpler_way_is_held_to_it_too(self) -> None:
+        """The prompt is not shown to be worse, so it is to be used; both miss the target, so nothing is open."""
+        rows = right_first(52, 100), right_first(20, 100), right_first(51, 100)
+        missed = verdict_on(*rows, target=0.9)
+        assert (missed.recommendation, missed.recommended_arm) == (Recommendation.DO_NOT_SHIP, "prompt_1")
+        assert missed.headline.endswith("The prompt 1 does not reach the target of 90.")
+        assert "Of these ways take prompting, the prompt 1, but it does not reach the target." in missed.advice
+        reached = verdict_on(*rows, target=0.3)
+        assert (reached.recommendation, reached.recommended_arm) == (Recommendation.CANNOT_TELL, "prompt_1")
+
+    def test_a_simpler_way_that_misses_it_leaves_a_specialist_open_that_may_reach_it(self) -> None:
+        last = RowScores((np.arange(100) >= 38).astype(float), np.ones(100))
+        verdict = verdict_on(right_first(70, 100), right_first(20, 100), last, target=0.75)
+        assert verdict.target is not None and verdict.target.reach is Reach.NOT_REACHED
+        assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.CANNOT_TELL, "prompt_1")
+
+    def test_what_forgot_too_much_is_not_shipped_however_good(self) -> None:
+        verdict = verdict_on(*self.ROWS, target=0.1, forgetting=Forgetting(upper=0.5, budget=0.02))
+        assert (verdict.recommendation, verdict.recommended_arm) == (Recommendation.DO_NOT_SHIP, None)
+        assert verdict.headline.endswith("The specialist reaches the target of 10.")
+        assert "forgot too much to be used as it is" in verdict.advice
+
+    def test_few_rows_and_rows_that_do_not_vary_tell_nothing(self) -> None:
+        few = verdict_on(right_first(29, 29), right_first(0, 29), target=0.1).target
+        assert few is not None and (few.reach, few.rows_needed) == (Reach.CANNOT_TELL, 30)
+        assert "29 test rows are too few, at least 30 are needed" in few.sentence
+        halves = RowScores(np.full(50, 0.5), np.ones(50))
+        alike = verdict_on(halves, right_first(0, 50), target=0.3).target
+        assert alike is not None and alike.reach is Reach.CANNOT_TELL
+
+    def test_faults_of_the_data_leave_it_open(self) -> None:
+        verdict = verdict_on(*self.ROWS, target=0.9, data_errors=["12 test rows are copies of training rows."])
+        assert verdict.recommendation is Recommendation.CANNOT_TELL
+
+    def test_a_score_that_is_not_defined_reaches_nothing(self) -> None:
+        nothing = RowScores(np.zeros(40), np.zeros(40))
+        found = judge_target(
+            0.5, facts("Specialist", 8, float("nan")), score_interval(nothing), metric="F1", num_rows=40
+        )
+        assert (found.reach, found.rows_needed) == (Reach.CANNOT_TELL, None)
+        assert found.sentence == "The specialist has no score to hold against the target of 50."
+
+
 class TestAdvice:
     def test_says_what_was_measured_of_each_way(self) -> None:
         arms = [
@@ -247,10 +355,10 @@ class TestAdvice:
         ]
         assert advise(arms, recommended="specialist", metric="accuracy", num_rows=1300) == (
             "Prompt, retrieval or fine-tuning? Measured on the same 1,300 test rows, in accuracy: Prompting (the "
-            "few-shot prompt) scores 44.0; it reads 300 prompt tokens and takes 0.15 s (median). Retrieval (the "
-            "retrieved examples) scores 62.0, +18.0 points against prompting; it reads 400 prompt tokens and takes "
-            "0.20 s (median). Fine-tuning (the specialist) scores 80.0, +18.0 points against retrieval; it reads 700 "
-            "prompt tokens and takes 0.35 s (median). The way to take is fine-tuning: the specialist."
+            "few-shot prompt) scores 44.0; it reads 300 prompt tokens, and one request takes 0.15 s. Retrieval (the "
+            "retrieved examples) scores 62.0, +18.0 points against prompting; it reads 400 prompt tokens, and one "
+            "request takes 0.20 s. Fine-tuning (the specialist) scores 80.0, +18.0 points against retrieval; it reads "
+            "700 prompt tokens, and one request takes 0.35 s. The way to take is fine-tuning: the specialist."
         )
 
     def test_what_was_not_measured_has_no_number(self) -> None:
@@ -261,10 +369,10 @@ class TestAdvice:
             cost_rank=1,
             score=0.9,
             prompt_tokens=None,
-            latency_s=0.004,
+            request_s=0.004,
         )
         text = advise([arm], recommended=None, metric="accuracy", num_rows=50)
-        assert "A small classifier (the embeddings) scores 90.0; it takes 4 ms (median)." in text
+        assert "A small classifier (the embeddings) scores 90.0; one request takes 4 ms." in text
         assert text.endswith("Prompting and retrieval and fine-tuning: not measured. Which way to take stays open.")
         unscored = ArmFacts(**{**vars(arm), "score": float("nan")})
         assert advise([unscored], recommended=None, metric="F1", num_rows=50) == (

@@ -241,7 +241,7 @@ class TestPlots:
 
     def test_without_times_prompt_tokens_are_the_cost(self) -> None:
         evaluation = evaluation_of("classification")
-        arms = [{**arm, "latency_s": None} for arm in evaluation["arms"]]
+        arms = [{**arm, "request": None} for arm in evaluation["arms"]]
         plot = plot_costs(evaluation | {"arms": arms})
         assert plot is not None and "prompt tokens read for an answer" in plot.description
         assert "Few-shot prompt {:.1f} at 1,184".format(100 * arms[2]["score"]["value"]) in plot.description

@@ -44,7 +44,7 @@ def test_it_says_help_size_certainty_forgetting_and_cost_without_jargon(tmp_path
     # exp(0.0112) - 1, of its limits, and exp(0.02) - 1
     assert "became harder for it to predict by +1.1 % (likely +0.8 % to +1.4 %); the limit is +2.0 %." in text
     tokens = {arm["name"]: f"{arm['prompt_tokens']['mean']:,.0f}" for arm in evaluation["arms"]}
-    cost = f"For an answer it reads {tokens['few_shot']} tokens (the fine-tuned model {tokens['specialist']})"
+    cost = f"For one request it reads {tokens['few_shot']} tokens (the fine-tuned model {tokens['specialist']})"
     plain = 100 * next(arm for arm in evaluation["arms"] if arm["name"] == "zero_shot")["score"]["value"]
     assert f"{cost} and takes 1.31 s (0.45 s). The base model with the instruction alone: {plain:.1f}. Not" in text
     assert "base model 5f3c9a0e, trained weights" in text
@@ -131,7 +131,11 @@ def test_chance_is_told_as_one_in_so_many(p_value: float | None, words: str) -> 
 
 def test_the_figures_are_those_of_the_evaluation(tmp_path: Path) -> None:
     evaluation = read_json(build_sample_run(tmp_path).evaluation)
-    specialist, other, gain, chance = build_figures(evaluation)
+    specialist, other, whole, gain, chance = build_figures(evaluation)
+    assert (whole.label, whole.value) == (
+        "Answers of it fully right",
+        f"{evaluation['arms'][2]['num_fully_right']} of {evaluation['num_test_rows']}",
+    )
     assert specialist.value == f"{100 * evaluation['arms'][2]['score']['value']:.1f}"
     assert other.value == f"{100 * evaluation['arms'][1]['score']['value']:.1f}"
     assert gain.value == f"+{100 * evaluation['comparisons'][1]['difference']['value']:.1f}"

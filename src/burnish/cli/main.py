@@ -183,7 +183,9 @@ def run(
     overrides: Overrides = None,
     resume: Annotated[str | None, typer.Option("--resume", help="Go on with this run.", metavar="RUN")] = None,
     runs: Folder = RUNS,
-    gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 unless the verdict is better.")] = False,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Exit with 3 unless it is better, in its budget and reaches any target.")
+    ] = False,
     retention_sweep: Annotated[
         bool, typer.Option("--retention-sweep", help="Measure every scale of the adapter: task against forgetting.")
     ] = False,
@@ -197,7 +199,8 @@ def run(
     if not _is_first_rank():
         return
     _print_run(result, as_json)
-    if gate and result.verdict["outcome"] != "better":
+    if gate and (faults := result.gate_faults):
+        typer.echo(f"Gate: {'; '.join(faults)}.", err=True)
         raise typer.Exit(EXIT_GATE)
 
 

@@ -25,22 +25,23 @@ def print_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
     title = f"{evaluation['base_model']}, {evaluation['task']}: {metric} on {rows}"
     confidence = evaluation["arms"][0]["score"]["confidence"]
     table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
-    for name in ("arm", metric, f"{confidence:.0%} interval", "tokens in", "time p50", "p95"):
+    for name in ("arm", metric, f"{confidence:.0%} interval", "tokens in", "request", "a minute"):
         # Where the terminal is narrow, the names of the arms are folded, never the figures.
         table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=name != "arm")
     for arm in evaluation["arms"]:
-        score, latency = arm["score"], arm["latency_s"]
+        score, request = arm["score"], arm.get("request") or {}
         table.add_row(
             arm["title"],
             fmt.format_score(score["value"]),
             fmt.format_interval(score["low"], score["high"]),
             fmt.format_count(arm["prompt_tokens"]["mean"]),
-            fmt.format_latency(latency["p50"]),
-            fmt.format_latency(latency["p95"]),
+            fmt.format_latency(request.get("median_s")).replace(fmt.NOT_MEASURED, "–"),
+            fmt.format_per_minute(arm.get("answers_per_s")).replace(fmt.NOT_MEASURED, "–"),
             style="bold" if arm["name"] == evaluation.get("candidate", "specialist") else None,
         )
+    table.caption, table.caption_justify = "request: the time of one alone; a minute: answers when busy", "left"
     console.print(table)
-    _print_verdict(console, evaluation["verdict"])
+    _print_verdict(console, evaluation)
     if evaluation.get("candidate") != "encoder":  # which writes no text
         _print_retention(console, evaluation.get("retention"))
     _print_more(console, evaluation)
@@ -49,7 +50,7 @@ def print_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
 def print_runs(console: Console, records: Sequence[RunRecord]) -> None:
     """One line a run, oldest first."""
     table = Table()
-    for name in ("run", "status", "task", "base", "data", "score", "best baseline", "outcome"):
+    for name in ("run", "status", "task", "base", "data", "score", "best baseline", "verdict"):
         table.add_column(name, justify="right" if name in ("score", "best baseline") else "left")
     for record in records:
         table.add_row(
@@ -60,7 +61,7 @@ def print_runs(console: Console, records: Sequence[RunRecord]) -> None:
             (record.data_train or "").rsplit("/", 1)[-1],
             fmt.format_score(record.specialist_score) if record.specialist_score is not None else "",
             fmt.format_score(record.best_baseline_score) if record.best_baseline_score is not None else "",
-            (record.outcome or "").replace("_", " "),
+            _spell_judged(record.outcome, record.recommendation, record.target, record.target_reach),
         )
     console.print(table)
 
@@ -80,14 +81,16 @@ def print_comparison(console: Console, comparison: dict[str, Any]) -> None:
     arms = " and ".join(dict.fromkeys(comparison[side]["arm"] for side in ("first", "second")))
     title = f"{arms}: {comparison['metric']} on {comparison['num_rows']} common test rows"
     table = Table(title=title, title_justify="left")
-    for name in ("run", "score", "interval"):
-        table.add_column(name, justify="left" if name == "run" else "right")
+    for name in ("run", "score", "interval", "own verdict"):
+        table.add_column(name, justify="right" if name in ("score", "interval") else "left")
     for side in ("first", "second"):
-        score = comparison[side]["score"]
+        score, target = comparison[side]["score"], comparison[side].get("target") or {}
+        outcome, call = (comparison[side].get(key) for key in ("outcome", "recommendation"))
         table.add_row(
             comparison[side]["run_id"],
             fmt.format_score(score["value"]),
             fmt.format_interval(score["low"], score["high"]),
+            _spell_judged(outcome, call, target.get("value"), target.get("reach")),
         )
     console.print(table)
     gap = comparison["difference"]
@@ -99,11 +102,23 @@ def print_comparison(console: Console, comparison: dict[str, Any]) -> None:
     )
 
 
-def _print_verdict(console: Console, verdict: dict[str, Any]) -> None:
+def _spell_judged(outcome: str | None, call: str | None, target: float | None, reach: str | None) -> str:
+    """The words of a verdict in a few: "better, ship; target 80 reached"."""
+    call = fmt.settled_call(call, target is not None)
+    said = [word.replace("_", " ") for word in (outcome, call) if word]
+    held = [] if target is None else [f"target {100 * target:g} {(reach or '').replace('_', ' ')}"]
+    return "; ".join(filter(None, [", ".join(said), *held]))
+
+
+def _print_verdict(console: Console, evaluation: dict[str, Any]) -> None:
+    verdict = evaluation["verdict"]
     word, style = OUTCOMES[verdict["outcome"]]
-    said = fmt.RECOMMENDATIONS.get(verdict.get("recommendation", ""), "")
-    console.print(Text.assemble("Verdict: ", (word, style), f"  {verdict['headline']} {said}"), soft_wrap=True)
-    for reason in verdict["reasons"]:
+    call = fmt.settled_call(verdict.get("recommendation"), evaluation.get("target") is not None)
+    # The headline of a verdict that needs a target asks for it; one of an earlier version says nothing of it.
+    is_asked = call == "needs_target" and verdict.get("recommendation") == call
+    said = "" if is_asked else fmt.RECOMMENDATIONS.get(call, "")
+    console.print(Text.assemble("Verdict: ", (word, style), f"  {verdict['headline']} {said}".rstrip()), soft_wrap=True)
+    for reason in (*verdict["reasons"], *evaluation.get("notes", ())):
         console.print(f"  - {reason}", markup=False, soft_wrap=True)
     if verdict.get("advice"):
         console.print(verdict["advice"], markup=False, soft_wrap=True)

@@ -27,19 +27,26 @@ class ArmFacts:
     """NaN where it is not defined."""
     prompt_tokens: float | None
     """Mean tokens that are read for an answer; None where none are or it was not measured."""
-    latency_s: float | None
-    """Median time of an answer; None where not measured."""
+    request_s: float | None
+    """Median time of one request alone; None where not measured."""
 
     def __str__(self) -> str:
         return self.title[:1].lower() + self.title[1:]
 
 
 def advise(
-    arms: Sequence[ArmFacts], *, recommended: str | None, barred: str | None = None, metric: str, num_rows: int
+    arms: Sequence[ArmFacts],
+    *,
+    recommended: str | None,
+    barred: str | None = None,
+    falls_short: bool = False,
+    metric: str,
+    num_rows: int,
 ) -> str:
     """A paragraph on which way to take; a way of which no arm was measured is said to be not measured.
 
-    `barred`: the arm that would be recommended if it had not forgotten too much.
+    `barred`: the arm that would be recommended if it had not forgotten too much. `falls_short`: the recommended arm is
+    shown to miss the target.
     """
     scored = [arm for arm in arms if not math.isnan(arm.score)]
     if not scored:
@@ -53,14 +60,17 @@ def advise(
             simpler = arm if simpler is None or arm.score > simpler.score else simpler
     if missing := [way.value for way, arm in zip(Way, best, strict=True) if arm is None and way is not Way.CLASSIFIER]:
         sentences.append(f"{' and '.join(missing).capitalize()}: not measured.")
-    sentences.append(_conclusion(scored, recommended, barred))
+    sentences.append(_conclusion(scored, recommended, barred, falls_short))
     return " ".join(sentences)
 
 
-def _conclusion(scored: Sequence[ArmFacts], recommended: str | None, barred: str | None) -> str:
+def _conclusion(scored: Sequence[ArmFacts], recommended: str | None, barred: str | None, falls_short: bool) -> str:
     by_name = {arm.name: arm for arm in scored}
     if recommended in by_name:
-        return f"The way to take is {by_name[recommended].way}: the {by_name[recommended]}."
+        arm = by_name[recommended]
+        if falls_short:
+            return f"Of these ways take {arm.way}, the {arm}, but it does not reach the target."
+        return f"The way to take is {arm.way}: the {arm}."
     if barred in by_name:
         others = [arm for arm in scored if arm.cost_rank < by_name[barred].cost_rank]
         best = max(others, key=lambda arm: arm.score)
@@ -72,11 +82,11 @@ def _conclusion(scored: Sequence[ArmFacts], recommended: str | None, barred: str
 
 
 def spell_cost(arm: ArmFacts) -> str:
-    """What an answer costs: "it reads 118 prompt tokens and takes 0.31 s (median)"."""
-    tokens = f"reads {arm.prompt_tokens:,.0f} prompt tokens" if arm.prompt_tokens else None
-    latency = f"takes {_spell_seconds(arm.latency_s)} (median)" if arm.latency_s is not None else None
-    parts = [part for part in (tokens, latency) if part]
-    return "it " + " and ".join(parts) if parts else "what an answer costs was not measured"
+    """What an answer costs: "it reads 118 prompt tokens, and one request takes 0.31 s"."""
+    tokens = f"it reads {arm.prompt_tokens:,.0f} prompt tokens" if arm.prompt_tokens else None
+    request = f"one request takes {_spell_seconds(arm.request_s)}" if arm.request_s is not None else None
+    parts = [part for part in (tokens, request) if part]
+    return ", and ".join(parts) or "what an answer costs was not measured"
 
 
 def _sentence(way: Way, arm: ArmFacts, simpler: ArmFacts | None) -> str:

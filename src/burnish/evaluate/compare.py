@@ -33,11 +33,23 @@ def compare_runs(first: RunDir, second: RunDir, *, arm: str | None = None) -> di
     scores = [collect_scores([side[question] for question in common]) for side in rows]
     comparison = compare_paired(scores[1], scores[0])
     sides = {
-        side: {"run_id": run.run_id, "arm": name, "score": score_interval(score).to_dict()}
-        for side, run, name, score in zip(("first", "second"), (first, second), arms, scores, strict=True)
+        side: {"run_id": run.run_id, "arm": name, "score": score_interval(score).to_dict(), **_judged(evaluation)}
+        for side, run, name, score, evaluation in zip(
+            ("first", "second"), (first, second), arms, scores, evaluations, strict=True
+        )
     }
     metric = evaluations[0]["metric"]["label"]
     return {"metric": metric, "num_rows": len(common), **sides, **comparison.to_dict()}
+
+
+def _judged(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """What the run's own verdict says of it, on its own test rows."""
+    verdict = evaluation.get("verdict") or {}
+    return {
+        "outcome": verdict.get("outcome"),
+        "recommendation": verdict.get("recommendation"),
+        "target": evaluation.get("target"),
+    }
 
 
 def _evaluation(run: RunDir, arm: str | None) -> dict[str, Any]:

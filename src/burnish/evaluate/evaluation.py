@@ -11,8 +11,13 @@ import numpy as np
 from burnish.evaluate.advice import ArmFacts, Way
 from burnish.evaluate.analysis import Evidence, analyse_arm, analyse_arms
 from burnish.evaluate.arms import ARM_TITLES, REPLACED, Arm
+from burnish.evaluate.contest import Contest, Rival, Standard
 from burnish.evaluate.metrics import AnyMetric, breakdown, collect_scores, describe_metric, details
+from burnish.evaluate.notes import list_notes
+from burnish.evaluate.parts import weaker_parts
+from burnish.evaluate.recommendation import Forgetting
 from burnish.evaluate.replacement import DEFAULT_MARGIN, Replacement, judge_replacement
+from burnish.evaluate.requests import RequestTime
 from burnish.evaluate.retention import RetentionResult
 from burnish.evaluate.statistics import (
     ConfidenceInterval,
@@ -31,7 +36,8 @@ from burnish.evaluate.statistics import (
     rows_needed_for_gain,
     score_interval,
 )
-from burnish.evaluate.verdict import Contest, Forgetting, Rival, Standard, judge
+from burnish.evaluate.target import Target, judge_target
+from burnish.evaluate.verdict import Verdict, judge
 
 # The share of rows whose correctness a change of method flips, where nothing has been measured yet.
 ASSUMED_DISCORDANCE = 0.3
@@ -57,6 +63,8 @@ class ArmRun:
 
     rows: list[dict[str, Any]]
     elapsed_s: float
+    request: RequestTime | None = None
+    """None where it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,7 @@ def evaluate(
     evidence: Evidence | None = None,
     candidate: Arm = Arm.SPECIALIST,
     margin: float = DEFAULT_MARGIN,
+    target: float | None = None,
 ) -> dict[str, Any]:
     """The parts of evaluation.json that come from measurements.
 
@@ -121,6 +130,7 @@ def evaluate(
     `num_openings` counts how often these test rows were used to judge an adapter, this time included. `data_errors`
     are sentences about faults of the data that leave the verdict open. `candidate` is the arm that is judged. The
     recorded arm, where there is one, is a question of its own: is the candidate worse than it by less than `margin`?
+    `target` is the score that is needed; without one nothing is recommended to be shipped.
     """
     scores = {arm: collect_scores(run.rows) for arm, run in arms.items()}
     num_rows = len(next(iter(scores.values())))
@@ -138,9 +148,11 @@ def evaluate(
         num_rows=num_rows,
         forgetting=replace(forgetting, upper=text.high if text else None),
         data_errors=data_errors,
+        targets={} if target is None else {facts[arm].name: _target(target, arm, facts, test, metric) for arm in facts},
         standard=test.standard,
     )
     replacement = _judge_replacement(candidate, facts, test, metric, margin) if REPLACED in arms else None
+    weaker = _weaker_parts(contest, arms, metric, test)
     if replacement:
         verdict = replace(verdict, reasons=[*verdict.reasons, replacement.sentence])
     return {
@@ -156,7 +168,16 @@ def evaluate(
         "comparisons": [*_rows(contest), *([_row_of(replacement)] if replacement else [])],
         "leader_comparisons": _rows(leader) if leader else [],
         "retention": _retention(retention, forgetting.budget) if retention else None,
-        "verdict": asdict(verdict),
+        "verdict": _verdict(verdict),
+        "target": verdict.target.to_dict() if verdict.target else None,
+        "weaker_parts": weaker,
+        "notes": list_notes(
+            list(described.values()),
+            candidate=candidate.value,
+            used=verdict.recommended_arm or candidate.value,
+            metric=describe_metric(metric).name,
+            weaker=weaker,
+        ),
         "replacement": replacement.to_dict() if replacement else None,
         **(_analyse(candidate, arms, evidence, intervals) if evidence else {}),
     }
@@ -197,10 +218,12 @@ def _describe(arm: Arm, run: ArmRun, metric: AnyMetric, test: _Test) -> dict[str
         "title": ARM_TITLES[arm],
         "score": interval.to_dict(),
         "num_rows": len(run.rows),
+        "num_fully_right": int((test.scores[arm].numerators >= test.scores[arm].denominators).sum()),
         "prompt_tokens": {"mean": None, "max": None}
         if None in tokens
         else {"mean": float(np.mean(tokens)), "max": max(tokens)},
         "latency_s": {"p50": float(np.percentile(latencies, 50)), "p95": float(np.percentile(latencies, 95))},
+        "request": asdict(run.request) if run.request else None,
         "elapsed_s": round(run.elapsed_s, 2),
         "answers_per_s": len(run.rows) / run.elapsed_s if run.elapsed_s else None,
         "details": details(metric, run.rows),
@@ -231,7 +254,7 @@ def _facts(arm: Arm, described: Mapping[str, Any]) -> ArmFacts:
         cost_rank=list(COST_ORDER).index(arm.value),
         score=math.nan if score is None else score,
         prompt_tokens=described["prompt_tokens"]["mean"],
-        latency_s=described["latency_s"]["p50"],
+        request_s=described["request"]["median_s"] if described["request"] else None,
     )
 
 
@@ -279,6 +302,35 @@ def _leader(candidate: Arm, facts: Mapping[Arm, ArmFacts], test: _Test) -> Conte
         return None
     cheaper = [arm for arm in facts if facts[arm].cost_rank < facts[best].cost_rank]
     return _contest(best, cheaper, facts, test, num_chosen=len(facts))
+
+
+def _target(value: float, arm: Arm, facts: Mapping[Arm, ArmFacts], test: _Test, metric: AnyMetric) -> Target:
+    """At a level that is corrected for openings of the test, as those of the comparisons are."""
+    interval = score_interval(
+        test.scores[arm],
+        confidence=1 - test.standard.alpha / openings_factor(test.num_openings),
+        num_resamples=test.intervals.num_resamples,
+        groups=test.groups,
+    )
+    label = describe_metric(metric).label
+    return judge_target(value, facts[arm], interval, metric=label, num_rows=len(test.scores[arm]))
+
+
+def _weaker_parts(contest: Contest, arms: Mapping[Arm, ArmRun], metric: AnyMetric, test: _Test) -> list[dict[str, Any]]:
+    return weaker_parts(
+        arms[Arm(contest.arm.name)].rows,
+        {rival.arm.name: arms[Arm(rival.arm.name)].rows for rival in contest.cheaper},
+        metric=metric,
+        confidence=test.intervals.confidence,
+        num_resamples=test.intervals.num_resamples,
+        groups=test.groups,
+        num_openings=test.num_openings,
+    )
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    """Without the target, which stands beside it."""
+    return {name: value for name, value in vars(verdict).items() if name != "target"}
 
 
 def _judge_replacement(

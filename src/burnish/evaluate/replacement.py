@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Any
 
 from burnish.evaluate.advice import ArmFacts
+from burnish.evaluate.contest import MIN_TEST_ROWS, Rival
 from burnish.evaluate.statistics import PairedComparison
-from burnish.evaluate.verdict import MIN_TEST_ROWS, Rival
 
 DEFAULT_MARGIN = 0.02
 """Two answers in a hundred. Wider than the margin within which a cheaper arm is preferred: here the arm that is to be

@@ -253,6 +253,10 @@ class EvaluateSection(Section):
     margin: Annotated[float, Field(gt=0.0, lt=1.0), BeforeValidator(_refuse_bool)] = Field(
         0.02, description="how much worse than the recorded model the specialist may be: 0.02 is 2 points of the score"
     )
+    target: Annotated[float, Field(ge=0.0, le=1.0), BeforeValidator(_refuse_bool)] | None = Field(
+        None,
+        description="the score that is good enough, from 0 to 1: 0.9 is 90 of 100; without one no verdict says to ship",
+    )
     time_budget: PositiveOrInf = Field(
         30.0, description="time that the baselines may take together, minutes; one that would take longer is left out"
     )

@@ -43,6 +43,9 @@ def starter_recipe(*, task: Task, data: str, notes: list[str], base: str = START
         "# epochs = 3",
         "# learning_rate = 1e-3",
         "",
+        "[evaluate]",
+        "# target = 0.9                 # the score that is good enough; without one no verdict says to ship",
+        "",
     ]
     return "\n".join(lines)
 

@@ -39,4 +39,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TRIGGER test_opening_keeps_values BEFORE UPDATE ON test_opening
     BEGIN SELECT RAISE(ABORT, 'test_opening is append-only'); END
     """,
+    "ALTER TABLE run ADD COLUMN recommendation TEXT",
+    "ALTER TABLE run ADD COLUMN target REAL",
+    "ALTER TABLE run ADD COLUMN target_reach TEXT",
 )

@@ -40,6 +40,10 @@ class RunRecord:
     specialist_score: float | None = None
     best_baseline_score: float | None = None
     outcome: str | None = None
+    recommendation: str | None = None
+    target: float | None = None
+    """The score that was said to be good enough."""
+    target_reach: str | None = None
 
 
 def read_record(run: RunDir) -> RunRecord:
@@ -85,6 +89,7 @@ def _add_evaluation(record: RunRecord, text: str) -> RunRecord:
         scores.pop(name, None)
     specialist = scores.pop(evaluation.get("candidate", _SPECIALIST_ARM), None)
     baselines = [score for score in scores.values() if score is not None]
+    target = _table(evaluation, "target") if evaluation.get("target") is not None else {}
     return replace(
         record,
         status=RunStatus.FINISHED,
@@ -92,6 +97,9 @@ def _add_evaluation(record: RunRecord, text: str) -> RunRecord:
         specialist_score=specialist,
         best_baseline_score=max(baselines, default=None),
         outcome=_text(_table(evaluation, "verdict"), "outcome"),
+        recommendation=_text(_table(evaluation, "verdict"), "recommendation"),
+        target=_number(target, "value"),
+        target_reach=_text(target, "reach"),
     )
 
 

@@ -5,13 +5,23 @@ Every function turns None into "not measured": a number that was not measured is
 
 from datetime import UTC, datetime
 
-RECOMMENDATIONS = {"ship": "Ship it.", "do_not_ship": "Do not ship it.", "cannot_tell": "Cannot tell yet."}
+RECOMMENDATIONS = {
+    "ship": "Ship it.",
+    "do_not_ship": "Do not ship it.",
+    "cannot_tell": "Cannot tell yet.",
+    "needs_target": "Better than every simpler way.",
+}
 NOT_MEASURED = "not measured"
 MINUS = "\N{MINUS SIGN}"
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
+
+
+def settled_call(recommendation: str | None, has_target: bool) -> str:
+    """The recommendation, where "ship" needs a target: runs of earlier versions said it without."""
+    return "needs_target" if recommendation == "ship" and not has_target else recommendation or ""
 
 
 def format_score(value: float | None, *, is_share: bool = True) -> str:
@@ -97,12 +107,20 @@ def format_duration(seconds: float | None) -> str:
 
 
 def format_latency(seconds: float | None) -> str:
-    """How long one answer took: "85 ms", "0.42 s", "12.3 s"."""
+    """How long one request took: "85 ms", "0.42 s", "12.3 s"."""
     if seconds is None:
         return NOT_MEASURED
     if seconds < 0.0995:
         return f"{1000 * seconds:.1f} ms" if seconds < 0.00995 else f"{1000 * seconds:.0f} ms"
     return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+
+
+def format_per_minute(per_second: float | None) -> str:
+    """Answers a minute, of a rate a second: "62", "4.1"."""
+    if per_second is None:
+        return NOT_MEASURED
+    rate = 60 * per_second
+    return _fixed(rate, 0 if rate >= 9.95 else 1)
 
 
 def format_bytes(size_bytes: int | None) -> str:

@@ -16,6 +16,7 @@ from burnish.report.arms import has_share_metric, score_heading
 from burnish.report.browse import build_browser
 from burnish.report.examples import choose_examples, count_kinds
 from burnish.report.format import NOT_MEASURED
+from burnish.report.notes import NUM_OPEN, spell_left, spell_weaker
 from burnish.report.plots.confidence import plot_risk_coverage
 from burnish.report.plots.costs import plot_costs
 from burnish.report.plots.estimates import plot_arms, plot_retention, plot_scales
@@ -33,11 +34,20 @@ from burnish.report.tables.retention import (
     build_scales_table,
     build_unchanged_table,
 )
-from burnish.report.verdict import build_figures, spell_call, spell_finding, spell_replacement, spell_unit, spell_use
+from burnish.report.verdict import (
+    build_figures,
+    call_of,
+    spell_call,
+    spell_enough,
+    spell_finding,
+    spell_replacement,
+    spell_unit,
+    spell_use,
+)
 from burnish.run_dir import RunDir
 
 BADGES = {"better": "Better", "worse": "Worse", "not_shown": "Not shown"}
-TONES = {"ship": "good", "do_not_ship": "bad", "cannot_tell": "open"}
+TONES = {"ship": "good", "do_not_ship": "bad", "cannot_tell": "open", "needs_target": "open"}
 TONES_OF_OUTCOMES = {"better": "good", "worse": "bad", "not_shown": "open"}
 
 
@@ -104,7 +114,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
 def _first_screen(record: RunRecord) -> dict[str, Any]:
     evaluation = record.evaluation
     outcome = dig(evaluation, "verdict", "outcome")
-    tone = TONES.get(dig(evaluation, "verdict", "recommendation")) or TONES_OF_OUTCOMES.get(outcome, "none")
+    tone = TONES.get(call_of(evaluation)) or TONES_OF_OUTCOMES.get(outcome, "none")
     return {
         "header": facts.header_facts(record),
         "badge": BADGES.get(outcome, NOT_MEASURED.capitalize()),
@@ -112,6 +122,10 @@ def _first_screen(record: RunRecord) -> dict[str, Any]:
         "call": spell_call(evaluation),
         "finding": spell_finding(evaluation),
         "use": spell_use(evaluation),
+        "enough": spell_enough(evaluation),
+        "left": spell_left(evaluation),
+        "weaker": spell_weaker(evaluation),
+        "num_weaker_open": NUM_OPEN,
         "replacement": spell_replacement(evaluation),
         "figures": build_figures(evaluation),
         "unit": spell_unit(evaluation),

@@ -118,15 +118,14 @@ def _spell_untouched(evaluation: Json, other: Json) -> str:
 
 def _spell_costs(other: Json, specialist: Json | None) -> str:
     """What an answer of each costs, as far as it was measured."""
-    tokens, seconds = (
-        [dig(arm, *path) for arm in (other, specialist)] for path in (("prompt_tokens", "mean"), ("latency_s", "p50"))
-    )
+    paths = (("prompt_tokens", "mean"), ("request", "median_s"))
+    tokens, seconds = ([dig(arm, *path) for arm in (other, specialist)] for path in paths)
     parts = []
     if None not in tokens:
         parts.append("reads {} tokens (the fine-tuned model {})".format(*map(format_count, tokens)))
     if None not in seconds:
         parts.append("takes {} ({})".format(*map(format_latency, seconds)))
-    return f"For an answer it {' and '.join(parts)}." if parts else ""
+    return f"For one request it {' and '.join(parts)}." if parts else ""
 
 
 def _is_cheaper_enough(evaluation: Json) -> tuple[str, str]:

@@ -42,18 +42,28 @@ def read_record(run: RunDir) -> RunRecord:
         )
     evaluation = _read(run.evaluation)
     arms = [str(arm["name"]) for arm in items(evaluation, "arms")]
+    predictions = {arm: rows for arm in arms if (rows := _read_rows(run.predictions(arm)))}
     weights, card = run.adapter / ADAPTER_WEIGHTS, run.data / "card.json"
     return RunRecord(
         folder=f"{run.path.parent.name}/{run.run_id}",
         run_id=run.run_id,
-        evaluation=evaluation,
+        evaluation=_complete(evaluation, predictions),
         metrics=_read_rows(run.metrics),
-        predictions={arm: rows for arm in arms if (rows := _read_rows(run.predictions(arm)))},
+        predictions=predictions,
         environment=_read(run.environment) if run.environment.is_file() else {},
         recipe=run.recipe.read_text(encoding="utf-8") if run.recipe.is_file() else "",
         adapter_sha256=sha256_of_file(weights) if weights.is_file() else None,
         card=_read(card) if card.is_file() else {},
     )
+
+
+def _complete(evaluation: Json, predictions: dict[str, tuple[Json, ...]]) -> Json:
+    """With what runs of earlier versions did not count: the answers of each arm that are fully right."""
+    for arm in items(evaluation, "arms"):
+        scores = [dig(row, "score") for row in predictions.get(str(arm["name"]), ())]
+        if "num_fully_right" not in arm and scores and None not in scores:
+            arm["num_fully_right"] = sum(score >= 1 for score in scores)
+    return evaluation
 
 
 def dig(value: Any, *keys: str) -> Any:

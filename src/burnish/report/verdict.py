@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from burnish.evaluate.notes import LIKENESS
 from burnish.report.arms import (
     best_other,
     find_arm,
@@ -18,13 +19,15 @@ from burnish.report.format import (
     format_count,
     format_difference,
     format_latency,
+    format_per_minute,
     format_score,
+    settled_call,
 )
 from burnish.report.record import CONSTRAINED, Json, dig
 from burnish.report.tables.table import spell_interval, spell_score
 
 BETTER, WORSE, NOT_SHOWN = "better", "worse", "not_shown"
-SHIP, DO_NOT_SHIP = "ship", "do_not_ship"
+SHIP, DO_NOT_SHIP, CANNOT_TELL, NEEDS_TARGET = "ship", "do_not_ship", "cannot_tell", "needs_target"
 OUTCOMES = {BETTER: "Fine-tuning helped", WORSE: "Fine-tuning did harm", NOT_SHOWN: "No gain was shown"}
 UNITS = {
     "accuracy": "right answers in 100",
@@ -41,39 +44,72 @@ class Figure:
     label: str
     value: str
     note: str
-    role: str  # specialist | baseline | difference | chance
+    role: str  # specialist | baseline | whole | difference | chance
 
 
 def spell_call(evaluation: Json) -> str:
-    """What to do, in three words; empty for a run that recommends nothing."""
-    return RECOMMENDATIONS.get(dig(evaluation, "verdict", "recommendation"), "")
+    """What to do, in a few words; empty for a run that recommends nothing."""
+    return RECOMMENDATIONS.get(call_of(evaluation), "")
+
+
+def call_of(evaluation: Json) -> str:
+    """The recommendation; nothing is to be shipped that nobody has called good enough."""
+    return settled_call(dig(evaluation, "verdict", "recommendation"), dig(evaluation, "target") is not None)
 
 
 def spell_finding(evaluation: Json) -> str:
     """What was found, in a sentence of plain words."""
     outcome = OUTCOMES.get(dig(evaluation, "verdict", "outcome"))
-    call, is_within = dig(evaluation, "verdict", "recommendation"), dig(evaluation, "retention", "is_within_budget")
+    call, is_within = call_of(evaluation), dig(evaluation, "retention", "is_within_budget")
     if outcome is None:
         return "The verdict was not measured."
     instead = use_instead(evaluation)
     if call == DO_NOT_SHIP and instead:
         better = "does better" if dig(evaluation, "verdict", "outcome") == WORSE else "does as well"
         return f"{outcome}, and {instead} {better}." if outcome == OUTCOMES[WORSE] else f"{_upper(instead)} {better}."
+    joined = "but" if outcome == OUTCOMES[BETTER] else "and"
     if is_within is False:
-        joined = "but" if outcome == OUTCOMES[BETTER] else "and"
         return f"{outcome}, {joined} the model forgot too much."
+    if call == NEEDS_TARGET:
+        return _ask_for_target(evaluation)
+    if call == DO_NOT_SHIP and dig(evaluation, "target", "reach") == "not_reached":
+        return f"{outcome}, {joined} the answers are not good enough."
+    if call == CANNOT_TELL and dig(evaluation, "target", "reach") == "cannot_tell":
+        return f"{outcome}; whether that is good enough is open."
     return f"{outcome}, and little was forgotten." if call == SHIP and is_within else f"{outcome}."
+
+
+def _ask_for_target(evaluation: Json) -> str:
+    arm = find_arm(evaluation, dig(evaluation, "verdict", "recommended_arm")) or specialist_arm(evaluation)
+    return f"Is {format_score(dig(arm, 'score', 'value'))} of 100 good enough for you?"
+
+
+def spell_enough(evaluation: Json) -> str:
+    """What is called good enough, and whether that is reached; how to say it where nobody has."""
+    target, is_share = dig(evaluation, "target"), has_share_metric(evaluation)
+    if dig(target, "value") is None:
+        need = "Set evaluate.target in the recipe to the score that you need: then the verdict says whether to ship."
+        return need if call_of(evaluation) == NEEDS_TARGET else ""
+    name = plain_name(evaluation, dig(target, "arm"))
+    found = {"reached": f"{_upper(name)} reaches it", "not_reached": f"{_upper(name)} does not reach it"}.get(
+        str(dig(target, "reach")), f"The test cannot tell whether {name} reaches it"
+    )
+    score = dig(target, "score")
+    likely = spell_interval(score, is_share, absent="")
+    scores = f": it scores {spell_score(score, is_share)}" + (f" (likely {likely})" if likely else "")
+    more = dig(target, "rows_needed")
+    needed = "" if more is None else f" About {format_count(more)} test rows would tell."
+    return f"The score that you need is {format_score(target['value'], is_share=is_share)}. {found}{scores}.{needed}"
 
 
 def spell_use(evaluation: Json) -> str:
     """What to use now; empty where nothing says."""
-    arm, call = dig(evaluation, "verdict", "recommended_arm"), dig(evaluation, "verdict", "recommendation")
+    arm, call = dig(evaluation, "verdict", "recommended_arm"), call_of(evaluation)
     if arm is not None:
-        until = "" if call in (SHIP, DO_NOT_SHIP) else "Until more is known: "
-        use = f"{until}Use {plain_name(evaluation, arm)}."
+        use = f"{_advise_use(evaluation, call)} {plain_name(evaluation, arm)}."
         return f"{use} {_spell_worth(find_arm(evaluation, arm), has_share_metric(evaluation))}".rstrip()
     other = best_other(evaluation)
-    if call == DO_NOT_SHIP and other is not None:
+    if call == DO_NOT_SHIP and other is not None and dig(evaluation, "retention", "is_within_budget") is False:
         score = format_score(dig(other, "score", "value"), is_share=has_share_metric(evaluation))
         name = plain_name(evaluation, other["name"])
         return (
@@ -81,6 +117,15 @@ def spell_use(evaluation: Json) -> str:
             f"Until then use {name}, which scores {score}."
         )
     return ""
+
+
+def _advise_use(evaluation: Json, call: str) -> str:
+    reach = dig(evaluation, "target", "reach")
+    if call == SHIP or (call == DO_NOT_SHIP and reach != "not_reached"):
+        return "Use"
+    return (
+        "Until more is known: Use" if call == CANNOT_TELL and reach in (None, "reached") else "The best way so far is"
+    )
 
 
 def spell_replacement(evaluation: Json) -> str:
@@ -121,7 +166,7 @@ def spell_unit(evaluation: Json) -> str:
 
 
 def build_figures(evaluation: Json) -> tuple[Figure, ...]:
-    """The scores of the specialist and of the best other arm, the gain, and how often chance alone would show it."""
+    """Scores of the specialist and of the best other arm, what is fully right, the gain, and the chance of such."""
     is_share, other = has_share_metric(evaluation), best_other(evaluation)
     arms = (
         ("The fine-tuned model", dig(specialist_arm(evaluation), "score"), "specialist"),
@@ -132,6 +177,13 @@ def build_figures(evaluation: Json) -> tuple[Figure, ...]:
         for title, score, role in arms
         if dig(score, "value") is not None
     ]
+    own = specialist_arm(evaluation)
+    num_right, num_rows = (dig(own, key) for key in ("num_fully_right", "num_rows"))
+    if None not in (num_right, num_rows) and dig(evaluation, "metric", "name") not in LIKENESS:
+        note = "in all fields" if dig(own, "extraction") else ""
+        found.append(
+            Figure("Answers of it fully right", f"{format_count(num_right)} of {format_count(num_rows)}", note, "whole")
+        )
     comparison = main_comparison(evaluation)
     if difference := dig(comparison, "difference"):
         value = format_difference(dig(difference, "value"), is_share=is_share)
@@ -159,12 +211,15 @@ def spell_chance(p_value: float | None) -> str:
 
 
 def _spell_worth(arm: Json | None, is_share: bool) -> str:
-    """What an arm scores and how long it takes."""
-    score, latency = dig(arm, "score", "value"), dig(arm, "latency_s", "p50")
+    """What an arm scores and how long a user waits for it."""
+    score, request, rate = (
+        dig(arm, *path) for path in (("score", "value"), ("request", "median_s"), ("answers_per_s",))
+    )
     if score is None:
         return ""
-    took = "" if latency is None else f", and an answer takes {format_latency(latency)}"
-    return f"It scores {format_score(score, is_share=is_share)}{took}."
+    took = "" if request is None else f", and one request alone takes {format_latency(request)}"
+    busy = "" if rate is None else f" When busy, it gives {format_per_minute(rate)} answers a minute."
+    return f"It scores {format_score(score, is_share=is_share)}{took}.{busy}"
 
 
 def _upper(text: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from burnish.evaluate.metrics.classification import label_table
 from burnish.evaluate.metrics.custom import CustomMetric
 from burnish.evaluate.metrics.extraction import field_table
-from burnish.evaluate.metrics.fields import count_fields, parse_object
+from burnish.evaluate.metrics.fields import count_by_field, count_fields, parse_object
 from burnish.evaluate.metrics.text import chrf
 from burnish.evaluate.statistics import RowScores
 from burnish.recipe import Metric
@@ -108,6 +108,27 @@ def breakdown(metric: AnyMetric, rows: Sequence[dict[str, Any]]) -> list[dict[st
     else:
         parts, key = [], ""
     return [{"name": part["name"], "score": part[key], "num_rows": part["num_rows"]} for part in parts]
+
+
+def part_scores(metric: AnyMetric, rows: Sequence[dict[str, Any]]) -> dict[str, RowScores]:
+    """The same row by row: of each field (F1) or label (its rows) of the targets the scores of all rows.
+
+    A row that has nothing of a part has the denominator 0 there.
+    """
+    if metric is Metric.FIELD_F1:
+        counts = [count_by_field(row["prediction"], row["target"]) for row in rows]
+        pairs = [
+            {name: (2.0 * c.num_right, float(c.num_predicted + c.num_wanted)) for name, c in found.items()}
+            for found in counts
+        ]
+    elif metric is Metric.ACCURACY:
+        pairs = [{row["target"]: (float(row["prediction"] == row["target"]), 1.0)} for row in rows]
+    else:
+        return {}
+    return {
+        part["name"]: RowScores(*np.array([found.get(part["name"], (0.0, 0.0)) for found in pairs]).T)
+        for part in breakdown(metric, rows)
+    }
 
 
 def _normal(text: str) -> str:

@@ -11,13 +11,13 @@ from burnish.report.plots.svg import ARM_COLOURS, MUTED, Plot, arm_look, build_p
 from burnish.report.record import Json, dig, items
 
 COSTS = (
-    ("latency_s", "p50", "median time of an answer", format_latency),
+    ("request", "median_s", "time of one request alone", format_latency),
     ("prompt_tokens", "mean", "prompt tokens read for an answer", format_count),
 )
 
 
 def plot_costs(evaluation: Json) -> Plot | None:
-    """The score of each arm over the median time of an answer, or over its prompt tokens where no time was kept.
+    """The score of each arm over the time of one request alone, or over its prompt tokens where no time was kept.
 
     None with fewer than two arms that have both.
     """

@@ -8,7 +8,9 @@ from burnish.report.format import (
     format_latency,
     format_number,
     format_p_value,
+    format_per_minute,
     format_percent,
+    format_plural,
     format_score,
 )
 from burnish.report.record import Json, dig, items
@@ -27,9 +29,8 @@ def build_arms_table(evaluation: Json) -> Table | None:
         "Arm",
         score_heading(evaluation),
         "Prompt tokens",
-        "Time of an answer, median",
-        "95th percentile",
-        "Answers a second",
+        "One request alone",
+        "Answers a minute, when busy",
         *map(spell_name, details),
     )
     rows = tuple(_arm_row(arm, details, evaluation) for arm in arms)
@@ -70,20 +71,23 @@ def build_breakdown_table(evaluation: Json) -> Table | None:
 
 def _arm_row(arm: Json, details: list[str], evaluation: Json) -> tuple[Cell, ...]:
     index, is_share = arm_indexes(list(arm_titles(evaluation)))[arm["name"]], has_share_metric(evaluation)
-    score, tokens, latency = (dig(arm, key) for key in ("score", "prompt_tokens", "latency_s"))
+    score, tokens, request = (dig(arm, key) for key in ("score", "prompt_tokens", "request"))
     return (
         Cell(str(arm.get("title") or arm["name"]), PLAIN_NAMES.get(arm["name"], ""), arm_index=index),
         Cell(spell_score(score, is_share), spell_interval(score, is_share, absent="")),
         Cell(format_count(dig(tokens, "mean")), _unless_absent("max ", dig(tokens, "max"))),
-        Cell(format_latency(dig(latency, "p50"))),
-        Cell(format_latency(dig(latency, "p95"))),
-        Cell(_format_rate(dig(arm, "answers_per_s"))),
+        Cell(format_latency(dig(request, "median_s")), _spell_range(request)),
+        Cell(format_per_minute(dig(arm, "answers_per_s"))),
         *(Cell(_format_detail(name, dig(arm, "details", name))) for name in details),
     )
 
 
-def _format_rate(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{value:,.3g}"
+def _spell_range(request: Json | None) -> str:
+    """Between which times the requests lay, and how many they were."""
+    ends, count = [dig(request, key) for key in ("min_s", "max_s")], dig(request, "num_rows")
+    if None in (*ends, count):
+        return ""
+    return f"{' – '.join(map(format_latency, ends))}, {format_plural(count, 'row')}"
 
 
 def _format_detail(name: str, value: float | None) -> str:

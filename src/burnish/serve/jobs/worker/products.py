@@ -74,8 +74,9 @@ def _tell_end(connection: sqlite3.Connection, job_id: str, name: str, run: "Run"
         tell(connection, job_id, told)
     num_rows = run.evaluation["num_test_rows"]
     told = f"burnish measured on {num_rows} held-out rows that training has not seen: {verdict['headline']}"
-    tell(connection, job_id, told, level="info" if verdict["outcome"] == "better" else "warn")
-    for reason in verdict["reasons"]:
+    is_fine = verdict["outcome"] == "better" and verdict.get("recommendation") != "do_not_ship"
+    tell(connection, job_id, told, level="info" if is_fine else "warn")
+    for reason in (*verdict["reasons"], *run.evaluation.get("notes", ())):
         tell(connection, job_id, str(reason), once=True)
     tell(connection, job_id, f"The report is {run.report_path.resolve()}")
     tell(connection, job_id, f"New fine-tuned model created: {name}")
