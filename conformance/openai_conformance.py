@@ -8,7 +8,7 @@ import pytest
 
 BASE_URL = os.environ["TEST_API_BASE_URL"]
 
-EMBEDDINGS = "OpenAI's wire sends base64; the client's strict model of it wants a list of floats"
+EMBEDDINGS = "the client asks for base64, and its strict model of the reply wants a list of floats"
 PAUSED = 'the documented status "paused" is not among the values of the client\'s own type'
 MD5 = 'the test sends "md5" as the MD5 of its parts, and ours is checked'
 STORED = "stored completions are not offered"

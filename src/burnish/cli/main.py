@@ -354,6 +354,10 @@ def serve(
         str | None,
         typer.Option("--api-key", envvar="BURNISH_API_KEY", help="What clients must send.", show_envvar=True),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", help="A further name of this server, as behind a proxy; may be repeated."),
+    ] = None,
     max_batch: Annotated[int, typer.Option("--max-batch", help="Answers written together.", min=1, max=256)] = 16,
     max_waiting: Annotated[int, typer.Option("--max-waiting", help="Requests in line; more get a 429.", min=1)] = 256,
     adapter_memory: Annotated[int, typer.Option("--adapter-memory", help="For adapters, MiB.", min=1)] = 512,
@@ -382,6 +386,7 @@ def serve(
         base=base,
         host=host,
         port=port,
+        allowed_hosts=tuple(allow_host or ()),
         max_batch=max_batch,
         max_waiting=max_waiting,
         adapter_bytes=adapter_memory * MIB,

@@ -13,7 +13,7 @@ from burnish.run_dir import find_run_dir
 from burnish.serve.catalog import Catalog
 from burnish.serve.jobs.models import aliases, set_alias
 from burnish.serve.jobs.store import open_store
-from burnish.serve.security import is_loopback
+from burnish.serve.origins import is_loopback
 from burnish.serve.settings import ServeSettings
 
 KEY_FILE = "api_key.sha256"

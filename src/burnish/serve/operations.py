@@ -21,6 +21,15 @@ from burnish.serve.metrics import Counter, Histogram, Labels, sample_lines
 log = logging.getLogger("burnish.serve")
 request_log = logging.getLogger("burnish.serve.requests")
 NO_ROUTE = "unmatched"
+SAFE_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+"""Of every reply, for browsers: no other page frames, loads or reads it, and it loads nothing. A page has its own
+content policy."""
 
 ENGINE_METRICS = (
     ("burnish_engine_running", "gauge", "Requests that are being answered.", "num_running"),
@@ -106,7 +115,8 @@ class Operations:
                 headers["x-request-id"] = request_id
                 headers["openai-processing-ms"] = str(round((time.perf_counter() - start) * 1000))
                 headers["openai-version"] = "2020-10-01"
-                headers["x-content-type-options"] = "nosniff"
+                for name, value in SAFE_HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:

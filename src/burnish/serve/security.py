@@ -1,12 +1,11 @@
 """Who may ask, how much, and how often: pure ASGI, so that streams pass as they come.
 
-CORS stays off: no page of another origin reads a reply. Without a key only this machine is served, and only under its
-own names, because a page can have a name of its own point at 127.0.0.1 (DNS rebinding).
+CORS stays off: no page of another origin reads a reply, and `origins` keeps such pages from changing anything. Without
+a key only this machine is served, and only under its own names and those that the operator allows.
 """
 
 import hashlib
 import hmac
-import ipaddress
 import time
 from collections.abc import Callable
 
@@ -16,15 +15,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from burnish.errors import BurnishError
 from burnish.serve.errors import ApiError, error_response
+from burnish.serve.origins import (
+    check_allowed_hosts,
+    check_content_type,
+    check_host,
+    check_origin,
+    is_form,
+    is_loopback,
+)
 from burnish.serve.settings import ServeSettings
 
 OPEN_PATHS = ("/", "/healthz", "/readyz", "/docs", "/openapi.json")
 """They tell nothing of what is served."""
 MAX_BUCKETS = 10_000
+POLICY_VIOLATION = 1008
+"""Of RFC 6455: no web socket is served."""
 
 
 class Security:
-    """Lets in what may come in; all else gets 401, 403, 413 or 429.
+    """Lets in what may come in; all else gets 401, 403, 413, 415 or 429.
 
     Raises:
         BurnishError: the settings would serve other machines without a key.
@@ -34,10 +43,14 @@ class Security:
         check_exposure(settings)
         self._app = app
         self._key_hash = bytes.fromhex(settings.api_key_sha256) if settings.api_key_sha256 else None
+        self._allowed_hosts = settings.allowed_hosts
         self._max_body, self._max_file = settings.max_body_bytes, settings.max_file_bytes
         self._rate_limit = RateLimit(settings.requests_per_minute, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -56,11 +69,12 @@ class Security:
         """
         headers = Headers(scope=scope)
         if self._key_hash is None:
-            _check_host(headers.get("host", ""))
+            check_host(headers, self._allowed_hosts)
+        check_origin(scope["method"], scope.get("scheme", "http"), headers, self._allowed_hosts)
         if scope["path"] not in OPEN_PATHS:
             self._check_client(headers.get("authorization", ""), (scope.get("client") or ("unknown", 0))[0])
-        is_file = headers.get("content-type", "").startswith("multipart/form-data")
-        limit = self._max_body + (self._max_file if is_file else 0)  # a form has other fields beside the file
+        check_content_type(scope["method"], scope["path"], headers)
+        limit = self._max_body + (self._max_file if is_form(headers) else 0)  # a form has other fields beside the file
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > limit:
             raise ApiError(_too_large(limit), status=413, code="request_too_large")
@@ -117,35 +131,16 @@ class RateLimit:
 
 
 def check_exposure(settings: ServeSettings) -> None:
-    """Refuse to serve other machines without a key.
+    """Refuse to serve other machines without a key, and to allow what is not a host.
 
     Raises:
-        BurnishError: they would be.
+        BurnishError: the settings ask for it.
     """
+    check_allowed_hosts(settings.allowed_hosts)
     if settings.api_key_sha256 is None and not is_loopback(settings.host):
         raise BurnishError(
             f"{settings.host}: other machines could reach the server, and no API key is set. "
             "Set one, or listen on 127.0.0.1."
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine goes by that name or address."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _check_host(host: str) -> None:
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    if not is_loopback(name.lower()):
-        raise ApiError(
-            f"Host {host!r} is not this machine's own name. Use 127.0.0.1 or localhost, or serve with an API key.",
-            status=403,
-            code="host_not_allowed",
         )
 
 

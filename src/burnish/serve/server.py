@@ -14,6 +14,7 @@ from burnish.serve.app import create_app
 from burnish.serve.host import Host
 from burnish.serve.jobs import conformance_seed, files, jobs, uploads
 from burnish.serve.jobs.graders import routes as graders
+from burnish.serve.jobs.shelf import remove_expired
 from burnish.serve.jobs.store import Store, open_store
 from burnish.serve.jobs.worker.supervisor import Supervisor
 from burnish.serve.operations import log_requests
@@ -41,7 +42,9 @@ def serve(settings: ServeSettings, say: Say) -> None:
             settings, store, on_ready=lambda: say(f"Serving {address}; /docs tells all routes. Ctrl-C stops.")
         )
         log_requests(sys.stderr)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=GRACE_S
+        )
         try:
             uvicorn.Server(config).run([listener])
         except KeyboardInterrupt:  # uvicorn has ended all, and hands it on
@@ -67,6 +70,7 @@ def build_app(settings: ServeSettings, store: Store, on_ready: Callable[[], None
 
     @asynccontextmanager
     async def at_work() -> AsyncIterator[None]:
+        await run_in_threadpool(remove_expired, store)
         if settings.trains and not conformance_seed.is_wanted():
             supervisor.start()
         on_ready()

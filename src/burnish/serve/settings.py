@@ -36,6 +36,8 @@ class ServeSettings:
     """The base model that is served even where no run has used it."""
     host: str = "127.0.0.1"
     port: int = 8000
+    allowed_hosts: tuple[str, ...] = ()
+    """Names under which a proxy serves this server, with a port where it is not the usual one."""
     api_key_sha256: str | None = None
     """Of the key that clients must send; None where none is asked for."""
     max_batch: int = 16

@@ -97,6 +97,8 @@ def test_a_file_whose_time_is_over_is_gone(client: TestClient, store: Store, mon
     monkeypatch.setattr("burnish.serve.jobs.shelf.now", lambda: made["expires_at"])
     refused(client.get(f"/files/{made['id']}"), 404, made["id"])
     assert client.get("/files").json()["data"] == []
+    assert path_of(store, made["id"]).exists(), "to list them changes nothing"
+    upload(client, b"y")
     assert not path_of(store, made["id"]).exists()
 
 

@@ -20,11 +20,15 @@ def test_the_real_client_gets_the_encoder_s_vectors(openai: OpenAI, backend: Pla
     assert reply.usage.prompt_tokens == sum(map(len, backend.encoder.token_ids(texts))) > 6
 
 
-def test_base64_unless_floats_are_asked_for(client: TestClient) -> None:
-    body: dict[str, Any] = {"model": "tiny-encoder", "input": "red"}
-    packed = client.post("/v1/embeddings", json=body).json()["data"][0]["embedding"]
-    floats = client.post("/v1/embeddings", json={**body, "encoding_format": "float"}).json()["data"][0]["embedding"]
-    assert np.frombuffer(base64.b64decode(packed), "<f4").tolist() == floats
+def test_floats_unless_base64_is_asked_for(client: TestClient) -> None:
+    def embedding(**more: Any) -> Any:
+        body = {"model": "tiny-encoder", "input": "red", **more}
+        return client.post("/v1/embeddings", json=body).json()["data"][0]["embedding"]
+
+    floats = embedding()
+    assert isinstance(floats, list) and len(floats) == 32 and all(isinstance(number, float) for number in floats)
+    assert floats == embedding(encoding_format="float") == embedding(encoding_format=None)
+    assert np.frombuffer(base64.b64decode(embedding(encoding_format="base64")), "<f4").tolist() == floats
 
 
 def test_fewer_dimensions_are_of_unit_length_again(openai: OpenAI) -> None:

@@ -10,7 +10,8 @@ from fastapi.testclient import TestClient
 from burnish.errors import BurnishError
 from burnish.serve.app import create_app
 from burnish.serve.errors import ApiError
-from burnish.serve.security import RateLimit, check_exposure, is_loopback
+from burnish.serve.origins import is_loopback
+from burnish.serve.security import RateLimit, check_exposure
 from tests.serve.wire.plain_backend import PlainBackend, settings
 
 KEY = "sk-kéy"

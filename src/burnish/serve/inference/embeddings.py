@@ -77,6 +77,8 @@ def _cut(vectors_ND: npt.NDArray[np.float32], dimensions: int | None) -> npt.NDA
 
 
 def _item(index: int, vector_D: npt.NDArray[np.float32], encoding: str | None) -> dict[str, Any]:
-    """Base64 unless floats are asked for: clients that name no format read it, and some of them nothing else."""
-    raw = base64.b64encode(vector_D.astype("<f4").tobytes()).decode()
-    return {"object": "embedding", "index": index, "embedding": vector_D.tolist() if encoding == "float" else raw}
+    """Floats unless base64 is asked for, as OpenAI's clients do themselves."""
+    if encoding == "base64":
+        packed = base64.b64encode(vector_D.astype("<f4").tobytes()).decode()
+        return {"object": "embedding", "index": index, "embedding": packed}
+    return {"object": "embedding", "index": index, "embedding": vector_D.tolist()}

@@ -42,6 +42,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
     @router.post("/files")
     async def create(request: Request) -> dict[str, Any]:
         """Send a file; it is written to disk as it comes."""
+        await run_in_threadpool(remove_expired, store)
         try:
             return (await _receive(request, store, settings.max_file_bytes)).to_dict()
         except StorageError as error:
@@ -50,7 +51,6 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
     @router.get("/files")
     def list_files(request: Request) -> dict[str, Any]:
         """The files, the newest first unless `order=asc`."""
-        remove_expired(store)
         query = request.query_params
         if (order := query.get("order", "desc")) not in ("asc", "desc"):
             raise ApiError("'order' must be asc or desc.", param="order")
