@@ -23,7 +23,7 @@ from burnish.report.tables.labels import (
 from burnish.report.tables.measures import build_measures_table
 from burnish.report.tables.more_data import build_weak_spots_table, forecast_lines
 from burnish.report.tables.slices import build_changes_table, build_slices_table
-from burnish.report.tables.table import Table
+from burnish.report.tables.table import Cell, Table
 from burnish.report.tables.text import build_likelihood_table, build_style_table
 
 from .reading import read_page
@@ -45,6 +45,12 @@ def texts(table: Table | None) -> list[list[str]]:
     return [[cell.text for cell in row] for row in table.rows]
 
 
+def by_arm(table: Table) -> list[list[Cell]]:
+    """The columns: first what is measured, then each arm with its title."""
+    heads = (Cell(title) for title in table.columns)
+    return [[head, *cells] for head, cells in zip(heads, zip(*table.rows, strict=True), strict=True)]
+
+
 def points(share: float | None) -> str:
     return "not measured" if share is None else f"{100 * share:.1f}"
 
@@ -61,8 +67,10 @@ class TestMeasures:
         evaluation = evaluation_of(task)
         table = build_measures_table(evaluation)
         assert table is not None
-        sure = table.columns.index("Calibration error") if kind == "extraction" else len(table.columns)
-        for arm, row in zip(evaluation["arms"], table.rows, strict=True):
+        measures, *columns = by_arm(table)
+        labels = [cell.text for cell in measures]
+        sure = labels.index("Calibration error") if kind == "extraction" else len(labels)
+        for arm, row in zip(evaluation["arms"], columns, strict=True):
             values = [cell.text for cell in row[:sure]]
             assert values == [arm["title"], *(points(arm[kind][name]["value"]) for name in names)]
             if kind == "extraction":
@@ -75,7 +83,7 @@ class TestMeasures:
         evaluation = evaluation_of("classification")
         table = build_measures_table(evaluation)
         assert table is not None
-        for arm, row in zip(evaluation["arms"], table.rows, strict=True):
+        for arm, row in zip(evaluation["arms"], by_arm(table)[1:], strict=True):
             measured = arm["classification"]
             assert row[1].text == points(measured["macro_f1"])
             assert row[2].text == points(measured["calibration"]["ece"])
@@ -93,18 +101,18 @@ class TestMeasures:
         change_json(run.evaluation, arms=arms)
         table = build_measures_table(read_json(run.evaluation))
         assert table is not None
-        column = table.columns.index("Precision")
-        assert [row[column].text for row in table.rows[:2]] == ["–", "not measured"]
+        precision = next(row for row in table.rows if row[0].text == "Precision")
+        assert [cell.text for cell in precision[1:3]] == ["–", "not measured"]
 
-    def test_metrics_of_the_team_have_a_column(self, tmp_path: Path) -> None:
+    def test_metrics_of_the_team_have_a_row(self, tmp_path: Path) -> None:
         run = build_sample_run(tmp_path, "chat")
         arms = read_json(run.evaluation)["arms"]
         arms[0]["custom"] = {"scores:tone": {"value": 0.25, "low": 0.125, "high": 0.375}}
         change_json(run.evaluation, arms=arms)
         table = build_measures_table(read_json(run.evaluation))
-        assert table is not None and table.columns[-1] == "Scores:tone"
-        assert [row[-1].text for row in table.rows] == ["25.0", "not measured", "not measured"]
-        assert table.rows[0][-1].note == "12.5 – 37.5"
+        assert table is not None
+        assert [cell.text for cell in table.rows[-1]] == ["Scores:tone", "25.0", "not measured", "not measured"]
+        assert table.rows[-1][1].note == "12.5 – 37.5"
 
 
 class TestLabels:

@@ -14,7 +14,7 @@ from burnish.evaluate.arms import ARM_TITLES, REPLACED, Arm
 from burnish.evaluate.contest import Contest, Rival, Standard
 from burnish.evaluate.metrics import AnyMetric, breakdown, collect_scores, describe_metric, details
 from burnish.evaluate.notes import list_notes
-from burnish.evaluate.parts import weaker_parts
+from burnish.evaluate.parts import equal_parts, weaker_parts
 from burnish.evaluate.recommendation import Forgetting
 from burnish.evaluate.replacement import DEFAULT_MARGIN, Replacement, judge_replacement
 from burnish.evaluate.requests import RequestTime
@@ -153,6 +153,9 @@ def evaluate(
     )
     replacement = _judge_replacement(candidate, facts, test, metric, margin) if REPLACED in arms else None
     weaker = _weaker_parts(contest, arms, metric, test)
+    equal = equal_parts(
+        arms[candidate].rows, {r.arm.name: arms[Arm(r.arm.name)].rows for r in contest.cheaper}, metric=metric
+    )
     if replacement:
         verdict = replace(verdict, reasons=[*verdict.reasons, replacement.sentence])
     return {
@@ -171,12 +174,14 @@ def evaluate(
         "verdict": _verdict(verdict),
         "target": verdict.target.to_dict() if verdict.target else None,
         "weaker_parts": weaker,
+        "equal_parts": equal,
         "notes": list_notes(
             list(described.values()),
             candidate=candidate.value,
             used=verdict.recommended_arm or candidate.value,
             metric=describe_metric(metric).name,
             weaker=weaker,
+            equal=equal,
         ),
         "replacement": replacement.to_dict() if replacement else None,
         **(_analyse(candidate, arms, evidence, intervals) if evidence else {}),

@@ -11,9 +11,15 @@ LIKENESS = frozenset({"chrf"})
 
 
 def list_notes(
-    arms: Sequence[Mapping[str, Any]], *, candidate: str, used: str, metric: str, weaker: Sequence[Mapping[str, Any]]
+    arms: Sequence[Mapping[str, Any]],
+    *,
+    candidate: str,
+    used: str,
+    metric: str,
+    weaker: Sequence[Mapping[str, Any]],
+    equal: Sequence[str] = (),
 ) -> list[str]:
-    """Of the arms of evaluation.json; `used` is the arm to use, `weaker` has what `weaker_parts` found."""
+    """Of the arms of evaluation.json; `used` is the arm to use, `weaker` and `equal` are what `parts.py` found."""
     by_name = {arm["name"]: arm for arm in arms}
     titles = {name: _lower(str(arm["title"])) for name, arm in by_name.items()}
     own = by_name[candidate]
@@ -21,6 +27,8 @@ def list_notes(
     parts = [_spell_part(part, titles) for part in weaker[:MAX_PARTS]]
     if len(weaker) > MAX_PARTS:
         parts.append(f"It is behind a simpler way in {len(weaker) - MAX_PARTS} parts more; the report lists them.")
+    if equal:
+        parts.append(f"No better than a simpler way in {', '.join(equal)}.")
     left = spell_delegation(by_name[used], f"The {titles[used]}")
     return [*counts, *parts, *([left] if left else [])]
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from burnish.evaluate.metrics import AnyMetric, part_scores
 from burnish.evaluate.statistics import IntArray, RowScores, compare_paired, openings_factor
+from burnish.recipe import Metric
 
 Rows = Sequence[dict[str, Any]]
 TOLERANCE = 1e-9
@@ -47,6 +48,15 @@ def weaker_parts(
             }
         )
     return sorted(found, key=lambda part: part["score"] - part["baseline_score"])
+
+
+def equal_parts(candidate: Rows, simpler: Mapping[str, Rows], *, metric: AnyMetric) -> list[str]:
+    """The fields in which no score is beaten, though there is something left to gain; labels are too many to tell."""
+    if metric is not Metric.FIELD_F1:
+        return []
+    mine, theirs = part_scores(metric, candidate), [part_scores(metric, rows) for rows in simpler.values()]
+    best = {name: max((each[name].value for each in theirs if name in each), default=-1.0) for name in mine}
+    return [name for name in mine if abs(mine[name].value - best[name]) <= TOLERANCE and best[name] < 1]
 
 
 def _compare(

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,7 @@ from burnish.report.arms import has_share_metric, score_heading
 from burnish.report.browse import build_browser
 from burnish.report.examples import choose_examples, count_kinds
 from burnish.report.format import NOT_MEASURED
-from burnish.report.notes import NUM_OPEN, spell_left, spell_weaker
+from burnish.report.notes import NUM_OPEN, spell_equal, spell_forms, spell_left, spell_weaker
 from burnish.report.plots.confidence import plot_risk_coverage
 from burnish.report.plots.costs import plot_costs
 from burnish.report.plots.estimates import plot_arms, plot_retention, plot_scales
@@ -48,6 +49,8 @@ from burnish.run_dir import RunDir
 
 BADGES = {"better": "Better", "worse": "Worse", "not_shown": "Not shown"}
 TONES = {"ship": "good", "do_not_ship": "bad", "cannot_tell": "open", "needs_target": "open"}
+NO_BREAK = "\N{NO-BREAK SPACE}"
+UNBROKEN = re.compile(r"\bp [<=] \d|\d (?:%|ms\b|s\b|min\b)|\d (?:%|ms|s)? ?– [+\N{MINUS SIGN}]?\d|\d of \d")
 TONES_OF_OUTCOMES = {"better": "good", "worse": "bad", "not_shown": "open"}
 
 
@@ -69,7 +72,7 @@ def render_report(record: RunRecord) -> str:
 
 @cache  # compiling the templates takes longer than filling them in
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("burnish.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -77,6 +80,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["unbroken"] = unbroken
+    return environment
+
+
+def unbroken(text: str) -> str:
+    """With spaces that no line ends at: "p < 0.001", "0.0 %", "4.1 s", "35.5 – 42.5"."""
+    return UNBROKEN.sub(lambda found: found[0].replace(" ", NO_BREAK), str(text))
 
 
 def _assets() -> dict[str, Any]:
@@ -125,6 +135,7 @@ def _first_screen(record: RunRecord) -> dict[str, Any]:
         "enough": spell_enough(evaluation),
         "left": spell_left(evaluation),
         "weaker": spell_weaker(evaluation),
+        "equal": spell_equal(evaluation),
         "num_weaker_open": NUM_OPEN,
         "replacement": spell_replacement(evaluation),
         "figures": build_figures(evaluation),
@@ -153,6 +164,7 @@ def _test(evaluation: Json) -> dict[str, Any]:
         "metric_explanation": dig(evaluation, "metric", "explanation"),
         "arms_plot": plot_arms(items(evaluation, "arms"), label, is_share=is_share),
         "arms_table": arms.build_arms_table(evaluation),
+        "forms": spell_forms(evaluation),
         "costs_plot": plot_costs(evaluation),
         "measures_table": build_measures_table(evaluation),
         "comparisons_table": arms.build_comparisons_table(evaluation),
@@ -171,6 +183,7 @@ def _task(evaluation: Json) -> dict[str, Any]:
         "pairs_table": labels.build_pairs_table(evaluation),
         "risk_plot": plot_risk_coverage(evaluation),
         "goals_table": labels.build_goals_table(evaluation),
+        "unmet": labels.spell_unmet(evaluation),
         "calibration_table": labels.build_calibration_table(evaluation),
         "likelihood_table": text.build_likelihood_table(dig(evaluation, "likelihood")),
         "style_table": text.build_style_table(evaluation),

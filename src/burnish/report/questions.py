@@ -58,7 +58,9 @@ def _is_the_data_fit(record: RunRecord) -> Question:
     evaluation = record.evaluation
     data = dig(evaluation, "data")
     warnings = dig(data, "warnings")
-    checks = [check for check in items(record.card, "checks") if check["severity"] != "note"]
+    everything = items(record.card, "checks")
+    checks = [check for check in everything if check["severity"] != "note"]
+    num_notes = len(everything) - len(checks)
     if warnings is None and not record.card:
         tone, answer = "none", NOT_MEASURED.capitalize()
     elif checks:
@@ -73,6 +75,7 @@ def _is_the_data_fit(record: RunRecord) -> Question:
     grounds = (
         used if None not in sizes else "",
         f"Found: {'; '.join(found[:2])}{'; …' if len(found) > 2 else '.'}" if found else "",
+        f"{format_plural(num_notes, 'check')} more found something that is good to know." if num_notes else "",
         _spell_forecast(items(evaluation, "more_data", "forecasts")),
     )
     return Question("Is my data fit to train on?", tone, answer, _join(grounds), "data" if record.card else "training")

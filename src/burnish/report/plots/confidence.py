@@ -10,14 +10,14 @@ from burnish.report.record import Json, items
 def plot_risk_coverage(evaluation: Json) -> Plot | None:
     """Accuracy against the share of rows that are answered, a line an arm, with the goals of the specialist marked.
 
-    None where no arm has a confidence.
+    None where no arm has a confidence, or none is ever right.
     """
     curves = {
         arm["name"]: curve
         for arm in items(evaluation, "arms")
         if (curve := dig_sureness(arm, "risk_coverage", "curve"))
     }
-    if not curves:
+    if not any(point.get("accuracy") for curve in curves.values() for point in curve):
         return None
     titles, indexes = arm_titles(evaluation), arm_indexes(list(arm_titles(evaluation)))
     own = own_name(evaluation)

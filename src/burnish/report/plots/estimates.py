@@ -40,34 +40,37 @@ def plot_arms(arms: list[Json], metric_label: str, *, is_share: bool) -> Plot | 
 
 
 def plot_retention(retention: Json) -> Plot | None:
-    """Changes in nats per token with their intervals, and the budget as a line; None where there are none."""
-    names = {"nll_change": "NLL change", "general_text_nll_change": "NLL change,\ngeneral text", "kl": "KL"}
+    """Changes in nats per token with their intervals, and the budget at the one that it holds for; None without any."""
+    names = {
+        "nll_change": "Loss change,\nown answers",
+        "general_text_nll_change": "Loss change,\ngeneral text",
+        "kl": "KL",
+    }
     found = [(label, retention[key]) for key, label in names.items() if dig(retention, key, "value") is not None]
     if not found:
         return None
-    budget = dig(retention, "budget")
+    budget, general = dig(retention, "budget"), names["general_text_nll_change"]
+    budgeted = next((n for n, (label, _) in enumerate(found) if label == general), None)
 
     def draw(axes: Axes, is_wide: bool) -> None:
         for row, (label, estimate) in enumerate(reversed(found)):
             is_divergence = label == "KL"
             text = format_nats(estimate["value"], is_signed=not is_divergence)
             _draw_estimate(axes, row, estimate, 2 if is_divergence else 0, text)
-        if budget is not None:
-            axes.axvline(budget, color=BAD, linewidth=1.5, linestyle=(0, (4, 3)))
-            text = f"budget {format_nats(budget, is_signed=False)}"
+        if budget is not None and budgeted is not None:
+            row = len(found) - 1 - budgeted  # it holds for no other measure
+            axes.plot([budget, budget], [row - 0.3, row + 0.3], color=BAD, linewidth=2, solid_capstyle="butt")
             axes.annotate(
-                text,
-                (budget, 1),
-                (-6, -1),
-                xycoords=("data", "axes fraction"),
+                f"budget {format_nats(budget, is_signed=False)}",
+                (budget, row - 0.3),
+                (5, 0),
                 textcoords="offset points",
-                ha="right",
-                va="top",
+                va="bottom",
                 color=BAD,
             )
         axes.axvline(0, color=MUTED, linewidth=1)
         axes.set_yticks(range(len(found)), [label for label, _ in reversed(found)])
-        axes.set_ylim(-0.55, len(found) - (0.05 if budget is None else -0.15))
+        axes.set_ylim(-0.55, len(found) - 0.05)
         axes.margins(x=0.1)
         axes.locator_params(axis="x", nbins=7 if is_wide else 4)
         axes.grid(axis="x", color=GRID)
@@ -77,7 +80,7 @@ def plot_retention(retention: Json) -> Plot | None:
         f"{label} {format_nats(e['value'])}, interval {format_nats_interval(dig(e, 'low'), dig(e, 'high'))}"
         for label, e in found
     ).replace("\n", " ")
-    limit = "no budget" if budget is None else f"budget for the NLL change {format_nats(budget, is_signed=False)}"
+    limit = "no budget" if budget is None else f"budget for general text {format_nats(budget, is_signed=False)}"
     height_in = 0.95 + 0.58 * len(found)
     description = f"Change against the base in nats per token: {spoken}; {limit}."
     return build_plot("retention", description, draw, height_in=height_in, narrow_height_in=height_in)

@@ -73,7 +73,7 @@ def plot_loss(metrics: Sequence[Json], training: Json) -> Plot | None:
         axes.set_xlabel("optimizer step")
         axes.set_ylabel("loss, nats per token")
         axes.tick_params(axis="y", labelcolor=MUTED)
-        axes.legend(loc="upper right", labelcolor=INK)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderpad=0, labelcolor=INK)
 
     chosen = f" The chosen step is {dig(training, 'best_step')}." if best is not None else ""
     description = f"Loss per token over optimizer steps, training and validation.{chosen}"

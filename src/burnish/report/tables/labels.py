@@ -74,10 +74,10 @@ def build_pairs_table(evaluation: Json) -> Table | None:
 
 
 def build_goals_table(evaluation: Json) -> Table | None:
-    """A row per arm, a column per goal: what to send to a person so that so many of the other answers are right."""
+    """A row per arm that meets a goal, a column per goal: what to send to a person for it to be met."""
     titles = arm_titles(evaluation)
     indexes = arm_indexes(list(titles))
-    arms = [arm for arm in items(evaluation, "arms") if dig_sureness(arm, RISK, "goals")]
+    arms = [arm for arm in items(evaluation, "arms") if _meets_any(arm)]
     if not arms:
         return None
     goals = list(dict.fromkeys(goal["goal"] for arm in arms for goal in dig_sureness(arm, RISK, "goals")))
@@ -89,6 +89,24 @@ def build_goals_table(evaluation: Json) -> Table | None:
     columns = ("Arm", *(f"For {100 * goal:g} % right" for goal in goals))
     caption = "What to send to a person, and how the test rows that were kept came out; “not shown”: the lower limit"
     return Table(f"{caption} does not reach the goal.", columns, tuple(rows))
+
+
+def spell_unmet(evaluation: Json) -> str:
+    """The arms that meet none of the goals, in a sentence; empty where each meets one, or none has a confidence."""
+    arms = [arm for arm in items(evaluation, "arms") if dig_sureness(arm, RISK, "goals")]
+    unmet = [arm for arm in arms if not _meets_any(arm)]
+    if not unmet:
+        return ""
+    least = min(float(goal["goal"]) for arm in unmet for goal in dig_sureness(arm, RISK, "goals"))
+    titles = arm_titles(evaluation)
+    names = ", ".join(titles[arm["name"]] for arm in unmet)
+    who = "Nothing can be left to any arm" if len(unmet) == len(arms) else f"Nothing can be left to these arms: {names}"
+    right = "right in all fields" if any(dig(arm, "extraction") for arm in unmet) else "right"
+    return f"{who}. Not even the surest answers are {100 * least:g} % {right}."
+
+
+def _meets_any(arm: Json) -> bool:
+    return any(dig(goal, "threshold") is not None for goal in dig_sureness(arm, RISK, "goals") or ())
 
 
 def build_calibration_table(evaluation: Json) -> Table | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from burnish.report.arms import arm_indexes, arm_titles, dig_sureness
+from burnish.report.arms import arm_titles, dig_sureness
 from burnish.report.format import (
     NOT_MEASURED,
     format_interval,
@@ -19,22 +19,14 @@ Measure = Callable[[Json], Cell]
 
 
 def build_measures_table(evaluation: Json) -> Table | None:
-    """A row per arm, a column per metric that any arm has a value of; None where no arm has one."""
+    """A row per metric that any arm has a value of, a column per arm; None where no arm has one."""
     arms = items(evaluation, "arms")
     measures = {**_of_labels(), **_of_fields(), **_of_sureness(), **_of_text(), **_of_the_team(arms)}
-    columns = {name: [measure(arm) for arm in arms] for name, measure in measures.items()}
-    found = {
-        name: cells for name, cells in columns.items() if {cell.text for cell in cells} - {NOT_MEASURED, UNDEFINED}
-    }
-    if not found:
-        return None
+    found = [(Cell(name), *(measure(arm) for arm in arms)) for name, measure in measures.items()]
+    rows = tuple(row for row in found if {cell.text for cell in row[1:]} - {NOT_MEASURED, UNDEFINED})
     titles = arm_titles(evaluation)
-    indexes = arm_indexes(list(titles))
-    rows = tuple(
-        (Cell(titles[arm["name"]], arm_index=indexes[arm["name"]]), *(cells[i] for cells in found.values()))
-        for i, arm in enumerate(arms)
-    )
-    return Table("In percent points where no unit is named; the small figures are intervals.", ("Arm", *found), rows)
+    caption = "In percent points where no unit is named; the small figures are intervals."
+    return Table(caption, ("Measure", *(titles[arm["name"]] for arm in arms)), rows) if rows else None
 
 
 def _of_labels() -> dict[str, Measure]:

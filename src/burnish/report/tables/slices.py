@@ -18,7 +18,7 @@ def build_slices_table(evaluation: Json) -> Table | None:
 
 
 def build_changes_table(evaluation: Json) -> Table | None:
-    """How many rows the specialist mended and broke against each other arm; None where that was not listed."""
+    """How many rows the specialist mended and broke against each other arm; None where there are none to tell of."""
     changes, titles = items(evaluation, "errors", "changes"), arm_titles(evaluation)
     rows = tuple(
         (
@@ -27,6 +27,7 @@ def build_changes_table(evaluation: Json) -> Table | None:
         )
         for change in changes
         if dig(change, "fixed") is not None and dig(change, "broken") is not None
+        if change["fixed"] or change["broken"]
     )
     caption = "Rows that only one of the two has fully right."
     columns = ("Specialist against", "Fixed: wrong, now right", "Broken: right, now wrong")

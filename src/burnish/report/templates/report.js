@@ -12,6 +12,8 @@ if (form) {
   const rows = [...document.querySelectorAll("details.row")].map((fold) => ({
     fold, tags: new Set(fold.dataset.tags.split(" ")), text: fold.textContent.toLowerCase(),
   }));
+  const batches = [...document.querySelectorAll("details.batch")];
+  let wasFiltered = false;
   const filter = () => {
     const { words, ...tags } = Object.fromEntries(new FormData(form));
     const wanted = Object.values(tags).filter(Boolean);
@@ -21,6 +23,12 @@ if (form) {
       fold.hidden = !(wanted.every((tag) => tags.has(tag)) && said.every((word) => text.includes(word)));
       shown += !fold.hidden;
     }
+    const isFiltered = said.length > 0 || Object.values(tags).some(Boolean);
+    for (const batch of batches) {
+      batch.hidden = !batch.querySelector("details.row:not([hidden])");
+      if (isFiltered !== wasFiltered) batch.open = isFiltered;
+    }
+    wasFiltered = isFiltered;
     form.querySelector("output").textContent = `${shown} of ${rows.length} rows`;
   };
   const open = () => {
@@ -28,7 +36,7 @@ if (form) {
     if (!target) return;
     form.reset();
     filter();
-    target.parentElement.open = true;
+    for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
     target.parentElement.scrollIntoView();
     target.focus({ preventScroll: true });
   };
