@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from burnish.conversation import Conversation
@@ -52,7 +53,7 @@ class Host:
         self._catalog = Catalog(settings.runs, settings.base, store)
         self._bases: dict[str, _Base] = {}
         self._engines: dict[tuple[str, str], AnswersRequests] = {}
-        self._solutions: dict[str, PromptSolution | ClassifierSolution] = {}
+        self._solutions: dict[Path, PromptSolution | ClassifierSolution] = {}
         self._gates: dict[str, OnTaskGate | None] = {}
         self._encoder: Encoder | None = None
         self._turn, self._loading = threading.Lock(), threading.RLock()
@@ -174,9 +175,9 @@ class Host:
     def _solution(self, model: ServedModel) -> PromptSolution | ClassifierSolution:
         assert model.solution is not None
         with self._loading:
-            if model.id not in self._solutions:
+            if model.solution not in self._solutions:
                 card = read_solution_card(model.solution)
-                self._solutions[model.id] = (
+                self._solutions[model.solution] = (
                     load_classifier_solution(model.solution)
                     if card.arm in CLASSIFIERS
                     else prompt_solution(
@@ -187,7 +188,7 @@ class Host:
                         context_length(self._base(model.base).files) - card.max_new_tokens,
                     )
                 )
-            return self._solutions[model.id]
+            return self._solutions[model.solution]
 
     async def _answer(self, model: ServedModel, renderer: Renderer, shown: Conversation) -> Answer:
         loop, engine = asyncio.get_running_loop(), await self.engine_for(model)

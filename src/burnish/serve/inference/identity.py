@@ -23,8 +23,10 @@ def reply_head(prefix: str, kind: str, model: ServedModel, backend: Backend) -> 
 
 def system_fingerprint(model: ServedModel, backend: Backend) -> str:
     """Changes whenever equal seeds may get other answers: with the weights, the adapter or burnish."""
-    adapter = model.adapter.name if model.adapter else ""
-    parts = "\n".join((backend.base_fingerprint(model), adapter, version("burnish")))
+    # What was trained here knows its base's hash; only a base itself has to be read, and an encoder never is.
+    base = model.base_fingerprint or backend.base_fingerprint(model)
+    trained = model.adapter.name if model.adapter else str(model.solution or "")
+    parts = "\n".join((base, trained, version("burnish")))
     return f"fp_{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
 
 
