@@ -1,4 +1,4 @@
-"""Every way to do a task that a run can recommend, behind the real server with the real models: it answers as tested."""
+"""Every way to do a task that a run can recommend, on the real server with real models: it answers as tested."""
 
 import json
 from collections.abc import Iterator
