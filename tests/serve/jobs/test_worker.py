@@ -150,6 +150,8 @@ def test_a_job_tells_its_story_in_openais_words(undisturbed: tuple[Place, Any]) 
     ]
     assert [message for message in told if message in in_order] == in_order
     assert any(run.verdict["headline"] in message and "30 held-out rows" in message for message in told)
+    assert set(run.evaluation["notes"]) <= set(told)
+    assert any(note.startswith("Fully right: ") for note in run.evaluation["notes"])
     assert run.report_path.is_file()
 
 

@@ -66,6 +66,14 @@ def write_step_metrics(path: Path, run: "Run") -> None:
             writer.writerow([row["step"], row["loss_per_token"], "", validations.get(row["step"], ""), ""])
 
 
+def _call(run: "Run") -> str:
+    """What to do; a headline that asks for a target says so itself."""
+    from burnish.report.format import RECOMMENDATIONS
+
+    call = run.verdict.get("recommendation")
+    return "" if call == "needs_target" else RECOMMENDATIONS.get(call or "", "")
+
+
 def _tell_end(connection: sqlite3.Connection, job_id: str, name: str, run: "Run") -> None:
     """The verdict comes before OpenAI's last two lines, which scripts wait for."""
     training, verdict = run.evaluation["training"], run.verdict
@@ -73,7 +81,8 @@ def _tell_end(connection: sqlite3.Connection, job_id: str, name: str, run: "Run"
         told = f"Training stopped early at step {training['num_steps']}: validation was not getting better"
         tell(connection, job_id, told)
     num_rows = run.evaluation["num_test_rows"]
-    told = f"burnish measured on {num_rows} held-out rows that training has not seen: {verdict['headline']}"
+    measured = f"burnish measured on {num_rows} held-out rows that training has not seen"
+    told = f"{measured}: {verdict['headline']} {_call(run)}".rstrip()
     is_fine = verdict["outcome"] == "better" and verdict.get("recommendation") != "do_not_ship"
     tell(connection, job_id, told, level="info" if is_fine else "warn")
     for reason in (*verdict["reasons"], *run.evaluation.get("notes", ())):
