@@ -19,7 +19,7 @@ from pathlib import Path
 
 from scripts.live_server import live_server
 
-from burnish.files import cache_dir
+from burnish.cache import cache_dir
 
 HERE = Path(__file__).resolve().parent
 SHA256 = "2e393e63f8a38be6452806f9ef0b6534fecd6d41ab3b2165180dfce3599249cd"

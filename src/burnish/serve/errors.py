@@ -1,6 +1,7 @@
 """What a client is told when its request cannot be served, in OpenAI's shape."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,6 +19,7 @@ UNKNOWN_ROUTE = ("Not Found", "Method Not Allowed")
 """What starlette says of its own accord."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 CLOSED_RETRY_S = 10.0
+UNKNOWN_PARAMETER = "unknown_parameter"
 CLIENT_GONE = 499
 """The status in the log where nobody waits for the reply; the usual number for it."""
 
@@ -62,6 +64,16 @@ class ApiError(Exception):
 def not_found(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
     """What was asked for is not there (404)."""
     return ApiError(message, status=404, param=param, code=code)
+
+
+def unknown_parameter(param: str, remedy: str) -> ApiError:
+    """A field that the request has and burnish does not know (400)."""
+    return ApiError(f"Unknown parameter: '{param}'. {remedy}", param=param, code=UNKNOWN_PARAMETER)
+
+
+def first_problem(problems: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The one of pydantic's to tell: an unknown field if there is one, as unions of types tell more for each branch."""
+    return next((each for each in problems if each["type"] == UNKNOWN_PARAMETER), problems[0])
 
 
 def server_error() -> ApiError:
@@ -136,11 +148,15 @@ def _allowed(request: Request) -> list[str]:
 
 def _of_validation(error: RequestValidationError) -> ApiError:
     """The first fault of a body or query, with the place as clients write it: `messages[0].content`."""
-    first = error.errors()[0]
+    first = first_problem(error.errors())
     if first["type"] == "json_invalid":
         return ApiError("The body is not valid JSON. Check quotes, commas and brackets.", code="invalid_json")
     place = [part for part in first["loc"][1:] if isinstance(part, int) or _is_field(part)]
+    if first["type"] == UNKNOWN_PARAMETER and not _is_field(first["loc"][-1]):
+        place.append(first["loc"][-1])  # a name that the client made
     param = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or None
+    if first["type"] == UNKNOWN_PARAMETER:
+        return unknown_parameter(param or "", str(first["msg"]))
     message = str(first["msg"]).removeprefix("Value error, ")
     if tuple(first["loc"]) == ("body",) and first["type"] in ("missing", "model_attributes_type"):
         message = "the body is no JSON object. Send one, with content-type: application/json"

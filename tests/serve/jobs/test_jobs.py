@@ -78,7 +78,7 @@ def test_what_is_asked_is_told_back(client: TestClient, file_id: str) -> None:
     }  # fmt: skip
     job = create(
         client, file_id, method=method, hyperparameters={"n_epochs": 9, "batch_size": 4}, suffix="my-Suffix_1",
-        seed=42, validation_file=other, metadata={"team": "a"}, integrations=[wandb], unknown={"x": 1},
+        seed=42, validation_file=other, metadata={"team": "a"}, integrations=[wandb],
     ).json()  # fmt: skip
     # The method's own count, and what it does not say is auto.
     hyperparameters = {"batch_size": "auto", "learning_rate_multiplier": 0.5, "n_epochs": 2}

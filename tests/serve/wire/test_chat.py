@@ -226,6 +226,3 @@ class TestRefused:
             status, param, _, message = refusal(client)
         backend.engine.close()
         assert (status, param) == (400, "messages") and "roles must alternate" in message
-
-    def test_unknown_fields_are_ignored(self, client: TestClient) -> None:
-        ask(client, max_tokens=1, audio={"voice": "alloy"}, verbosity="low", made_up=[1], store=True, user="me")

@@ -29,6 +29,10 @@ class SamplingParams:
 
     temperature: float = 0.0
     top_p: float = 1.0
+    top_k: int = 0
+    """Only the likeliest so many tokens are drawn; 0: all."""
+    min_p: float = 0.0
+    """Only tokens at least so likely as this share of the likeliest one's probability."""
     seed: int | None = None
     """Of the draws; equal requests with equal seeds get equal answers. None: another one each time."""
     presence_penalty: float = 0.0

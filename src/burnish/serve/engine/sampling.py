@@ -3,6 +3,7 @@
 Shapes: V vocabulary.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -39,6 +40,10 @@ class Sampler:
             logits_V[list(self._counts)] -= params.presence_penalty + params.frequency_penalty * counts
         if params.temperature > GREEDY_BELOW:
             logits_V /= params.temperature
+            if 0 < params.top_k < len(logits_V):
+                logits_V[logits_V.argsort(descending=True, stable=True)[params.top_k :]] = float("-inf")
+            if params.min_p:  # of the tempered probabilities, as elsewhere
+                logits_V[logits_V < logits_V.max() + math.log(params.min_p)] = float("-inf")
             if params.top_p < 1:
                 _keep_likely(logits_V, params.top_p)
             add_chance(logits_V, self._generator)

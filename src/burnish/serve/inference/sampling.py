@@ -15,6 +15,8 @@ def sampling_params(body: Sampled, model: ServedModel, renderer: Renderer) -> Sa
     return SamplingParams(
         temperature=usual if body.temperature is None else body.temperature,
         top_p=1.0 if body.top_p is None else body.top_p,
+        top_k=max(body.top_k or 0, 0),
+        min_p=body.min_p or 0.0,
         seed=None if body.seed is None else body.seed % SEEDS,
         presence_penalty=body.presence_penalty or 0.0,
         frequency_penalty=body.frequency_penalty or 0.0,

@@ -1,9 +1,13 @@
-"""The requests as clients send them. What is unknown is ignored; what is out of bounds is refused with its place."""
+"""The requests as clients send them. What is unknown or out of bounds is refused with its place.
+
+Fields of type `Any` are of the wire, or come back from a client's history, and no answer here depends on them.
+"""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from burnish.serve.fields import Shape
 from burnish.serve.json_values import check_json_value
 
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
@@ -11,15 +15,24 @@ Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 TokenId = Annotated[int, Field(ge=0, strict=True)]
+Label = Annotated[str, Field(min_length=1)]
+UNHEARD = ("audio", "moderation", "reasoning_effort", "verbosity", "web_search_options")
 Stop = Annotated[
     list[str], Field(max_length=4), BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
 ]
 
 
-class Shape(BaseModel):
-    """A JSON object whose unknown fields are ignored."""
+class Body(Shape):
+    """What every request may have: who asks, and how it is kept and billed elsewhere."""
 
-    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+    metadata: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
+    safety_identifier: Any = None
+    service_tier: Any = None
+    store: Any = None
+    user: Any = None
 
     @model_validator(mode="before")
     @classmethod
@@ -28,51 +41,62 @@ class Shape(BaseModel):
         return value
 
 
-class FunctionShape(BaseModel):
+class FunctionShape(Shape):
     """A function that the model may call."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
     description: str | None = None
     parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
-class ToolShape(BaseModel):
+class ToolShape(Shape):
     """A tool; only functions are known."""
 
     type: Literal["function"]
     function: FunctionShape
+    cache_control: Any = None
 
 
-class NameShape(BaseModel):
+class NameShape(Shape):
     """A function by name."""
 
     name: str
 
 
-class CalledShape(BaseModel):
+class CalledShape(Shape):
     """What an assistant wanted called."""
 
     name: str
     arguments: str = "{}"
+    parsed_arguments: Any = None
 
 
-class CallShape(BaseModel):
+class CallShape(Shape):
     """A tool call of an earlier answer."""
 
     id: str = ""
     type: Literal["function"] = "function"
     function: CalledShape
+    index: Any = None
 
 
-class PartShape(BaseModel):
-    """A part of a message's content; texts only."""
+class PartShape(Shape):
+    """A part of a message's content; texts only: the others are refused by their type."""
 
     type: str
     text: str | None = None
     refusal: str | None = None
+    cache_control: Any = None
+    prompt_cache_breakpoint: Any = None
+    audio_url: Any = None
+    file: Any = None
+    image_url: Any = None
+    input_audio: Any = None
+    video_url: Any = None
 
 
-class MessageShape(BaseModel):
+class MessageShape(Shape):
     """One turn of a conversation."""
 
     role: Literal["developer", "system", "user", "assistant", "tool", "function"]
@@ -81,22 +105,37 @@ class MessageShape(BaseModel):
     tool_calls: list[CallShape] | None = None
     function_call: CalledShape | None = None
     tool_call_id: str | None = None
+    annotations: Any = None
+    audio: Any = None
+    cache_control: Any = None
+    created_at: Any = None
+    id: Any = None
+    parsed: Any = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    reasoning_details: Any = None
+    refusal: Any = None
+    timestamp: Any = None
+    weight: Any = None
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Shape):
     """What a stream tells besides the answer."""
 
     include_usage: bool = False
+    include_obfuscation: Any = None
 
 
-class JsonSchemaShape(BaseModel):
+class JsonSchemaShape(Shape):
     """A schema that the answer must fit."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     schema_: Annotated[dict[str, Any], Field(alias="schema")] = Field(default_factory=dict)
+    description: Any = None
+    strict: bool | None = None
 
 
-class ResponseFormat(BaseModel):
+class ResponseFormat(Shape):
     """The form of the answer."""
 
     type: Literal["text", "json_object", "json_schema"]
@@ -109,12 +148,14 @@ class ResponseFormat(BaseModel):
         return self
 
 
-class Sampled(Shape):
+class Sampled(Body):
     """What chat and completions have in common."""
 
     model: str
     temperature: Temperature | None = None
     top_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     max_tokens: Count | None = None
     stop: Stop | None = None
     seed: int | None = None
@@ -149,6 +190,19 @@ class ChatRequest(Sampled):
     parallel_tool_calls: bool | None = None
     functions: list[FunctionShape] | None = None
     function_call: str | NameShape | None = None
+    guided_choice: Annotated[list[Label], Field(min_length=1, max_length=1024)] | None = None
+    modalities: list[Literal["text"]] | None = None
+    prediction: Any = None
+    audio: Any = None
+    moderation: Any = None
+    reasoning_effort: Any = None
+    verbosity: Any = None
+    web_search_options: Any = None
+
+    @property
+    def unheard(self) -> tuple[str, ...]:
+        """The fields of OpenAI's API that would change the answer there, and do nothing here."""
+        return tuple(name for name in UNHEARD if getattr(self, name) is not None)
 
 
 class CompletionRequest(Sampled):
@@ -162,7 +216,7 @@ class CompletionRequest(Sampled):
     suffix: str | None = None
 
 
-class EmbeddingRequest(Shape):
+class EmbeddingRequest(Body):
     """The body of `POST /embeddings`."""
 
     model: str

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from burnish.serve.errors import ApiError
+from burnish.serve.errors import UNKNOWN_PARAMETER, ApiError, first_problem, unknown_parameter
+from burnish.serve.fields import check_names
 from burnish.serve.json_values import check_json_value
 
 MAX_LIMIT = 10_000
@@ -40,6 +41,16 @@ def json_body(max_bytes: int) -> Callable[[Request], Awaitable[dict[str, Any]]]:
     return read
 
 
+def no_body(max_bytes: int) -> Callable[[Request], Awaitable[None]]:
+    """A dependency of routes that read no field at all."""
+    read = json_body(max_bytes)
+
+    async def check(request: Request) -> None:
+        check_names(await read(request), ())
+
+    return check
+
+
 def parse(shape: type[Shape], body: Mapping[str, Any], within: str = "") -> Shape:
     """The body in its shape.
 
@@ -49,8 +60,10 @@ def parse(shape: type[Shape], body: Mapping[str, Any], within: str = "") -> Shap
     try:
         return shape.model_validate(body)
     except ValidationError as error:
-        problem = error.errors()[0]
+        problem = first_problem(error.errors())
         param = within + ".".join(str(part) for part in problem["loc"] if not _is_branch(part))
+        if problem["type"] == UNKNOWN_PARAMETER:
+            raise unknown_parameter(param, problem["msg"]) from None
         told = "is missing" if problem["type"] == "missing" else f"is not accepted: {problem['msg'].lower()}"
         raise ApiError(f"'{param}' {told}.", param=param) from None
 

@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from burnish.errors import StorageError
 from burnish.serve.errors import ApiError
+from burnish.serve.fields import check_names
 from burnish.serve.jobs.asked import MAX_LIMIT, page_limit
 from burnish.serve.jobs.multipart import cannot_keep, draft_in, receive_form
 from burnish.serve.jobs.shelf import (
@@ -32,6 +33,7 @@ from burnish.serve.settings import ServeSettings
 CLIENT_ACCEPTS = ("application/binary", "application/json")
 """What OpenAI's clients say that they accept when they ask for contents; browsers and curl say otherwise."""
 CONTENT_TYPES: dict[str, Any] = {"application/octet-stream": {}, "text/csv": {}}
+FORM_FIELDS = ("purpose", "file", "expires_after[anchor]", "expires_after[seconds]")
 BASE64_CHUNK = 3 * 2**16
 
 
@@ -90,6 +92,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
 async def _receive(request: Request, store: Store, max_bytes: int) -> StoredFile:
     with draft_in(store.folder / "files") as draft:
         form = await receive_form(request, "file", draft, max_bytes)
+        check_names(form.texts, FORM_FIELDS)
         return await run_in_threadpool(
             add_file,
             store,

@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from burnish.serve.jobs import job as job_states
-from burnish.serve.jobs.asked import bracketed, json_body, page_limit
+from burnish.serve.jobs.asked import bracketed, json_body, no_body, page_limit
 from burnish.serve.jobs.creation import Resolver, create_job
 from burnish.serve.jobs.events import checkpoint_to_dict, event_to_dict, page_of_checkpoints, page_of_events
 from burnish.serve.jobs.job import FINAL, get_job, to_dict
@@ -25,6 +25,7 @@ def build_router(store: Store, settings: ServeSettings, resolve: Resolver) -> AP
     """`/fine_tuning/jobs`, without the prefix `/v1`."""
     router = APIRouter(prefix="/fine_tuning/jobs")
     body_of = Depends(json_body(settings.max_body_bytes))
+    nothing = Depends(no_body(settings.max_body_bytes))
 
     def told(job_id: str) -> dict[str, Any]:
         return to_dict(get_job(store, job_id), says_paused=settings.says_paused)
@@ -47,19 +48,19 @@ def build_router(store: Store, settings: ServeSettings, resolve: Resolver) -> AP
         """One of them."""
         return told(job_id)
 
-    @router.post("/{job_id}/cancel")
+    @router.post("/{job_id}/cancel", dependencies=[nothing])
     def cancel(job_id: str) -> dict[str, Any]:
         """End it for good."""
         job_states.cancel(store, job_id)
         return told(job_id)
 
-    @router.post("/{job_id}/pause")
+    @router.post("/{job_id}/pause", dependencies=[nothing])
     def pause(job_id: str) -> dict[str, Any]:
         """Stop it behind the present step, with a checkpoint."""
         job_states.pause(store, job_id)
         return told(job_id)
 
-    @router.post("/{job_id}/resume")
+    @router.post("/{job_id}/resume", dependencies=[nothing])
     def resume(job_id: str) -> dict[str, Any]:
         """Go on with a paused one."""
         job_states.resume(store, job_id)

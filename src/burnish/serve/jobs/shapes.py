@@ -1,21 +1,16 @@
-"""The bodies that clients send about jobs, with every limit. What is not known is left unheard, as OpenAI does."""
+"""The bodies that clients send about jobs, with every limit."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from pydantic import Field, StrictFloat, StrictInt, StrictStr
 
 from burnish.serve.errors import ApiError
+from burnish.serve.fields import Shape
 from burnish.serve.jobs.asked import parse
 
 Auto = Literal["auto"]
 SUFFIX = r"^[A-Za-z0-9_-]{1,64}$"
-
-
-class Shape(BaseModel):
-    """Unknown fields are ignored; text is not taken for a number."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class MethodType(StrEnum):
@@ -41,6 +36,8 @@ class Method(Shape):
 
     type: MethodType = MethodType.SUPERVISED
     supervised: Any = None
+    dpo: Any = None
+    reinforcement: Any = None
 
 
 class Supervised(Shape):

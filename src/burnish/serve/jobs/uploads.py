@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field, StrictInt, StrictStr
+from pydantic import Field, StrictInt, StrictStr
 
 from burnish.errors import StorageError
 from burnish.files import storage_errors
 from burnish.serve.errors import ApiError, not_found
-from burnish.serve.jobs.asked import json_body, parse
+from burnish.serve.fields import Shape, check_names
+from burnish.serve.jobs.asked import json_body, no_body, parse
 from burnish.serve.jobs.multipart import cannot_keep, draft_in, receive_form
 from burnish.serve.jobs.shelf import get_file, life_of, purpose_of, shelve
 from burnish.serve.jobs.store import Store, insert, new_id, now
@@ -25,17 +26,24 @@ PARTS_PER_FILE = 16
 MAX_PART_BYTES = 64 * MIB
 
 
-class CreateUpload(BaseModel):
+class ExpiresAfter(Shape):
+    """How long the file is kept; `shelf.life_of` has the limits."""
+
+    anchor: Any = None
+    seconds: Any = None
+
+
+class CreateUpload(Shape):
     """The body of `POST /uploads`."""
 
     bytes: Annotated[StrictInt, Field(ge=0)]
     filename: StrictStr
     mime_type: StrictStr
     purpose: StrictStr
-    expires_after: dict[str, Any] | None = None
+    expires_after: ExpiresAfter | None = None
 
 
-class CompleteUpload(BaseModel):
+class CompleteUpload(Shape):
     """The body of `POST /uploads/{id}/complete`."""
 
     part_ids: list[StrictStr]
@@ -46,6 +54,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
     """`/uploads`, without the prefix `/v1`."""
     router = APIRouter()
     body_of = Depends(json_body(settings.max_body_bytes))
+    nothing = Depends(no_body(settings.max_body_bytes))
     max_bytes = PARTS_PER_FILE * settings.max_file_bytes
 
     @router.post("/uploads")
@@ -73,7 +82,7 @@ def build_router(store: Store, settings: ServeSettings) -> APIRouter:
             raise cannot_keep(error) from error
         return to_dict(store, upload_id)
 
-    @router.post("/uploads/{upload_id}/cancel")
+    @router.post("/uploads/{upload_id}/cancel", dependencies=[nothing])
     def cancel(upload_id: str) -> dict[str, Any]:
         """Let the parts go."""
         with store.transaction() as connection:
@@ -99,7 +108,7 @@ def _create(store: Store, asked: CreateUpload, max_bytes: int) -> str:
         raise ApiError(f"An upload may have at most {max_bytes:,} bytes.", status=413, param="bytes")
     _remove_expired(store)
     upload_id, made = new_id("upload_"), now()
-    expiry = asked.expires_after or {}
+    expiry = asked.expires_after or ExpiresAfter()
     with store.transaction() as connection:
         insert(
             connection,
@@ -111,7 +120,7 @@ def _create(store: Store, asked: CreateUpload, max_bytes: int) -> str:
             filename=asked.filename,
             purpose=purpose_of(asked.purpose),
             bytes=asked.bytes,
-            file_expires_s=life_of(expiry.get("anchor"), expiry.get("seconds")),
+            file_expires_s=life_of(expiry.anchor, expiry.seconds),
         )
     return upload_id
 
@@ -127,6 +136,7 @@ async def _add_part(request: Request, store: Store, upload_id: str) -> dict[str,
     folder = _folder(store, upload_id)
     with draft_in(folder) as draft:
         form = await receive_form(request, "data", draft, MAX_PART_BYTES)
+        check_names(form.texts, ("data",))
         part_id, made = new_id("part_"), now()
 
         def keep() -> None:

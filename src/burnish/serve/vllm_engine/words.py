@@ -21,6 +21,8 @@ class Asked:
     max_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
     seed: int | None = None
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
@@ -39,6 +41,8 @@ class Asked:
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
             "top_p": self.top_p,
+            "top_k": self.top_k,
+            "min_p": self.min_p,
             "seed": self.seed,
             "presence_penalty": self.presence_penalty,
             "frequency_penalty": self.frequency_penalty,
@@ -94,6 +98,8 @@ def continuation(request: GenerationRequest, end_ids: Collection[int]) -> Asked:
         max_tokens=request.max_new_tokens,
         temperature=sampling.temperature if sampling.temperature > GREEDY_BELOW else 0.0,
         top_p=max(sampling.top_p, LEAST_TOP_P),
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
         seed=sampling.seed,
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,

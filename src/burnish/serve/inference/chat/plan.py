@@ -55,6 +55,8 @@ def check_chat(body: ChatRequest, model: ServedModel) -> None:
         raise ApiError("top_logprobs needs logprobs: true beside it.", param="top_logprobs")
     if is_encoder(model.base) and not model.solution:
         raise ApiError(f"{model.id} makes embeddings; it cannot chat. Ask another model.", param="model")
+    if body.guided_choice is not None:
+        _check_choice(body, model)
     if not (model.labels or model.solution):
         return
     fitting = ("text", "json_object") if model.schema else ("text",)
@@ -62,6 +64,18 @@ def check_chat(body: ChatRequest, model: ServedModel) -> None:
         raise ApiError(f"{model.id} answers in a form of its own. Take out response_format.", param="response_format")
     if tools_of(body).must_call:
         raise ApiError(f"{model.id} calls no tools. Take out tool_choice.", param="tool_choice")
+
+
+def _check_choice(body: ChatRequest, model: ServedModel) -> None:
+    if model.task is not None and (model.labels or model.schema or model.solution):
+        told = f"{model.id} answers in a form of its own. Take out guided_choice."
+    elif (body.response_format and body.response_format.type != "text") or tools_of(body).names:
+        told = "guided_choice is a form of the answer by itself. Take out response_format and tools."
+    elif len(set(body.guided_choice or ())) < len(body.guided_choice or ()):
+        told = "guided_choice has a choice twice. Take one of them out."
+    else:
+        return
+    raise ApiError(told, param="guided_choice")
 
 
 def plan_solution(body: ChatRequest, conversation: Conversation, model: ServedModel) -> ChatPlan:
@@ -83,6 +97,8 @@ def plan_chat(
     Raises:
         ApiError: the template refuses the messages, they are too long, or a schema cannot be followed.
     """
+    if body.guided_choice:
+        model = replace(model, labels=tuple(body.guided_choice), calibration=None)
     plan = plan_solution(body, conversation, model)
     tools = NO_TOOLS if model.labels else tools_of(body)
     prompt_ids = _prompt_ids(renderer, plan.conversation, tools)

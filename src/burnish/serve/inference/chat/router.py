@@ -18,6 +18,8 @@ from burnish.serve.inference.identity import reply_head
 from burnish.serve.inference.shapes import ChatRequest
 from burnish.serve.inference.sse import ClientGone, EventStream, unless_gone
 
+UNHEARD_HEADER = "x-burnish-ignored"
+
 
 def build_router(backend: Backend, *, on_first_token: Callable[[float], None] = lambda elapsed_s: None) -> APIRouter:
     """`POST /chat/completions`; `on_first_token` is told how long each request waited for its first token."""
@@ -35,13 +37,20 @@ def build_router(backend: Backend, *, on_first_token: Callable[[float], None] = 
             if body.stream:
                 head = reply_head("chatcmpl", "chat.completion.chunk", model, backend)
                 chunks = reply.chunks(head, includes_usage=body.includes_usage)
-                return EventStream(chunks, on_end=answering.cancel)
+                return _told(body, EventStream(chunks, on_end=answering.cancel))
             head = reply_head("chatcmpl", "chat.completion", model, backend)
-            return JSONResponse(await unless_gone(request.receive, _whole(reply, answering, head)))
+            return _told(body, JSONResponse(await unless_gone(request.receive, _whole(reply, answering, head))))
         except ClientGone:
             return Response(status_code=CLIENT_GONE)
 
     return router
+
+
+def _told(body: ChatRequest, reply: Response) -> Response:
+    """The reply with the fields that did nothing; a body in OpenAI's shape has no place for them."""
+    if body.unheard:
+        reply.headers[UNHEARD_HEADER] = ", ".join(body.unheard)
+    return reply
 
 
 async def _ask(body: ChatRequest, model: ServedModel, backend: Backend) -> tuple[ChatPlan, Answering]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from burnish.serve.errors import ApiError
+from burnish.serve.fields import check_names
 from burnish.serve.inference.shapes import ChatRequest, FunctionShape, NameShape
 
 
@@ -69,6 +70,8 @@ def call_or(tools: Tools, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_choice(choice: str | dict[str, Any] | NameShape | None, param: str) -> tuple[bool, list[str] | None]:
     """Whether a call must be made, and which functions may be called; None: all of the request."""
+    if isinstance(choice, dict):
+        _check_choice(choice, param)
     match choice.model_dump() if isinstance(choice, NameShape) else choice:
         case None | "auto":
             return False, None
@@ -83,6 +86,20 @@ def _read_choice(choice: str | dict[str, Any] | NameShape | None, param: str) ->
     raise ApiError(f"{param}: {json.dumps(choice)} is no choice. Use none, auto, required or a function.", param=param)
 
 
+def _check_choice(choice: Mapping[str, Any], param: str) -> None:
+    """Every field of a choice is known, those within it as well."""
+    known: dict[str, tuple[str, ...]] = {
+        "type": (),
+        "name": (),
+        "function": ("name",),
+        "allowed_tools": ("mode", "tools"),
+    }
+    for within, fields in {"": (*known,), **known}.items():
+        inner = choice.get(within) if within else choice
+        if isinstance(inner, dict):
+            check_names(inner, fields, f"{param}.{within}." if within else f"{param}.")
+
+
 def _allowed_name(tool: Any, param: str) -> str:
     match tool:
         case {"function": {"name": str(name)}} | {"name": str(name)}:
@@ -91,7 +108,8 @@ def _allowed_name(tool: Any, param: str) -> str:
 
 
 def _declaration(function: FunctionShape) -> str:
-    declared = {"type": "function", "function": function.model_dump(exclude_none=True)}
+    told = function.model_dump(include={"name", "description", "parameters"}, exclude_none=True)
+    declared = {"type": "function", "function": told}
     return json.dumps(declared, ensure_ascii=False)
 
 

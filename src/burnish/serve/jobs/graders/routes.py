@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends
 from pydantic import StrictStr
 
 from burnish.serve.errors import ApiError
+from burnish.serve.fields import Shape, check_names
 from burnish.serve.jobs.asked import json_body, parse
 from burnish.serve.jobs.graders.run import Grade, run_grader
 from burnish.serve.jobs.graders.shapes import Grader, parse_grader
 from burnish.serve.jobs.graders.templates import Sample
-from burnish.serve.jobs.shapes import Shape
 from burnish.serve.settings import ServeSettings
 
 ERRORS = (
@@ -35,8 +35,9 @@ DETAILS = (
 
 
 class RunGrader(Shape):
-    """The body of `run`, but for the grader."""
+    """The body of `run`."""
 
+    grader: Any
     model_sample: StrictStr
     item: dict[str, Any] | None = None
 
@@ -57,6 +58,7 @@ def build_router(settings: ServeSettings) -> APIRouter:
     @router.post("/validate")
     def validate(body: Annotated[dict[str, Any], body_of]) -> dict[str, Any]:
         """Whether a grader could run."""
+        check_names(body, ("grader",))
         parse_grader(_grader_in(body))
         return {"grader": body["grader"]}
 

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel as Model
-from pydantic import ConfigDict, Field, StrictStr, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, StrictStr, TypeAdapter, ValidationError, model_validator
 
-from burnish.serve.errors import ApiError
+from burnish.serve.errors import UNKNOWN_PARAMETER, ApiError, first_problem, unknown_parameter
+from burnish.serve.fields import Shape
 
 SimilarityMetric = Literal[
     "cosine", "fuzzy_match", "bleu", "gleu", "meteor",
@@ -14,11 +14,7 @@ SimilarityMetric = Literal[
 Name = Annotated[StrictStr, Field(min_length=1)]
 
 
-class _Grader(Model):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class StringCheck(_Grader):
+class StringCheck(Shape):
     """1 where the input has the relation to the reference, else 0."""
 
     type: Literal["string_check"]
@@ -28,7 +24,7 @@ class StringCheck(_Grader):
     operation: Literal["eq", "ne", "like", "ilike"]
 
 
-class TextSimilarity(_Grader):
+class TextSimilarity(Shape):
     """How alike the input and the reference are, from 0 to 1."""
 
     type: Literal["text_similarity"]
@@ -38,15 +34,16 @@ class TextSimilarity(_Grader):
     evaluation_metric: SimilarityMetric
 
 
-class Python(_Grader):
+class Python(Shape):
     """A function of the client's own."""
 
     type: Literal["python"]
     name: Name
     source: StrictStr
+    image_tag: StrictStr | None = None
 
 
-class ScoreModel(_Grader):
+class ScoreModel(Shape):
     """A model that gives a number."""
 
     type: Literal["score_model"]
@@ -54,9 +51,10 @@ class ScoreModel(_Grader):
     model: StrictStr
     input: Annotated[list[dict[str, Any]], Field(min_length=1)]
     range: tuple[float, float] | None = None
+    sampling_params: dict[str, Any] | None = None
 
 
-class LabelModel(_Grader):
+class LabelModel(Shape):
     """A model that chooses a label."""
 
     type: Literal["label_model"]
@@ -73,7 +71,7 @@ Single = Annotated[
 ]
 
 
-class Multi(_Grader):
+class Multi(Shape):
     """Several graders, whose scores a formula joins."""
 
     type: Literal["multi"]
@@ -110,9 +108,11 @@ def parse_grader(value: Any) -> Grader:
     try:
         return _ADAPTER.validate_python(value)
     except ValidationError as error:
-        problem = error.errors()[0]
+        problem = first_problem(error.errors())
         place = [str(part) for part in problem["loc"] if part not in _KINDS]
         param = ".".join(["grader", *place])
+        if problem["type"] == UNKNOWN_PARAMETER:
+            raise unknown_parameter(param, problem["msg"]) from None
         raise ApiError(f"'{param}' is not accepted: {problem['msg'].lower()}.", param=param) from None
 
 
