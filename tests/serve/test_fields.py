@@ -94,7 +94,10 @@ def form(**more: Any) -> dict[str, Any]:
         (CHAT, {"messages": [{"role": "assistant", "tool_calls": [
             {"id": "1", "type": "function", "function": {"name": "f", "args": {}}}]}]},
          "messages[0].tool_calls[0].function.args", "Use 'arguments'."),
-        (COMPLETIONS, {"messages": []}, "messages", "Leave it out"),
+        (COMPLETIONS, {"messages": []}, "messages", "Send messages to /v1/chat/completions."),
+        (CHAT, {"prompt": "a"}, "prompt", "to /v1/completions."),
+        (CHAT, {"system": "Be brief."}, "system", "as the first message"),
+        (CHAT, {"strict": True}, "strict", "Leave it out"),
         (COMPLETIONS, {"n_predict": 3}, "n_predict", "Use 'max_tokens'"),
         (COMPLETIONS, {"response_format": {"type": "json_object"}}, "response_format", "Leave it out"),
         (EMBEDDINGS, {"dimension": 3}, "dimension", "Did you mean 'dimensions'?"),
@@ -117,6 +120,8 @@ def form(**more: Any) -> dict[str, Any]:
         (f"{GRADERS}/run", {"sample": "a"}, "sample", "Did you mean 'model_sample'?"),
         (f"{GRADERS}/run", {"grader": {**CHECK, "operator": "eq"}}, "grader.operator", "Did you mean 'operation'?"),
         (f"{GRADERS}/validate", {"grader": {**CHECK, "ignore_case": True}}, "grader.ignore_case", "Leave it out"),
+        (f"{GRADERS}/validate", {"grader": {"type": "text_similarity", "name": "a", "input": "a", "reference": "b",
+         "metric": "bleu"}}, "grader.metric", "Did you mean 'evaluation_metric'?"),
         (f"{GRADERS}/validate", {"graders": [CHECK]}, "graders", "Did you mean 'grader'?"),
         (f"{GRADERS}/validate", {"grader": {"type": "multi", "name": "m", "graders": {"c": {**CHECK, "refrence": "b"}},
          "calculate_output": "c"}}, "grader.graders.c.refrence", "Did you mean 'reference'?"),
@@ -226,6 +231,12 @@ class TestHonoured:
         assert free != likeliest
         for all_of_them in ({"top_k": 0}, {"top_k": -1}, {"min_p": 0}, {"top_k": 10**6}):
             assert self.said(client, path, temperature=2, **all_of_them) == free
+
+    def test_a_bias_for_what_is_no_token_is_refused(self, client: TestClient) -> None:
+        for path in (CHAT, COMPLETIONS):
+            reply = client.post(path, json={**GOOD[path], "logit_bias": {"5": 1, "hello": 5}})
+            assert reply.status_code == 400 and "'hello' is not the id of a token" in reply.json()["error"]["message"]
+            assert self.said(client, path, logit_bias={"hello": 0}) == self.said(client, path)
 
     @pytest.mark.parametrize("more", [{"top_k": -2}, {"top_k": 1.5}, {"min_p": 1.5}, {"min_p": -0.1}])
     def test_their_bounds(self, client: TestClient, more: dict[str, Any]) -> None:

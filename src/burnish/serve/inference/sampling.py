@@ -53,7 +53,13 @@ def num_tokens(renderer: Renderer) -> int:
 
 
 def _logit_bias(given: dict[str, float], vocabulary: int) -> dict[int, float]:
-    """Keys that are no numbers are ignored, as OpenAI does."""
+    """Keys that are not numbers are ignored where they change nothing: OpenAI's own tests send one."""
+    for key, value in given.items():
+        if value and not (key.isascii() and key.isdigit()):
+            raise ApiError(
+                f"logit_bias: {key!r} is not the id of a token. Use ids of the model's own tokenizer.",
+                param="logit_bias",
+            )
     bias = {int(key): value for key, value in given.items() if key.isascii() and key.isdigit()}
     for token in bias:
         if token >= vocabulary:

@@ -35,7 +35,7 @@ class Method(Shape):
     """Only the part that `type` names is heard."""
 
     type: MethodType = MethodType.SUPERVISED
-    supervised: Any = None
+    supervised: dict[str, Any] | None = None
     dpo: Any = None
     reinforcement: Any = None
 

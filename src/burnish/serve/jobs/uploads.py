@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import Field, StrictInt, StrictStr
+from pydantic import Field, StrictFloat, StrictInt, StrictStr
 
 from burnish.errors import StorageError
 from burnish.files import storage_errors
@@ -29,8 +29,8 @@ MAX_PART_BYTES = 64 * MIB
 class ExpiresAfter(Shape):
     """How long the file is kept; `shelf.life_of` has the limits."""
 
-    anchor: Any = None
-    seconds: Any = None
+    anchor: StrictStr | None = None
+    seconds: StrictInt | StrictFloat | StrictStr | None = None
 
 
 class CreateUpload(Shape):

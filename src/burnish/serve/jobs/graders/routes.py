@@ -37,7 +37,7 @@ DETAILS = (
 class RunGrader(Shape):
     """The body of `run`."""
 
-    grader: Any
+    grader: object
     model_sample: StrictStr
     item: dict[str, Any] | None = None
 
