@@ -41,6 +41,7 @@ def print_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
         )
     table.caption, table.caption_justify = "request: the time of one alone; a minute: answers when busy", "left"
     console.print(table)
+    console.print()
     _print_verdict(console, evaluation)
     if evaluation.get("candidate") != "encoder":  # which writes no text
         _print_retention(console, evaluation.get("retention"))
