@@ -191,3 +191,20 @@ def test_a_run_of_an_earlier_version_still_opens_and_is_not_called_fit_to_ship(
     with open_registry(run.registry) as registry:
         (record,) = registry.list_runs()
     assert (record.outcome, record.target) == ("better", None)
+
+
+def test_test_rows_with_nothing_to_find_give_no_score_and_no_traceback(place: Path) -> None:
+    for name, count in (("train", 60), ("test", 40)):
+        rows = [{"text": f"{name} {7919 * n}", "fields": {"a": None, "b": None}} for n in range(count)]
+        (place / f"null-{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = ["task=extraction", "data.train=null-train.jsonl", "data.test=null-test.jsonl", "evaluate.target=0.5"]
+    code, printed, told, evaluation = run_with(place, *data, "evaluate.max_new_tokens=4", runs="null")
+    assert code == 0, told
+    assert "The specialist has no score: there was nothing to find in the test rows." in printed
+    assert "nan" not in printed.replace(str(place), "")
+    assert evaluation["target"]["reach"] == "cannot_tell"
+    own = next(arm for arm in evaluation["arms"] if arm["name"] == "specialist")
+    run = RunDir(max((place / "null").glob("2*")))
+    objects = [row["prediction"].startswith("{") for row in read_jsonl(run.predictions("specialist"))]
+    assert own["num_fully_right"] <= sum(objects)
+    assert "You need 50.0, and the fine-tuned model has no score." in first_screen(place, "null")

@@ -13,7 +13,7 @@ from burnish.evaluate.analysis import Evidence, analyse_arm, analyse_arms
 from burnish.evaluate.arms import ARM_TITLES, REPLACED, Arm
 from burnish.evaluate.contest import Contest, Rival, Standard
 from burnish.evaluate.metrics import AnyMetric, breakdown, collect_scores, describe_metric, details
-from burnish.evaluate.notes import list_notes
+from burnish.evaluate.notes import count_fully_right, list_notes
 from burnish.evaluate.parts import equal_parts, weaker_parts
 from burnish.evaluate.recommendation import Forgetting
 from burnish.evaluate.replacement import DEFAULT_MARGIN, Replacement, judge_replacement
@@ -38,6 +38,7 @@ from burnish.evaluate.statistics import (
 )
 from burnish.evaluate.target import Target, judge_target
 from burnish.evaluate.verdict import Verdict, judge
+from burnish.recipe import Metric
 
 # The share of rows whose correctness a change of method flips, where nothing has been measured yet.
 ASSUMED_DISCORDANCE = 0.3
@@ -98,6 +99,8 @@ def expected_sensitivity(
         num_independent = int(len(scores[0]) / max(1.0, *(design_effect(s, numbers) for s in scores)))
         value = minimum_detectable_gain(num_independent, discordance=ASSUMED_DISCORDANCE, **level)
         return value, f"if {ASSUMED_DISCORDANCE:.0%} of the rows change between right and wrong"
+    if any(math.isnan(each.value) for each in scores):
+        return None, "a baseline has no score"
     spreads = [paired_sd(a, b, numbers) for a, b in itertools.combinations(scores, 2)]
     if not spreads:
         flat = RowScores(np.full(len(scores[0]), scores[0].value), np.ones(len(scores[0])))
@@ -223,7 +226,7 @@ def _describe(arm: Arm, run: ArmRun, metric: AnyMetric, test: _Test) -> dict[str
         "title": ARM_TITLES[arm],
         "score": interval.to_dict(),
         "num_rows": len(run.rows),
-        "num_fully_right": int((test.scores[arm].numerators >= test.scores[arm].denominators).sum()),
+        "num_fully_right": count_fully_right(run.rows, is_object=metric is Metric.FIELD_F1),
         "prompt_tokens": {"mean": None, "max": None}
         if None in tokens
         else {"mean": float(np.mean(tokens)), "max": max(tokens)},

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from burnish.evaluate.delegation import spell_delegation
+from burnish.evaluate.metrics import is_wholly_right
 
 MAX_PARTS = 5
 LIKENESS = frozenset({"chrf"})
@@ -31,6 +32,11 @@ def list_notes(
         parts.append(f"No better than a simpler way in {', '.join(equal)}.")
     left = spell_delegation(by_name[used], f"The {titles[used]}")
     return [*counts, *parts, *([left] if left else [])]
+
+
+def count_fully_right(rows: Sequence[Mapping[str, Any]], *, is_object: bool) -> int:
+    """Of prediction rows; an answer that was to be an object must be one, even where nothing was to be found."""
+    return sum(is_wholly_right(row) if is_object else row["numerator"] >= row["denominator"] for row in rows)
 
 
 def spell_shown(part: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """What to do with the specialist, and which arm to use: outcome, cost, forgetting, data and target joined."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -101,6 +102,8 @@ def _choose(
         return Choice(Recommendation.CANNOT_TELL, None, (why,))
     if num_rows < MIN_TEST_ROWS:
         return Choice(Recommendation.CANNOT_TELL, None, (f"{num_rows} test rows are too few to choose an arm by.",))
+    if math.isnan(contest.arm.score):
+        return Choice(Recommendation.CANNOT_TELL, None, (f"The {contest.arm} has no score to choose an arm by.",))
     # An arm that leads without being the specialist is no reason to leave a specialist that has beaten all the others.
     leading = leader if leader and outcome is not Outcome.BETTER else contest
     simpler = [r for r in leading.cheaper if r.arm.name != contest.arm.name]

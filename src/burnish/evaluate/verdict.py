@@ -1,5 +1,6 @@
 """Comparisons -> a verdict with its reasons: what the specialist is worth, and which arm to use."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -104,6 +105,8 @@ def _outcome(contest: Contest, metric: str, num_rows: int, alpha: float) -> tupl
     if num_rows < MIN_TEST_ROWS:
         headline = f"With {num_rows} test rows no verdict is given; at least {MIN_TEST_ROWS} are needed."
         return Outcome.NOT_SHOWN, headline, MIN_TEST_ROWS
+    if math.isnan(contest.arm.score):
+        return Outcome.NOT_SHOWN, f"The {contest.arm} has no score: there was nothing to find in the test rows.", None
     losses = [o for o in opponents if is_shown(o, alpha) and o.comparison.difference.value < 0]
     wins = [o for o in opponents if is_shown_worse(o, alpha)]
     scores = f"{100 * contest.arm.score:.1f} {metric} against"
@@ -132,6 +135,8 @@ def _spell_enough(choice: Choice) -> str:
 
 def _reason(rival: Rival, metric: str, num_rows: int, alpha: float) -> str:
     comparison, gap = rival.comparison, rival.comparison.difference
+    if math.isnan(gap.value):
+        return f"Against the {rival.arm}: not to be told, as one of the two has no score."
     points = f"{100 * gap.value:+.1f} points of {metric}"
     interval = f"{gap.confidence:.0%} interval {100 * gap.low:+.1f} to {100 * gap.high:+.1f}"
     p = "p < 0.001" if rival.adjusted_p < 0.001 else f"p = {rival.adjusted_p:.3f}"

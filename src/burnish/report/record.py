@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import RunError
+from burnish.evaluate.notes import count_fully_right
 from burnish.files import read_json, read_jsonl, sha256_of_file
 from burnish.run_dir import RunDir
 
@@ -59,10 +60,11 @@ def read_record(run: RunDir) -> RunRecord:
 
 def _complete(evaluation: Json, predictions: dict[str, tuple[Json, ...]]) -> Json:
     """With what runs of earlier versions did not count: the answers of each arm that are fully right."""
+    is_object = dig(evaluation, "metric", "name") == "field_f1"
     for arm in items(evaluation, "arms"):
-        scores = [dig(row, "score") for row in predictions.get(str(arm["name"]), ())]
-        if "num_fully_right" not in arm and scores and None not in scores:
-            arm["num_fully_right"] = sum(score >= 1 for score in scores)
+        rows = predictions.get(str(arm["name"]), ())
+        if "num_fully_right" not in arm and rows and all({"numerator", "denominator"} <= set(row) for row in rows):
+            arm["num_fully_right"] = count_fully_right(rows, is_object=is_object)
     return evaluation
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from burnish.evaluate.contest import MIN_TEST_ROWS
 from burnish.evaluate.notes import LIKENESS
 from burnish.report.arms import (
     best_other,
@@ -74,7 +75,8 @@ def spell_finding(evaluation: Json) -> str:
         return _ask_for_target(evaluation)
     if call == DO_NOT_SHIP and dig(evaluation, "target", "reach") == "not_reached":
         return f"{outcome}, {joined} the answers are not good enough."
-    if call == CANNOT_TELL and dig(evaluation, "target", "reach") == "cannot_tell":
+    is_better = outcome == OUTCOMES[BETTER]
+    if call == CANNOT_TELL and is_better and dig(evaluation, "target", "reach") == "cannot_tell":
         return f"{outcome}; whether that is good enough is open."
     return f"{outcome}, and little was forgotten." if call == SHIP and is_within else f"{outcome}."
 
@@ -95,10 +97,14 @@ def spell_enough(evaluation: Json) -> str:
         str(dig(target, "reach")), f"The test cannot tell whether {name} reaches it"
     )
     score = dig(target, "score")
+    if dig(score, "value") is None:
+        return f"You need {format_score(target['value'], is_share=is_share)}, and {name} has no score."
     likely = spell_interval(score, is_share, absent="")
     scores = f": it scores {spell_score(score, is_share)}" + (f" (likely {likely})" if likely else "")
     more = dig(target, "rows_needed")
-    needed = "" if more is None else f" About {format_count(more)} test rows would tell."
+    is_large = (dig(evaluation, "num_test_rows") or 0) >= MIN_TEST_ROWS
+    told = "About {} test rows would tell." if is_large else "At least {} test rows are needed."
+    needed = "" if more is None else f" {told.format(format_count(more))}"
     return f"The score that you need is {format_score(target['value'], is_share=is_share)}. {found}{scores}.{needed}"
 
 
