@@ -67,7 +67,12 @@ class Examination:
 
     @property
     def has_errors(self) -> bool:
-        return any(finding.severity is Severity.ERROR for finding in self.findings)
+        return has_errors(self.findings)
+
+
+def has_errors(findings: Iterable[Finding]) -> bool:
+    """Whether one of the findings stops a run."""
+    return any(finding.severity is Severity.ERROR for finding in findings)
 
 
 def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True, deep: bool = False) -> Examination:

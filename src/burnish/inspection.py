@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from burnish.data import Check, Finding, Severity, can_judge_labels, check_losses
 from burnish.errors import DataError, RecipeError
-from burnish.examination import Examination, examine
+from burnish.examination import Examination, examine, has_errors
 from burnish.model.base import is_encoder
 from burnish.preparation import Divided, Prepared, divided_of, load_weights, recorded_answers, render, settle
 from burnish.recipe import LoadedRecipe
@@ -63,9 +63,9 @@ def inspect_data(loaded: LoadedRecipe, screen: Screen | None = None, *, deep: bo
         return Inspection(examined, [*examined.findings, CANNOT_DIVIDE.found(str(error))])
     recorded = check_recorded(divided)
     if is_encoder(examined.loaded.recipe.model.base):
-        return Inspection(examined, [*examined.findings, *recorded], None if examined.has_errors else divided)
-    rendered = render(examined.loaded, divided.split, examined.findings, screen)
-    if any(finding.severity is Severity.ERROR for finding in rendered.findings):
+        return Inspection(examined, [*divided.findings, *recorded], None if has_errors(divided.findings) else divided)
+    rendered = render(examined.loaded, divided.split, divided.findings, screen)
+    if has_errors(rendered.findings):
         return Inspection(examined, [*rendered.findings, *recorded])
     prepared = settle(rendered, examined.form, divided.details, divided.custom, num_ranks=1)
     needs_losses = deep and not can_judge_labels(prepared.split.train)  # labels are judged by their neighbours

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from burnish.cache import cache_dir
 from burnish.conversation import Task
 from burnish.data import (
+    Example,
     Finding,
     RenderedExample,
     Renderer,
@@ -19,9 +20,11 @@ from burnish.data import (
     Severity,
     Split,
     TaskForm,
+    check_parts,
     check_rendering,
     check_test_length,
     count_duplicates,
+    dropped_rows,
     fit_length,
     refuse_errors,
     render_cached,
@@ -194,6 +197,7 @@ def prepare_rows(loaded: LoadedRecipe, screen: Screen | None = None, *, judges_l
     examined = examine(loaded, screen or SilentScreen(), judges_labels=judges_labels)
     refuse_errors(examined.findings)
     divided = divided_of(examined)
+    refuse_errors(divided.findings)
     recorded_answers(divided)  # whatever is missing is told before anything is trained
     return divided
 
@@ -295,11 +299,12 @@ def divided_of(examined: Examination) -> Divided:
     Raises:
         DataError: they are too few, or one part would be empty.
     """
+    split = _divide(examined)
     return Divided(
         loaded=examined.loaded,
-        split=_divide(examined),
+        split=split,
         form=examined.form,
-        findings=examined.findings,
+        findings=[*examined.findings, *check_parts(_parts(split), examined.loaded.recipe.task)],
         details=_details(examined),
         custom=examined.custom,
     )
@@ -317,6 +322,10 @@ def _divide(examined: Examination) -> Split:
         stratify=recipe.task is Task.CLASSIFICATION,
         by_time=recipe.data.time_by is not None,
     )
+
+
+def _parts(split: Split) -> dict[str, list[Example]]:
+    return {part: getattr(split, part) for part in PARTS}
 
 
 def _details(examined: Examination) -> dict[str, Any]:
@@ -339,11 +348,15 @@ def render(loaded: LoadedRecipe, split: Split, findings: Sequence[Finding], scre
     loaded = resolve_length(loaded, context_length(base))
     renderings = _render_split(renderer, split, loaded.recipe, base)
     found = [finding for rendering in renderings.values() for finding in rendering.findings]
+    dropped = {part: dropped_rows(rendering) for part, rendering in renderings.items()}
+    split = replace(split, train=renderings["train"].examples, validation=renderings["validation"].examples)
+    if any(dropped.values()):
+        found += check_parts(_parts(split), loaded.recipe.task, dropped=dropped)
     return RenderedSplit(
         loaded,
         base,
         renderer,
-        replace(split, train=renderings["train"].examples, validation=renderings["validation"].examples),
+        split,
         {part: rendering.rendered for part, rendering in renderings.items()},
         list(dict.fromkeys([*findings, *found])),  # a resumed run brings those of before
     )
@@ -418,7 +431,12 @@ def _render_split(renderer: Renderer, split: Split, recipe: Recipe, base: "BaseF
             )
         else:
             rendering = fit_length(
-                rendering, renderer, max_length=max_length, on_too_long=on_too_long, supervise_all=supervise_all
+                rendering,
+                renderer,
+                max_length=max_length,
+                context_length=context_length(base),
+                on_too_long=on_too_long,
+                supervise_all=supervise_all,
             )
         rendering.findings.extend(check_rendering(renderer, rendering))
         parts[part] = rendering

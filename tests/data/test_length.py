@@ -21,7 +21,9 @@ LIMIT = 1000
 
 def fit(on_too_long: OnTooLong, *rows: Example, max_length: int = LIMIT) -> Rendering:
     rendering = render_rows(RENDERER, rows, supervise_all=True)
-    return fit_length(rendering, RENDERER, max_length=max_length, on_too_long=on_too_long, supervise_all=True)
+    return fit_length(
+        rendering, RENDERER, max_length=max_length, context_length=10_000, on_too_long=on_too_long, supervise_all=True
+    )
 
 
 def told(rendering: Rendering) -> list[tuple[str, str | None]]:
@@ -102,7 +104,12 @@ class TestTruncatedPrompts:
         turns = [text for question, answer in texts for text in (question, answer)]
         rendering = render_rows(renderer, [example(*turns)], supervise_all=True)
         fitted = fit_length(
-            rendering, renderer, max_length=LIMIT, on_too_long=OnTooLong.TRUNCATE_PROMPT, supervise_all=True
+            rendering,
+            renderer,
+            max_length=LIMIT,
+            context_length=10_000,
+            on_too_long=OnTooLong.TRUNCATE_PROMPT,
+            supervise_all=True,
         )
         for row, rows in zip(fitted.examples, fitted.rows, strict=True):
             assert [m.content for m in row.messages if m.role is Role.ASSISTANT] == turns[1::2]

@@ -15,6 +15,7 @@ from burnish.data.checks.duplicates import check_conflicts, check_duplicates, ch
 from burnish.data.checks.language import languages
 from burnish.data.checks.mislabelled import can_judge_labels, check_labels, check_losses
 from burnish.data.checks.overlap import find_overlaps
+from burnish.data.checks.parts import check_parts
 from burnish.data.checks.rows import check_examples
 from burnish.data.example import Example, example_from_dict
 from burnish.data.finding import Check, Finding, Severity, group_by_check, refuse_errors, summarize
@@ -27,7 +28,7 @@ from burnish.data.reading.row import Row
 from burnish.data.reading.rows import read_rows
 from burnish.data.rendering.cached import render_cached
 from burnish.data.rendering.checks import check_rendering, has_thoughts
-from burnish.data.rendering.length import check_test_length, fit_length
+from burnish.data.rendering.length import check_test_length, dropped_rows, fit_length
 from burnish.data.rendering.pieces import Piece, PieceKind, cut_into_pieces
 from burnish.data.rendering.render import RenderedExample, Renderer, Rendering, render_rows
 from burnish.data.split import Split, count_duplicates, freeze_split, split_examples, thaw_split
@@ -62,6 +63,7 @@ __all__ = [
     "check_labels",
     "check_leaks",
     "check_losses",
+    "check_parts",
     "check_privacy",
     "check_rendering",
     "check_similar",
@@ -74,6 +76,7 @@ __all__ = [
     "detect_file",
     "detect_format",
     "draft_alone",
+    "dropped_rows",
     "example_from_dict",
     "fields_of",
     "find_overlaps",

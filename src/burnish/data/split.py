@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from burnish.data.checks.duplicates import cluster_copies
+from burnish.data.checks.parts import MIN_PART_ROWS, describe_left
 from burnish.data.example import Example, example_from_dict
 from burnish.errors import DataError, RunError
 from burnish.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
 
 PARTS = ("train", "validation", "test")
-MIN_PART_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,13 @@ def _check_sizes(split: Split) -> None:
     for part in PARTS:
         if (n := len(getattr(split, part))) < MIN_PART_ROWS:
             raise DataError(
-                f"{n} rows are left for {part}; at least {MIN_PART_ROWS} are needed. Add rows, or name files for "
-                "data.test and data.validation."
+                f"{describe_left(part, n)} Add rows, or name files for data.test and data.validation.{_removed(split)}"
             )
+
+
+def _removed(split: Split) -> str:
+    """The rows that were left out, where there are any."""
+    if not split.removed:
+        return ""
+    shown = ", ".join(split.removed[:MIN_PART_ROWS]) + (", ..." if len(split.removed) > MIN_PART_ROWS else "")
+    return f" {len(split.removed):,} were left out, since they ask what a held-out row asks: {shown}."

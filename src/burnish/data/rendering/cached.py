@@ -29,7 +29,7 @@ def render_cached(
             fingerprint,
             sorted(renderer.end_of_turn_ids),
             [version("transformers"), version("tokenizers")],
-            [supervise_all, renderer.thinking],
+            [supervise_all, renderer.thinking, renderer.folds_system],
             _prompt_of_today(renderer),
             [[to_dicts(example.messages), example.tools] for example in examples],
         ]

@@ -8,6 +8,7 @@ from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
 from burnish.data.rendering.fidelity import THOUGHT_END
 from burnish.data.rendering.render import Renderer, Rendering
+from burnish.data.rendering.system import SYSTEM_MARK, USER_MARK
 from burnish.data.rendering.template import template_source
 from burnish.errors import RenderError
 
@@ -47,6 +48,12 @@ DEFAULT_SYSTEM = Check(
     "a system message that the chat template adds by itself",
     "To have another one, set prompt.system; an empty one does not take it away.",
 )
+NO_SYSTEM_ROLE = Check(
+    "no_system_role",
+    Severity.NOTE,
+    "a base model whose chat template has no place for system messages",
+    "Nothing need be done. Another server must do the same: the instruction, an empty line, then the user's message.",
+)
 DATED_PROMPT = Check(
     "dated_prompt",
     Severity.NOTE,
@@ -68,6 +75,7 @@ def check_rendering(renderer: Renderer, rendering: Rendering) -> list[Finding]:
         _bos(renderer, rendering),
         _tools_ignored(renderer, examples),
         _default_system(renderer, examples),
+        _no_system_role(renderer, examples),
         _dated_prompt(renderer, examples),
         _turns_apart(rendering),
     ]
@@ -83,19 +91,15 @@ def default_system(renderer: Renderer) -> str:
     """The system message that the template writes where a conversation has none; "" if it writes none."""
     try:
         alone = renderer.prompt_text(_probe(None))
-        head, _, tail = renderer.prompt_text(_probe(MARK)).partition(MARK)
+        head, _, tail = renderer.prompt_text(_probe(SYSTEM_MARK)).partition(SYSTEM_MARK)
     except RenderError:
         return ""
     is_alike = alone.startswith(head) and alone.endswith(tail) and len(alone) > len(head) + len(tail)
     return alone[len(head) : len(alone) - len(tail)].strip() if is_alike else ""
 
 
-# Words that no template writes.
-MARK = "zyx system zyx"
-
-
 def _probe(system: str | None) -> Conversation:
-    return build_conversation(system, (Role.USER, "zyx user zyx"))
+    return build_conversation(system, (Role.USER, USER_MARK))
 
 
 def _special_tokens(renderer: Renderer, examples: Sequence[Example]) -> list[Finding]:
@@ -162,6 +166,15 @@ def _default_system(renderer: Renderer, examples: Sequence[Example]) -> Finding 
         return None
     told = f"{_rows(without)} without a system message; the chat template adds {_shortened(added)!r}."
     return DEFAULT_SYSTEM.found(told, related=without)
+
+
+def _no_system_role(renderer: Renderer, examples: Sequence[Example]) -> Finding | None:
+    having = any(message.role is Role.SYSTEM for example in examples for message in example.messages)
+    told = (
+        "the chat template refuses system messages or leaves them out; the instruction, and system messages of the "
+        "rows, stand at the beginning of the user's message, alike in training, test and serving."
+    )
+    return NO_SYSTEM_ROLE.found(told) if having and renderer.folds_system else None
 
 
 def _dated_prompt(renderer: Renderer, examples: Sequence[Example]) -> Finding | None:

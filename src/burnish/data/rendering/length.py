@@ -22,12 +22,16 @@ TOO_LONG = Check(
     "rows over data.max_length",
     "Shorten or remove the row, raise data.max_length, or set data.on_too_long; burnish never cuts an answer.",
 )
+SHORTEN = "Shorten or remove the row, or use a base model that reads longer texts; burnish never cuts an answer."
+RAISE = "Shorten or remove the row, or raise data.max_length; burnish never cuts an answer."
+LEAVE_OUT = "Shorten or remove the row, or set data.on_too_long; burnish never cuts an answer."
 DROPPED = Check(
     "dropped_too_long",
     Severity.WARNING,
     "rows over data.max_length that are not learned from",
     'To learn from it, shorten it, raise data.max_length, or set data.on_too_long = "truncate_prompt".',
 )
+DROPPED_BEYOND = 'To learn from it, shorten it, or set data.on_too_long = "truncate_prompt".'
 TRUNCATED = Check(
     "prompt_truncated",
     Severity.WARNING,
@@ -43,20 +47,35 @@ LONG_TEST_ROW = Check(
 
 
 def fit_length(
-    rendering: Rendering, renderer: Renderer, *, max_length: int, on_too_long: OnTooLong, supervise_all: bool
+    rendering: Rendering,
+    renderer: Renderer,
+    *,
+    max_length: int,
+    context_length: int,
+    on_too_long: OnTooLong,
+    supervise_all: bool,
 ) -> Rendering:
-    """Rows of train or validation of at most `max_length` tokens; what was done to others is among the findings."""
+    """Rows of train or validation that fit `max_length` and the base; what was done to others is among the findings."""
     fitted = Rendering([], [], list(rendering.findings))
+    limit = min(max_length, context_length)
     for example, row in zip(rendering.examples, rendering.rows, strict=True):
-        if (length := _length(row)) > max_length:
-            finding, changed = _mend(example, length, renderer, max_length, on_too_long, supervise_all)
-            fitted.findings.append(finding)
-            if changed is None:
+        if (length := _length(row)) > limit:
+            fit = (
+                _truncate(example, renderer, limit, supervise_all) if on_too_long is OnTooLong.TRUNCATE_PROMPT else None
+            )
+            told = _describe(length, max_length, context_length)
+            fitted.findings.append(_told(example, fit, told, on_too_long, may_raise=length <= context_length))
+            if fit is None:
                 continue
-            example, row = changed
+            example, row = fit
         fitted.examples.append(example)
         fitted.rows.append(row)
     return fitted
+
+
+def dropped_rows(rendering: Rendering) -> list[str]:
+    """The ids of the rows that were left out because they are too long."""
+    return [finding.row for finding in rendering.findings if finding.check == DROPPED.id and finding.row]
 
 
 def check_test_length(
@@ -66,33 +85,41 @@ def check_test_length(
     findings = []
     for example, row in zip(rendering.examples, rendering.rows, strict=True):
         length = _length(row)
+        told = _describe(length, max_length, context_length)
         if length > context_length:
-            told = f"{length:,} tokens; the base model reads at most {context_length:,}."
-            findings.append(TOO_LONG.found(told, example.id))
+            findings.append(replace(TOO_LONG.found(told, example.id), remedy=SHORTEN))
         elif length > max_length:
             check = TOO_LONG if on_too_long is OnTooLong.REFUSE else LONG_TEST_ROW
-            findings.append(check.found(_describe(length, max_length), example.id))
+            findings.append(check.found(told, example.id))
     return findings
 
 
-def _mend(
-    example: Example, length: int, renderer: Renderer, max_length: int, on_too_long: OnTooLong, supervise_all: bool
-) -> tuple[Finding, tuple[Example, tuple[RenderedExample, ...]] | None]:
-    """What is told about the row, and what stands in its place, if anything does."""
-    told = _describe(length, max_length)
+def _told(
+    example: Example,
+    fit: tuple[Example, tuple[RenderedExample, ...]] | None,
+    told: str,
+    on_too_long: OnTooLong,
+    *,
+    may_raise: bool,
+) -> Finding:
+    """What was done about a row that is too long; each remedy is one that helps this row."""
     if on_too_long is OnTooLong.DROP:
-        return DROPPED.found(told, example.id), None
+        found = DROPPED.found(told, example.id)
+        return found if may_raise else replace(found, remedy=DROPPED_BEYOND)
     if on_too_long is OnTooLong.REFUSE:
-        return TOO_LONG.found(told, example.id), None
-    fitted = _truncate(example, renderer, max_length, supervise_all)
-    if fitted is None:
-        return TOO_LONG.found(f"{told} Its messages cannot be cut that far.", example.id), None
-    cut = [i for i, m in enumerate(fitted[0].messages, start=1) if m != example.messages[i - 1]]
+        found = TOO_LONG.found(told, example.id)
+        return found if may_raise else replace(found, remedy=LEAVE_OUT)
+    if fit is None:
+        found = TOO_LONG.found(f"{told} Its messages cannot be cut that far.", example.id)
+        return replace(found, remedy=RAISE if may_raise else SHORTEN)
+    cut = [i for i, m in enumerate(fit[0].messages, start=1) if m != example.messages[i - 1]]
     what = f"message {cut[0]} was" if len(cut) == 1 else f"messages {', '.join(map(str, cut))} were"
-    return TRUNCATED.found(f"{told} The middle of {what} cut.", example.id), fitted
+    return TRUNCATED.found(f"{told} The middle of {what} cut.", example.id)
 
 
-def _describe(length: int, max_length: int) -> str:
+def _describe(length: int, max_length: int, context_length: int) -> str:
+    if length > context_length:
+        return f"{length:,} tokens; the base model reads at most {context_length:,}."
     return f"{length:,} tokens; data.max_length is {max_length:,}."
 
 

@@ -23,6 +23,7 @@ from burnish.data.rendering.faults import (
     RowError,
 )
 from burnish.data.rendering.fidelity import answer_behind, describe_difference, left_out
+from burnish.data.rendering.system import fold_system, needs_folding
 from burnish.data.rendering.template import Tokenizer, apply_template, plain_text
 from burnish.errors import RenderError
 
@@ -115,6 +116,11 @@ class Renderer:
         return bos if bos is not None and list(self.tokenizer("")["input_ids"])[:1] == [bos] else None
 
     @cached_property
+    def folds_system(self) -> bool:
+        """Whether system messages are written into the user's turn, since the template has no place for them."""
+        return bool(self.tokenizer.chat_template) and needs_folding(self.tokenizer)
+
+    @cached_property
     def start_id(self) -> int:
         """What a text without a prompt begins with; without a BOS the end token, which parts texts in pretraining."""
         return min(self.end_of_turn_ids) if self.bos_id is None else self.bos_id
@@ -152,7 +158,7 @@ class Renderer:
 
     def _turn(self, example: Example, i: int) -> Turn:
         """The answer that message `i` is."""
-        before = example.messages[:i]
+        before = self._placed(example.messages[:i])
         try:
             prompt = self._text(before, example.tools, add_generation_prompt=True)
             whole = self._text(example.messages[: i + 1], example.tools, add_generation_prompt=False)
@@ -204,13 +210,18 @@ class Renderer:
         if self.tokenizer.chat_template:
             return apply_template(
                 self.tokenizer,
-                messages,
+                self._placed(messages),
                 tools=tools,
                 thinking=self.thinking,
                 add_generation_prompt=add_generation_prompt,
             )
         start = "" if self.bos_id is None else str(self.tokenizer.decode([self.bos_id]))
         return plain_text(messages, start=start, end=str(self.tokenizer.decode([min(self.end_of_turn_ids)])))
+
+    def _placed(self, messages: Sequence[Message]) -> Conversation:
+        """The messages as the template takes them."""
+        has_system = any(message.role is Role.SYSTEM for message in messages)
+        return fold_system(messages) if has_system and self.folds_system else tuple(messages)
 
 
 def render_rows(renderer: Renderer, examples: Sequence[Example], *, supervise_all: bool) -> Rendering:
