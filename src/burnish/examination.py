@@ -31,6 +31,7 @@ from burnish.data import (
     locate,
     system_prompt_of,
 )
+from burnish.data.json_schema import check_schema
 from burnish.data.split import PARTS
 from burnish.errors import BaseModelError, DataError
 from burnish.evaluate.general import read_general
@@ -173,19 +174,18 @@ def read_schema(recipe: Recipe) -> Mapping[str, Any] | None:
     Raises:
         DataError: it cannot be read, or is none.
     """
-    from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import validator_for
-
     if recipe.data.json_schema is None:
         return None
     path = Path(recipe.data.json_schema)
     try:
         schema = json.loads(path.read_text(encoding="utf-8"))
-        validator_for(schema).check_schema(schema)
+        check_schema(schema)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Mend data.json_schema.") from None
-    except (ValueError, AttributeError, TypeError, SchemaError) as error:
-        raise DataError(f"{path}: no JSON schema ({str(error).splitlines()[0]}). Mend data.json_schema.") from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: no JSON ({str(error).splitlines()[0]}). Mend this file.") from None
     return dict(schema)
 
 

@@ -9,10 +9,10 @@ from burnish.conversation import Conversation, Message, Role, Task, from_dicts
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity, refuse_errors
 from burnish.data.formats.draft import Draft, Kind
+from burnish.data.json_schema import find_breach
 from burnish.data.load import Table
 from burnish.data.prompt import default_system_prompt
 from burnish.data.reading.row import Row
-from burnish.data.reading.strict_json import parse_strict
 from burnish.data.times import sortable_time
 
 JSON_SEPARATORS = (",", ":")
@@ -53,7 +53,6 @@ def system_prompt_of(table: Table, labels: Sequence[str], fields: Sequence[str])
 
 def check_answers(table: Table, form: TaskForm, schema: Mapping[str, Any] | None = None) -> list[Finding]:
     """Rows whose answer the labels or fields of `form`, or the JSON `schema`, do not admit."""
-    validator = _validator(schema) if schema is not None else None
     findings = list[Finding]()
     for row, draft in zip(table.rows, table.drafts, strict=True):
         answer = _answer(draft)
@@ -63,7 +62,7 @@ def check_answers(table: Table, form: TaskForm, schema: Mapping[str, Any] | None
             strange = [key for key in json.loads(answer) if key not in form.fields]
             if strange:
                 findings.append(UNKNOWN_FIELD.found(f"field {strange[0]!r} is not one of prompt.fields.", row.id))
-        if validator is not None and (what := _breach(validator, answer)):
+        if schema is not None and (what := find_breach(schema, answer)):
             findings.append(BREAKS_SCHEMA.found(what, row.id))
     return findings
 
@@ -90,23 +89,6 @@ def _objects(table: Table) -> list[dict[str, Any]]:
 
 def _answer(draft: Draft) -> str:
     return str(draft.messages[-1]["content"])
-
-
-def _validator(schema: Mapping[str, Any]) -> Any:
-    from jsonschema.validators import validator_for
-
-    return validator_for(schema)(schema)
-
-
-def _breach(validator: Any, answer: str) -> str | None:
-    from jsonschema.exceptions import best_match
-
-    try:
-        value = parse_strict(answer)
-    except ValueError:
-        return "the answer is not JSON."
-    error = best_match(validator.iter_errors(value))
-    return f"the answer's {error.json_path}: {error.message}." if error else None
 
 
 def _example(table: Table, row: Row, draft: Draft, form: TaskForm) -> Example:

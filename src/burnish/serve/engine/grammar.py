@@ -11,6 +11,7 @@ from torch import Tensor
 
 from burnish.conversation import Role, build_conversation
 from burnish.data import Renderer
+from burnish.data.json_schema import check_schema, find_refused
 from burnish.errors import DataError
 from burnish.generate import constrained
 from burnish.generate.constrained import build_matcher, forbid, take
@@ -29,11 +30,22 @@ def json_grammar(renderer: Renderer, schema: Mapping[str, Any], *, param: str = 
         ApiError: the schema says something that cannot be followed; `param` is where the client wrote it.
     """
     try:
-        constrained.build_matchers(renderer, schema, [ANY_PROMPT])
+        check_schema(schema)
+        if refused := find_refused(schema, lambda part: _refusal(renderer, part)):
+            raise DataError("at {}: {}".format(*refused))
         return constrained.json_grammar(renderer, schema, ANY_PROMPT)
     except (DataError, RecursionError) as error:
         reason = str(error) if isinstance(error, DataError) else "the JSON schema is nested too deeply. Flatten it."
         raise ApiError(reason, param=param, code="invalid_schema") from error
+
+
+def _refusal(renderer: Renderer, schema: Mapping[str, Any]) -> str | None:
+    """Why a schema cannot be followed; None if it can."""
+    try:
+        constrained.build_matchers(renderer, schema, [ANY_PROMPT])
+    except DataError as error:
+        return str(error)
+    return None
 
 
 class Follower:

@@ -48,6 +48,7 @@ class FunctionShape(Shape):
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+    """Whether a finished call fits `parameters`."""
 
 
 class ToolShape(Shape):

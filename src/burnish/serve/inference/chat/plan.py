@@ -35,6 +35,8 @@ class ChatPlan:
     """Whether no token is wanted at all."""
     request: GenerationRequest | LabelRequest | None = None
     """None where the model's solution answers."""
+    schema: Mapping[str, Any] | None = None
+    """What a finished answer that calls no tool fits."""
 
     def request_of(self, choice: int) -> GenerationRequest | LabelRequest:
         """What the engine is asked for the choice with that number."""
@@ -116,7 +118,9 @@ def plan_chat(
     )
     request = replace(request, tells_probability=_is_as_tested(body, model, request))
     thoughts = thoughts_of(renderer, prompt_ids, has_grammar=request.grammar is not None)
-    return replace(plan, tools=tools, thoughts=thoughts, request=request)
+    # A text that the client stops at may stand in the middle of the JSON.
+    schema = None if request.grammar is None or request.stop else _schema_of_answer(body, model)
+    return replace(plan, tools=tools, thoughts=thoughts, request=request, schema=schema)
 
 
 def _is_as_tested(body: ChatRequest, model: ServedModel, request: GenerationRequest) -> bool:
@@ -160,8 +164,13 @@ def _grammar(body: ChatRequest, model: ServedModel, renderer: Renderer, tools: T
     if wanted is not None and tools.names:
         json_grammar(renderer, wanted)  # so that a fault is told where it is
         return json_grammar(renderer, call_or(tools, wanted), param="tools")
-    schema = model.schema if wanted is None else wanted
+    schema = _schema_of_answer(body, model)
     return None if schema is None else json_grammar(renderer, schema)
+
+
+def _schema_of_answer(body: ChatRequest, model: ServedModel) -> Mapping[str, Any] | None:
+    wanted = _wanted_schema(body, model)
+    return model.schema if wanted is None else wanted
 
 
 def _wanted_schema(body: ChatRequest, model: ServedModel) -> Mapping[str, Any] | None:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from burnish.conversation import ToolCall
+from burnish.data.json_schema import find_breach
 from burnish.serve.engine.request import FinishReason
+from burnish.serve.errors import ApiError
 from burnish.serve.inference.chat.answering import Answering, Part
 from burnish.serve.inference.chat.plan import ChatPlan
 from burnish.serve.inference.chat.reading import AnswerReader, Said
@@ -20,10 +22,12 @@ from burnish.serve.inference.identity import usage
 class Choice:
     """One answer as it grows."""
 
-    def __init__(self, tools: Tools, thoughts: Thoughts, *, has_logprobs: bool) -> None:
+    def __init__(
+        self, tools: Tools, thoughts: Thoughts, *, has_logprobs: bool, schema: Mapping[str, Any] | None = None
+    ) -> None:
         self._thoughts, self._thought_reader = ThoughtReader(thoughts), AnswerReader(NO_TOOLS)
         self._reader = AnswerReader(tools)
-        self._tools, self._has_logprobs = tools, has_logprobs
+        self._tools, self._has_logprobs, self._schema = tools, has_logprobs, schema
         self._thought: list[str] = []
         self._said: list[str] = []
         self._calls: list[ToolCall] = []
@@ -65,6 +69,22 @@ class Choice:
             message |= {"function_call": calls[0]["function"]} if self._tools.is_legacy else {"tool_calls": calls}
         choice = {"index": index, "message": message, "logprobs": self._as_logprobs(self._logprobs)}
         return {**choice, "finish_reason": self._finish_reason(), **self._extra()}
+
+    def refuse_breach(self) -> None:
+        """Let no finished answer pass that breaks the form which was promised.
+
+        Raises:
+            ApiError: it does, because the grammar that it followed is not the whole schema.
+        """
+        if self._last.finish is not FinishReason.STOP:
+            return
+        said = "".join(self._said)
+        checked = [(self._schema, said)] if self._schema is not None and not self._calls else []
+        checked += [(self._tools.promised[c.name], c.arguments) for c in self._calls if c.name in self._tools.promised]
+        for schema, text in checked:
+            if (breach := find_breach(schema, text)) is not None:
+                message = f"The model's answer breaks the schema: {breach} Ask again, or use a simpler schema."
+                raise ApiError(message, status=500, kind="server_error", code="answer_breaks_schema")
 
     def first_delta(self) -> dict[str, Any]:
         """The role, and only here; a message that may be nothing but calls begins without content."""
@@ -135,7 +155,8 @@ class Reply:
     def __init__(self, answering: Answering, plan: ChatPlan, on_first_token: Callable[[], None]) -> None:
         self._answering, self._on_first_token = answering, on_first_token
         self._choices = [
-            Choice(plan.tools, plan.thoughts, has_logprobs=plan.has_logprobs) for _ in range(plan.num_choices)
+            Choice(plan.tools, plan.thoughts, has_logprobs=plan.has_logprobs, schema=plan.schema)
+            for _ in range(plan.num_choices)
         ]
         self._num_cached = 0
         self._has_begun = False
@@ -144,6 +165,8 @@ class Reply:
         """The reply, once every choice has ended."""
         async for part in self._answering.parts():
             self._take(part)
+        for choice in self._choices:
+            choice.refuse_breach()
         return {**head, "choices": [choice.whole(i) for i, choice in enumerate(self._choices)], "usage": self._usage()}
 
     async def chunks(self, head: Mapping[str, Any], *, includes_usage: bool) -> AsyncIterator[dict[str, Any]]:
@@ -157,6 +180,7 @@ class Reply:
             for delta in [*deltas, *(choice.last_deltas() if part.finish else [])]:
                 yield {**head, "choices": [choice.chunk(part.choice, delta)]}
             if part.finish is not None:
+                choice.refuse_breach()
                 yield {**head, "choices": [choice.chunk(part.choice, {}, is_last=True)]}
         if includes_usage:
             yield {**head, "choices": [], "usage": self._usage()}

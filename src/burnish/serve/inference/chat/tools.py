@@ -25,6 +25,8 @@ class Tools:
     """Whether the answer must be a call."""
     schema: Mapping[str, Any] = field(default_factory=dict)
     """Of a call, as most models write it: an object with the name and the arguments."""
+    promised: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Functions whose arguments fit their schema in every finished answer: where a call is forced, or strict."""
 
 
 NO_TOOLS = Tools()
@@ -57,6 +59,7 @@ def tools_of(body: ChatRequest) -> Tools:
         is_legacy=is_legacy,
         must_call=must_call,
         schema=_call_schema(chosen),
+        promised={function.name: _parameters(function) for function in chosen if must_call or function.strict},
     )
 
 
