@@ -344,7 +344,7 @@ def render(loaded: LoadedRecipe, split: Split, findings: Sequence[Finding], scre
     from burnish.model.base import context_length, find_base, load_tokenizer
 
     base = find_base(loaded.recipe.model.base, screen.say)
-    renderer = Renderer(*load_tokenizer(base), thinking=bool(loaded.recipe.prompt.thinking))
+    renderer = Renderer(*load_tokenizer(base), bool(loaded.recipe.prompt.thinking), base.num_embeddings)
     loaded = resolve_length(loaded, context_length(base))
     renderings = _render_split(renderer, split, loaded.recipe, base)
     found = [finding for rendering in renderings.values() for finding in rendering.findings]

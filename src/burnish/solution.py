@@ -270,7 +270,7 @@ def _load_model(
     base = find_base(card.base_model)
     if adapter is None and base.fingerprint != card.base_fingerprint:
         raise RunError(f"{card.base_model}: not the base model that this solution was measured with. Run it again.")
-    renderer = Renderer(*load_tokenizer(base), thinking=card.thinking)
+    renderer = Renderer(*load_tokenizer(base), thinking=card.thinking, num_embeddings=base.num_embeddings)
     model = load_model(base, dtype=dtype or dtype_of(precision_here(card.precision, base)), device=choose_device())
     limit = context_length(base) - card.max_new_tokens
     return (load_adapter(model, adapter, base) if adapter else model), renderer, limit

@@ -13,6 +13,7 @@ from burnish.errors import BaseModelError
 from burnish.files import read_json, sha256_of_file, sha256_of_json
 from burnish.model.catalog import CATALOG, BaseKind
 from burnish.model.fetch import Say, find_base_folder
+from burnish.model.parts import check_tokenizer, check_weights, context_of, num_embeddings, of_config, read_config
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +34,8 @@ class BaseFiles:
     folder: Path
     fingerprint: str
     template_sha256: str
+    num_embeddings: int | None = None
+    """How many token ids it knows; None where its files do not tell."""
 
 
 def is_encoder(name: str) -> bool:
@@ -47,24 +50,29 @@ def find_base(name: str, say: Say = lambda _: None) -> BaseFiles:
     """Locate (and, if need be, fetch) a base model that can generate.
 
     Raises:
-        BaseModelError: it cannot be had, or is an encoder.
+        BaseModelError: it cannot be had, is an encoder, or its parts do not fit each other.
     """
     if is_encoder(name):
         chat = ", ".join(entry.name for entry in CATALOG.values() if entry.kind is BaseKind.CHAT)
         raise BaseModelError(f"{name}: this is an encoder; it cannot write answers. Set model.base to e.g. {chat}.")
     folder = find_base_folder(name, say)
-    return BaseFiles(name, folder, fingerprint(folder), _template_sha256(folder))
+    check_weights(folder)
+    return BaseFiles(name, folder, fingerprint(folder), _template_sha256(folder), num_embeddings(folder))
 
 
 def load_tokenizer(base: BaseFiles) -> tuple[Any, frozenset[int]]:
-    """The tokenizer with the base's own chat template, and the ids that end a turn."""
+    """The tokenizer with the base's own chat template, and the ids that end a turn.
+
+    Raises:
+        BaseModelError: it cannot be read, or does not fit the weights.
+    """
     from transformers import AutoTokenizer
 
     quiet_transformers()
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(base.folder)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BaseModelError(
             f"{base.folder}: the tokenizer cannot be read ({reason}). Is the folder complete?"
         ) from error
@@ -73,6 +81,7 @@ def load_tokenizer(base: BaseFiles) -> tuple[Any, frozenset[int]]:
         raise BaseModelError(
             f"{base.folder}: the model names no end-of-turn token (eos_token_id). Add it to its config."
         )
+    check_tokenizer(base.folder, tokenizer, ends)
     return tokenizer, frozenset(ends)
 
 
@@ -85,10 +94,22 @@ def load_model(base: BaseFiles, *, dtype: "torch.dtype", device: "torch.device")
     quiet_transformers()
     keep_freed_memory()
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(base.folder, dtype=dtype, use_safetensors=True)
+        model: Any
+        model, told = AutoModelForCausalLM.from_pretrained(
+            base.folder, dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
     except UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise BaseModelError(f"{base.folder}: the model cannot be read ({reason}). Is the folder complete?") from error
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise BaseModelError(
+            f"{base.folder}: the weights have other shapes than config.json says. Put the files of one model there."
+        ) from error
+    if missing := sorted(told["missing_keys"]):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise BaseModelError(f"{base.folder}: the weights lack {missing[0]}{more}. Download the base again.")
     model.requires_grad_(False)
     return model.to(device).eval()
 
@@ -103,17 +124,14 @@ def load_config(base: BaseFiles) -> Any:
 
 def context_length(base: BaseFiles) -> int:
     """The longest sequence that the base was made for, in tokens."""
-    return int(_of_config(base, "max_position_embeddings") or 2048)
+    path = base.folder / "tokenizer_config.json"
+    tokenizer = read_json(path) if path.is_file() else {}
+    return context_of(read_config(base.folder), tokenizer.get("model_max_length"))
 
 
 def width(base: BaseFiles) -> int:
     """Numbers of a hidden state; 1,024 where the model's configuration has another word for it."""
-    return int(_of_config(base, "hidden_size") or 1024)
-
-
-def _of_config(base: BaseFiles, key: str) -> Any:
-    config = read_json(base.folder / "config.json")
-    return config.get(key) or config.get("text_config", {}).get(key)
+    return int(of_config(read_config(base.folder), "hidden_size") or 1024)
 
 
 def fingerprint(folder: Path) -> str:

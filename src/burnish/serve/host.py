@@ -86,7 +86,7 @@ class Host:
     def renderer_for(self, model: ServedModel) -> Renderer:
         """Its tokenizer with its chat template."""
         base = self._base(model.base)
-        return Renderer(base.tokenizer, base.end_ids, thinking=model.thinking)
+        return Renderer(base.tokenizer, base.end_ids, model.thinking, base.files.num_embeddings)
 
     async def engine_for(self, model: ServedModel) -> AnswersRequests:
         """What answers for it; its base is loaded on first use."""

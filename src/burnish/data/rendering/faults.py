@@ -43,6 +43,17 @@ NOTHING_LEARNED = Check(
     "Give an answer of the row a weight of 1, or remove the row.",
 )
 
+NO_EMBEDDING = Check(
+    "no_embedding",
+    Severity.ERROR,
+    "texts with a token that the base model has no embedding for",
+    "Take the token out of the row, or use a base model that was trained with it.",
+)
+
+
+class NoEmbeddingError(RenderError):
+    """A text with a token that the base model has no embedding for."""
+
 
 class RowError(RenderError):
     """A row that cannot be rendered, with the finding that says so."""

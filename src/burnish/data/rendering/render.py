@@ -15,11 +15,13 @@ from burnish.data.finding import Finding
 from burnish.data.rendering.faults import (
     END_IN_ANSWER,
     LEFT_OUT,
+    NO_EMBEDDING,
     NO_END_OF_TURN,
     NOTHING_LEARNED,
     PROMPT_DIFFERS,
     TEMPLATE_REFUSES,
     TEXT_AFTER_END,
+    NoEmbeddingError,
     RowError,
 )
 from burnish.data.rendering.fidelity import answer_behind, describe_difference, left_out
@@ -82,6 +84,8 @@ class Renderer:
     tokenizer: Tokenizer
     end_of_turn_ids: frozenset[int]
     thinking: bool = False
+    num_embeddings: int | None = None
+    """Ids from this one on have no embedding; None where that is not known."""
 
     def prompt_text(self, messages: Conversation, tools: Sequence[str] = ()) -> str:
         """What the model is given to answer `messages`.
@@ -102,8 +106,16 @@ class Renderer:
         return [t for t, learned in zip(rendered.input_ids, rendered.loss_mask, strict=True) if learned]
 
     def ids(self, text: str) -> list[int]:
-        """The ids of a text as it stands."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+        """The ids of a text as it stands.
+
+        Raises:
+            NoEmbeddingError: the base does not know one of them.
+        """
+        ids = list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+        if self.num_embeddings is not None and ids and max(ids) >= self.num_embeddings:
+            token = str(self.tokenizer.decode([max(ids)]))
+            raise NoEmbeddingError(f"the base model has no embedding for the token {token!r} (id {max(ids):,}).")
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids."""
@@ -138,6 +150,12 @@ class Renderer:
         Raises:
             RowError: the row cannot be learned from; names it.
         """
+        try:
+            return self._render(example, supervise_all=supervise_all)
+        except NoEmbeddingError as error:
+            raise RowError(NO_EMBEDDING.found(str(error), example.id)) from error
+
+    def _render(self, example: Example, *, supervise_all: bool) -> list[RenderedExample]:
         if not example.prompt:
             return [self._render_text(example)]
         learned = [i for i, m in enumerate(example.messages) if m.role is Role.ASSISTANT and m.is_learned]
