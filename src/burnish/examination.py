@@ -19,6 +19,7 @@ from burnish.data import (
     check_answers,
     check_conflicts,
     check_duplicates,
+    check_edges,
     check_examples,
     check_labels,
     check_leaks,
@@ -96,7 +97,7 @@ def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True,
     findings = [finding for table in tables.values() for finding in table.findings]
     schema = read_schema(recipe)
     for table in tables.values():
-        findings += check_answers(table, form, schema)
+        findings += [*check_answers(table, form, schema), *check_edges(table)]
     refused = {finding.row for finding in findings if finding.severity is Severity.ERROR}
     sound = {part: replace(t, rows=[row for row in t.rows if row.id not in refused]) for part, t in tables.items()}
     if not sound["train"].rows:

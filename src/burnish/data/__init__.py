@@ -12,6 +12,7 @@ from burnish.data.build import (
 )
 from burnish.data.card import build_card
 from burnish.data.checks.duplicates import check_conflicts, check_duplicates, check_leaks, check_similar, cluster_copies
+from burnish.data.checks.edges import check_edges
 from burnish.data.checks.language import languages
 from burnish.data.checks.mislabelled import can_judge_labels, check_labels, check_losses
 from burnish.data.checks.overlap import find_overlaps
@@ -59,6 +60,7 @@ __all__ = [
     "check_answers",
     "check_conflicts",
     "check_duplicates",
+    "check_edges",
     "check_examples",
     "check_labels",
     "check_leaks",

@@ -27,6 +27,14 @@ def with_line_feeds(text: str) -> str:
     return SEPARATORS.sub("\n", text)
 
 
+def without_edges(values: Any) -> Any:
+    """The row with its answers as they are served: without white space before and behind them."""
+    for path, text in _answers(values):
+        if text != text.strip() and (len(path) > 1 or path[-1:] not in [(name,) for name in _QUESTION]):
+            values = _replaced_at(values, path, text.strip())
+    return values
+
+
 def respell(values: Any, old: str, new: str) -> Any:
     """The row with the answer `old` spelled `new`: the last text that is it, and is not what was asked."""
     places = [path for path, text in _answers(values) if text.strip() == old.strip()]

@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from burnish.data.checks.edges import EDGE_SPACE
 from burnish.data.example import Example
 from burnish.data.finding import Finding, Severity
 from burnish.data.formats.characters import CONTROL_CHARACTER, INVISIBLE_CHARACTER, LINE_SEPARATOR
 from burnish.data.markup import MARKUP
-from burnish.data.mending.edits import respell, with_line_feeds, without_control, without_invisible
+from burnish.data.mending.edits import respell, with_line_feeds, without_control, without_edges, without_invisible
 from burnish.data.mending.records import Record, Records, read_records
 from burnish.data.mending.redact import redact as redact_row
 from burnish.data.privacy import mask
@@ -34,7 +35,7 @@ _EDITS: dict[str, Callable[[str], str]] = {
     LINE_SEPARATOR.id: with_line_feeds,
     **{name: partial(edit_inside, edit=markup.clean) for name, markup in MARKUP.items()},
 }
-MENDED = _REMOVED | _REMOVED_FROM_TRAIN | _REWRITTEN | frozenset(_EDITS) | {LABEL_VARIANT}
+MENDED = _REMOVED | _REMOVED_FROM_TRAIN | _REWRITTEN | frozenset(_EDITS) | {LABEL_VARIANT, EDGE_SPACE.id}
 """The checks whose findings are mended; besides them, every row with an error is removed."""
 
 
@@ -152,6 +153,10 @@ def _mend(
             changes.append(_change(name, record.line, finding, "rewritten"))
         elif finding.check in _EDITS:
             edited = edit_texts(values, _EDITS[finding.check])
+            changes += _changed(name, record.line, finding, "cleaned", values, edited)
+            values = edited
+        elif finding.check == EDGE_SPACE.id:
+            edited = without_edges(values)
             changes += _changed(name, record.line, finding, "cleaned", values, edited)
             values = edited
         elif finding.check == LABEL_VARIANT and (spelling := spellings.get(f"{name}:{record.line}")):

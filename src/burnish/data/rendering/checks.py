@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from burnish.conversation import Conversation, Role, build_conversation
+from burnish.conversation import Conversation, Message, Role, build_conversation
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
 from burnish.data.rendering.fidelity import THOUGHT_END
@@ -54,6 +54,12 @@ NO_SYSTEM_ROLE = Check(
     "a base model whose chat template has no place for system messages",
     "Nothing need be done. Another server must do the same: the instruction, an empty line, then the user's message.",
 )
+PROMPT_TRIMMED = Check(
+    "prompt_trimmed",
+    Severity.NOTE,
+    "questions and system messages whose white space at the edges the chat template takes away",
+    "Nothing need be done: serving takes it away as well. If it has a meaning, put it inside the text.",
+)
 DATED_PROMPT = Check(
     "dated_prompt",
     Severity.NOTE,
@@ -76,6 +82,7 @@ def check_rendering(renderer: Renderer, rendering: Rendering) -> list[Finding]:
         _tools_ignored(renderer, examples),
         _default_system(renderer, examples),
         _no_system_role(renderer, examples),
+        _prompt_trimmed(renderer, examples),
         _dated_prompt(renderer, examples),
         _turns_apart(rendering),
     ]
@@ -175,6 +182,42 @@ def _no_system_role(renderer: Renderer, examples: Sequence[Example]) -> Finding 
         "rows, stand at the beginning of the user's message, alike in training, test and serving."
     )
     return NO_SYSTEM_ROLE.found(told) if having and renderer.folds_system else None
+
+
+def _prompt_trimmed(renderer: Renderer, examples: Sequence[Example]) -> Finding | None:
+    """Each kind of edge is tried once, around words that no template writes."""
+    is_trimmed: dict[tuple[Role, str, str], bool] = {}
+    trimmed = []
+    for example in examples:
+        edges = [edge for m in example.prompt if m.role is not Role.ASSISTANT and (edge := _edges(m))]
+        for edge in edges:
+            if edge not in is_trimmed:
+                is_trimmed[edge] = _trims(renderer, *edge)
+        if any(is_trimmed[edge] for edge in edges):
+            trimmed.append(example.id)
+    if not trimmed:
+        return None
+    shown = ", ".join(trimmed[:3]) + (", ..." if len(trimmed) > 3 else "")
+    told = f"{_rows(trimmed)} ({shown}): the model sees the text without it."
+    return PROMPT_TRIMMED.found(told, related=trimmed)
+
+
+def _edges(message: Message) -> tuple[Role, str, str] | None:
+    text = message.content
+    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    return (message.role, before, after) if text.strip() and (before or after) else None
+
+
+def _trims(renderer: Renderer, role: Role, before: str, after: str) -> bool:
+    if role not in (Role.USER, Role.SYSTEM):
+        return False
+    system = f"{before}{SYSTEM_MARK}{after}" if role is Role.SYSTEM else None
+    user = f"{before}{USER_MARK}{after}" if role is Role.USER else USER_MARK
+    try:
+        text = renderer.prompt_text(build_conversation(system, (Role.USER, user)))
+    except RenderError:
+        return False
+    return (system or user) not in text
 
 
 def _dated_prompt(renderer: Renderer, examples: Sequence[Example]) -> Finding | None:
