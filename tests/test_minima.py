@@ -61,6 +61,12 @@ def test_one_label_is_an_error_before_anything_is_asked(tmp_path: Path, verb: st
     assert "Add rows of another label" in said and not (tmp_path / "runs").exists()
 
 
+def test_objects_without_fields_leave_nothing_to_extract(tmp_path: Path) -> None:
+    write(tmp_path, [{"text": f"number {n}", "fields": {}} for n in range(60)], "extraction")
+    done = burnish_here(tmp_path, "check", "recipe.toml")
+    assert done.returncode == 1 and "no_fields" in done.stdout
+
+
 def test_a_label_of_the_test_that_is_not_learned_is_told(tmp_path: Path) -> None:
     rows = [{"text": f"number {n}", "label": "ab"[n % 2]} for n in range(60)]
     write(tmp_path, rows, "classification", 'test = "test.jsonl"')

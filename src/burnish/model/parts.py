@@ -149,9 +149,9 @@ def _head(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         size = file.stat().st_size
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            head = json.loads(stream.read(length)) if length < size else None
+            head = json.loads(stream.read(length)) if length < size else {}
         rows = {name: row for name, row in head.items() if name != "__metadata__"}
-        if max((row["data_offsets"][1] for row in rows.values()), default=0) + 8 + length != size:
+        if not rows or max(row["data_offsets"][1] for row in rows.values()) + 8 + length != size:
             raise ValueError(size)
         yield from ((name, tuple(row["shape"])) for name, row in rows.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

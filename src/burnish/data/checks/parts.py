@@ -13,13 +13,19 @@ TOO_FEW_LEFT = Check(
     "too_few_left",
     Severity.ERROR,
     "too few rows of a part of the split that can be used",
-    "Add rows, shorten those that were left out, or use a base model that reads longer texts.",
+    "Add rows, or keep more of those that were left out: dropped_too_long says how.",
 )
 ONE_LABEL = Check(
     "one_label",
     Severity.ERROR,
     "rows for training that all have one label",
     "Add rows of another label to the training data; a single label leaves nothing to learn.",
+)
+NO_FIELDS = Check(
+    "no_fields",
+    Severity.ERROR,
+    "rows for training that have no field to extract",
+    "Name the fields in the answers of the training data; null stands for a field that a text does not hold.",
 )
 UNSEEN_LABEL = Check(
     "unseen_label",
@@ -38,6 +44,8 @@ def check_parts(
     """
     findings = [_too_few(part, len(rows), (dropped or {}).get(part, ())) for part, rows in parts.items()]
     labels = _labels(parts) if task is Task.CLASSIFICATION else []
+    if task is Task.EXTRACTION and parts["train"] and all(row.target == "{}" for row in parts["train"]):
+        labels = [NO_FIELDS.found(f"the answers of all {len(parts['train']):,} training rows are empty objects.")]
     return [*filter(None, findings), *labels]
 
 
