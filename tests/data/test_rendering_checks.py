@@ -89,7 +89,7 @@ class TestThoughts:
 
     def test_asked_for_or_without_a_switch(self) -> None:
         assert ids(build_chat_renderer("SmolLM3", thinking=True), self.ROW) == ["dated_prompt"]
-        assert ids(build_chat_renderer("Phi 4"), self.ROW) == []
+        assert ids(build_chat_renderer("Phi 4"), self.ROW) == ["no_thoughts"]
 
     def test_rows_tell_whether_they_are_wanted(self) -> None:
         assert has_thoughts([CLEAN, self.ROW])

@@ -10,6 +10,7 @@ from burnish.data.finding import Check, Finding, Severity, refuse_errors
 from burnish.data.formats.detect import Detection, detect_format, other_format
 from burnish.data.formats.draft import Draft
 from burnish.data.formats.structure import check_draft
+from burnish.data.formats.unused import check_keys
 from burnish.data.reading.locate import locate
 from burnish.data.reading.row import Row
 from burnish.data.reading.rows import read_rows
@@ -18,6 +19,12 @@ from burnish.errors import DataError
 
 OTHER_SHAPE = Check(
     "other_shape", Severity.ERROR, "a row of another format than the file's", "Write it as the others, or remove it."
+)
+NOT_TEXT = Check(
+    "not_text",
+    Severity.ERROR,
+    "a row with pictures, sound or video",
+    "Models here read text alone: describe the picture or sound in the message, and remove the column.",
 )
 BAD_TIME = Check(
     "bad_time", Severity.ERROR, "a time that cannot be ordered", "Write it by ISO 8601, as 2026-01-31, or as a number."
@@ -68,6 +75,7 @@ def load_table(
     for column, key in ((group_by, "group_by"), (time_by, "time_by")):
         if column is not None and not any(column in row.values for row in rows):
             raise DataError(f"{path.name}: no column {column!r}. Mend data.{key}.")
+    findings += check_keys(rows, detection)
     sound = list[Row]()
     for row in rows:
         found = check_row(row, detection, time_by=time_by)
@@ -96,6 +104,9 @@ def check_row(row: Row, detection: Detection, *, time_by: str | None = None) -> 
     """The findings about one row of a file."""
     if other := other_format(row.values, detection):
         return [OTHER_SHAPE.found(f"the row looks like {other}, the file is {detection.format.name}.", row.id)]
+    for key in ("images", "audios", "videos"):
+        if isinstance(row.values.get(key), list) and row.values[key] and key not in detection.columns.by_part.values():
+            return [NOT_TEXT.found(f"column {key!r} holds {len(row.values[key]):,}.", row.id)]
     findings = check_draft(detection.format.draft(row.values, detection.columns), row.id)
     if time_by is not None:
         try:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from burnish.data.formats.learned import is_thought_part, read_thought, read_weight, with_thought
 from burnish.data.reading.strict_json import parse_strict
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -32,7 +33,7 @@ def openai_messages(value: Any) -> Any:
 def sharegpt_messages(value: Any) -> Any:
     """Turns of from and value."""
     items = parse_json(value)
-    return [_sharegpt_message(item) for item in items] if isinstance(items, list) else value
+    return _joined_calls([_sharegpt_message(item) for item in items]) if isinstance(items, list) else value
 
 
 def openai_tools(value: Any) -> Any:
@@ -68,20 +69,53 @@ def _openai_message(item: Any) -> Any:
     if isinstance(calls := message.get("tool_calls"), list):
         message["tool_calls"] = [_tool_call(call) for call in calls]
         message["content"] = message.get("content") or ""
+    thought = read_thought(message)
     if "content" in message:
         message["content"] = _joined_parts(message["content"])
-    return message
+    return _marked(message, item, thought)
 
 
 def _sharegpt_message(item: Any) -> Any:
     if not isinstance(item, dict):
         return item
-    message = {key: item[key] for key in ("weight", "name") if item.get(key) is not None}
+    message = {key: item[key] for key in ("name",) if item.get(key) is not None}
     if "from" in item:
         message["role"] = _SHAREGPT_ROLES.get(item["from"], item["from"]) if type(item["from"]) is str else item["from"]
     if item.get("from") == "function_call":
-        return message | {"content": "", "tool_calls": [_tool_call(parse_json(item.get("value")))]}
-    return message | ({"content": item["value"]} if "value" in item else {})
+        message |= {"content": "", "tool_calls": _parsed_calls(item.get("value"))}
+    elif "value" in item:
+        message["content"] = item["value"]
+    return _marked(message, item, read_thought(item))
+
+
+def _marked(message: dict[str, Any], item: Mapping[str, Any], thought: str) -> dict[str, Any]:
+    """The message with the weight of its flags, and behind its thought."""
+    message |= read_weight(item)
+    if thought and message.get("role") == "assistant" and isinstance(message.get("content"), str):
+        message["content"] = with_thought(thought, message["content"])
+    return message
+
+
+def _parsed_calls(value: Any) -> list[Any]:
+    calls = parse_json(value)
+    return [_tool_call(parse_json(call)) for call in calls] if isinstance(calls, list) else [_tool_call(calls)]
+
+
+def _joined_calls(messages: list[Any]) -> list[Any]:
+    """A turn of calls belongs to the answer before it: one turn says something and calls functions."""
+    joined = list[Any]()
+    for message in messages:
+        last = joined[-1] if joined else None
+        is_one_turn = _is_answer(last) and _is_answer(message) and message.get("tool_calls")
+        if is_one_turn and last.get("weight", 1) == message.get("weight", 1):
+            joined[-1] = last | {"tool_calls": [*last.get("tool_calls", []), *message["tool_calls"]]}
+            continue
+        joined.append(message)
+    return joined
+
+
+def _is_answer(message: Any) -> bool:
+    return isinstance(message, dict) and message.get("role") == "assistant"
 
 
 def _tool_call(call: Any) -> Any:
@@ -98,8 +132,8 @@ def _tool_call(call: Any) -> Any:
 
 def _joined_parts(content: Any) -> Any:
     """The text of content that comes as a list of parts, all of which are text."""
-    if isinstance(content, list) and content and all(_is_text_part(part) for part in content):
-        return "".join(part["text"] for part in content)
+    if isinstance(content, list) and content and all(_is_text_part(p) or is_thought_part(p) for p in content):
+        return "".join(part["text"] for part in content if _is_text_part(part))
     return content
 
 

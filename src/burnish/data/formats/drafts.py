@@ -10,12 +10,15 @@ from burnish.data.formats.dialects import openai_messages, openai_tools, parse_j
 from burnish.data.formats.draft import ABSENT, Draft, Kind
 
 Values = Mapping[str, Any]
+ASKED = ("user", "assistant")
 
 
 def draft_chat(values: Values, columns: Columns) -> Draft:
     """Messages, with the tools or, as they were once called, the functions."""
     tools = openai_tools(columns.value(values, "tools") or columns.value(values, "functions"))
-    return Draft(openai_messages(values.get(columns.by_part["messages"], ABSENT)), tools=tools)
+    messages = openai_messages(values.get(columns.by_part["messages"], ABSENT))
+    rejected = _last_text(columns.value(values, "rejected"))
+    return Draft(messages, Kind.PREFERENCE if rejected else Kind.REPLY, tools=tools, rejected=rejected or None)
 
 
 def draft_sharegpt(values: Values, columns: Columns) -> Draft:
@@ -37,7 +40,23 @@ def draft_alpaca(values: Values, columns: Columns) -> Draft:
     more, asked = columns.value(values, "input"), _content(draft.messages[0])
     if isinstance(more, str) and more.strip() and isinstance(asked, str):
         draft.messages[0] = {"role": "user", "content": f"{asked}\n\n{more.strip()}".strip()}
+    if earlier := _earlier_turns(columns.value(values, "history")):
+        draft = replace(draft, messages=[*earlier, *draft.messages], columns=())
     return _with_system(draft, values, columns)
+
+
+def _earlier_turns(history: Any) -> list[Any]:
+    """Pairs of a question and its answer, as turns; what is no pair, the checks refuse."""
+    pairs = parse_json(history)
+    if pairs is None or pairs == "" or pairs == []:
+        return []
+    turns = list[Any]()
+    for pair in pairs if isinstance(pairs, list) else [pairs]:
+        is_pair = isinstance(pair, list | tuple) and len(pair) == 2
+        turns += (
+            [{"role": role, "content": text} for role, text in zip(ASKED, pair, strict=True)] if is_pair else [pair]
+        )
+    return turns
 
 
 def draft_preference(values: Values, columns: Columns) -> Draft:

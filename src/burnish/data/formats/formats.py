@@ -89,8 +89,10 @@ CHAT = Format(
     "chat",
     "messages of role and content",
     (Task.CHAT,),
-    {"messages": ("messages", "conversation", "conversations")} | _TOOLS | {"functions": ("functions",)},
-    frozenset({"tools", "functions"}),
+    {"messages": ("messages", "conversation", "conversations")}
+    | _TOOLS
+    | {"functions": ("functions",), "rejected": ("rejected_response",)},
+    frozenset({"tools", "functions", "rejected"}),
     draft_chat,
     _has_item_with("role"),
 )
@@ -107,8 +109,10 @@ ALPACA = Format(
     "alpaca",
     "an instruction, at times with an input, and an output",
     _ONE_ANSWER,
-    {"instruction": ("instruction",), "input": ("input",), "output": ("output", "response")} | _SYSTEM,
-    frozenset({"input", "system"}),
+    {"instruction": ("instruction",), "input": ("input",), "output": ("output", "response")}
+    | {"history": ("history",)}
+    | _SYSTEM,
+    frozenset({"input", "history", "system"}),
     draft_alpaca,
 )
 TEXT_FIELDS = Format(

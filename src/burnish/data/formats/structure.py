@@ -28,7 +28,10 @@ NON_STRING_CONTENT = Check("non_string_content", ERROR, "content that is no text
 EMPTY_ASSISTANT = Check("empty_assistant", ERROR, "an empty answer", "Add the answer or remove the row.")
 EMPTY_CONTENT = Check("empty_content", ERROR, "an empty message", "Fill it in or remove the row.")
 BAD_MESSAGE_FIELD = Check(
-    "bad_message_field", ERROR, "a name, id or weight of a wrong kind", "`weight` is 0 or 1; the others are text."
+    "bad_message_field",
+    ERROR,
+    "a name, id or weight of a wrong kind",
+    "The flags of a message agree, each 0 or 1, true or false; names and ids are text.",
 )
 BAD_TOOL_CALL = Check(
     "bad_tool_call",
@@ -171,7 +174,8 @@ def _empty_content(message: Message) -> str | None:
 
 def _bad_field(message: Message) -> str | None:
     if message.get("weight", 1) not in (0, 1):
-        return f"has weight {message['weight']!r}"
+        weight = message["weight"]
+        return f"has {weight}" if isinstance(weight, str) and " = " in weight else f"has weight {weight!r}"
     return next(
         (f"has a {key} that is no text" for key in _TEXT_KEYS if not isinstance(message.get(key, ""), str)), None
     )

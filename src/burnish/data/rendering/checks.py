@@ -42,6 +42,12 @@ UNASKED_THOUGHTS = Check(
     "answers with thoughts while thinking is switched off",
     "Set prompt.thinking = true, or take the thoughts out.",
 )
+NO_THOUGHTS = Check(
+    "no_thoughts",
+    Severity.ERROR,
+    "answers with thoughts for a base model whose chat template has none",
+    "Use a base model that thinks, or take the thoughts out.",
+)
 DEFAULT_SYSTEM = Check(
     "default_system_message",
     Severity.NOTE,
@@ -131,7 +137,11 @@ def special_tokens(renderer: Renderer) -> set[str]:
 
 
 def _thoughts(renderer: Renderer, examples: Sequence[Example]) -> list[Finding]:
-    if renderer.thinking or "enable_thinking" not in template_source(renderer.tokenizer):
+    source = template_source(renderer.tokenizer)
+    if source and "think" not in source:
+        told = "an answer holds a thought (<think>), and the chat template does not know thoughts."
+        return [NO_THOUGHTS.found(told, example.id) for example in examples if _has_thought(example)]
+    if renderer.thinking or "enable_thinking" not in source:
         return []
     told = "an answer holds a thought (<think>), and the prompt tells the model not to think."
     return [UNASKED_THOUGHTS.found(told, example.id) for example in examples if _has_thought(example)]
