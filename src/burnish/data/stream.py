@@ -12,6 +12,7 @@ from typing import Any
 from burnish.conversation import Task
 from burnish.data.finding import Finding, Severity
 from burnish.data.formats.detect import Detection, detect_format
+from burnish.data.formats.unused import KeyCounts
 from burnish.data.load import check_row
 from burnish.data.reading.encoding import open_binary
 from burnish.data.reading.row import Row
@@ -55,6 +56,7 @@ def check_stream(
     """
     report = StreamReport()
     first: dict[bytes, str] = {}
+    keys = KeyCounts()
     items = iter_rows(path)
     head = list(_head(items))
     if rows := [item for item in head if isinstance(item, Row)]:
@@ -64,8 +66,12 @@ def check_stream(
             _keep(report, item)
             continue
         _check(report, item, first)
+        assert report.detection is not None, "there was a row, so the format is known"
+        keys.add(item, report.detection)
         if advance and report.num_rows % ADVANCE_EVERY == 0:
             advance(ADVANCE_EVERY, "")
+    for finding in keys.findings():
+        _keep(report, finding)
     if advance:
         advance(report.num_rows % ADVANCE_EVERY, "")
     return report

@@ -1,7 +1,7 @@
 """The keys of rows, messages, tools and calls that nothing reads: each is told once, with its first row."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from burnish.data.finding import Check, Finding, Severity
@@ -60,17 +60,31 @@ CHANGES_LEARNING = frozenset(
 """Keys of a row that change what is learned elsewhere; any other column is named where the format is told."""
 
 
-def check_keys(rows: Sequence[Row], detection: Detection) -> list[Finding]:
+def check_keys(rows: Iterable[Row], detection: Detection) -> list[Finding]:
     """One finding for each key that has a value and that nothing reads."""
-    counts, first = Counter[tuple[str, str]](), dict[tuple[str, str], str]()
+    counts = KeyCounts()
     for row in rows:
+        counts.add(row, detection)
+    return counts.findings()
+
+
+class KeyCounts:
+    """The unused keys of the rows so far."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[tuple[str, str]]()
+        self._first: dict[tuple[str, str], str] = {}
+
+    def add(self, row: Row, detection: Detection) -> None:
         for found in dict.fromkeys(_unused(row, detection)):
-            counts[found] += 1
-            first.setdefault(found, row.id)
-    return [
-        UNUSED_KEY.found(f"{key!r} of {where} is not used; {counts[where, key]:,} rows have it.", first[where, key])
-        for where, key in counts
-    ]
+            self._counts[found] += 1
+            self._first.setdefault(found, row.id)
+
+    def findings(self) -> list[Finding]:
+        return [
+            UNUSED_KEY.found(f"{key!r} of {where} is not used; rows that have it: {count:,}.", self._first[where, key])
+            for (where, key), count in self._counts.items()
+        ]
 
 
 def _unused(row: Row, detection: Detection) -> Iterator[tuple[str, str]]:
