@@ -31,7 +31,7 @@ from burnish.evaluate.arms import (
 from burnish.evaluate.calibration import CALIBRATION_NAME, load_calibration
 from burnish.evaluate.evaluation import ArmRun
 from burnish.evaluate.kept import Budget, answer_rows
-from burnish.evaluate.metrics import CustomMetric, collect_scores
+from burnish.evaluate.metrics import collect_scores, scoring_key
 from burnish.evaluate.requests import keep_request_time, summarize_times
 from burnish.evaluate.retrieval import Retriever
 from burnish.evaluate.statistics import RowScores
@@ -129,7 +129,8 @@ def run_recorded(prepared: Divided, run_dir: RunDir) -> dict[Arm, ArmRun]:
     recorded = [RecordedAnswer(**row) for row in read_jsonl(run_dir.recorded)]
     test = prepared.split.test
     answers = [Answer(one.answer, one.finish_reason != "length", one.latency_s, 0) for one in recorded]
-    judged = judge_answers(answers, [example.prompt for example in test], test, prepared.metric)
+    prompts = [example.prompt for example in test]
+    judged = judge_answers(answers, prompts, test, prepared.metric, ordered=prepared.ordered)
     rows = [row | {"prompt_tokens": one.prompt_tokens} for row, one in zip(judged, recorded, strict=True)]
     write_jsonl(run_dir.predictions(Arm.RECORDED.value), rows)
     seconds = [one.latency_s for one in recorded]
@@ -237,7 +238,7 @@ def run_arm(
         "adapter": sha256_of_file(judged) if judged else None,
         "calibration": sha256_of_file(calibration) if arm in ADAPTED and calibration.is_file() else None,
         "test": sha256_of_json([example.to_dict() for example in test]),
-        "metric": prepared.metric.key if isinstance(prepared.metric, CustomMetric) else prepared.metric.value,
+        "metric": scoring_key(prepared.metric, prepared.ordered),
     }
     with ExitStack() as stack:
         title = f"{ARM_TITLES[arm]}: answering {len(test)} test rows"
@@ -280,7 +281,7 @@ def ask(
         batch_size=recipe.evaluate.batch_size,
         on_done=on_done,
     )
-    return judge_answers(answers, shown, examples, prepared.metric)
+    return judge_answers(answers, shown, examples, prepared.metric, ordered=prepared.ordered)
 
 
 def _with_system(prompt: Conversation, given: str, own: str) -> Conversation:

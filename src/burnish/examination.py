@@ -21,6 +21,7 @@ from burnish.data import (
     check_duplicates,
     check_edges,
     check_examples,
+    check_joined_labels,
     check_labels,
     check_leaks,
     check_privacy,
@@ -33,8 +34,10 @@ from burnish.data import (
     system_prompt_of,
 )
 from burnish.data.json_schema import check_schema
+from burnish.data.nested import list_paths, ordered_lists
 from burnish.data.split import PARTS
-from burnish.errors import BaseModelError, DataError
+from burnish.data.texts import json_in
+from burnish.errors import BaseModelError, DataError, RecipeError
 from burnish.evaluate.general import read_general
 from burnish.evaluate.unchanged import read_kept_prompts
 from burnish.model.base import is_encoder
@@ -85,7 +88,7 @@ def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True,
 
     Raises:
         DataError: a file cannot be read, or has not the columns that the task needs.
-        RecipeError: a metric of the team's own is missing or fails.
+        RecipeError: a metric of the team's own is missing or fails, or no answer has a list of `evaluate.ordered`.
     """
     recipe, custom = loaded.recipe, load_metrics(loaded)
     if recipe.retention.keep:  # its faults are told before anything is trained
@@ -105,7 +108,10 @@ def examine(loaded: LoadedRecipe, screen: Screen, *, judges_labels: bool = True,
     loaded, form = _settle_rows(loaded, sound["train"], form)
     examples = {part: build_examples(table, form) for part, table in sound.items()}
     _try_metrics(custom.values(), examples["train"][0])
+    _check_ordered(loaded.recipe.evaluate.ordered, examples["train"])
     findings += _check_files(examples, recipe.task)
+    if recipe.task is Task.CLASSIFICATION and not given(recipe.prompt.labels):  # else combinations are meant
+        findings += check_joined_labels(examples["train"])
     has_labels = judges_labels and can_judge_labels(examples["train"])
     if has_labels or deep:
         findings += _judge_meaning(examples["train"], screen, has_labels=has_labels, deep=deep)
@@ -188,6 +194,25 @@ def read_schema(recipe: Recipe) -> Mapping[str, Any] | None:
     except ValueError as error:
         raise DataError(f"{path}: no JSON ({str(error).splitlines()[0]}). Mend this file.") from None
     return dict(schema)
+
+
+def ordered_of_recipe(recipe: Recipe) -> frozenset[str]:
+    """The lists of an answer whose order counts: by the recipe, and by the JSON schema.
+
+    Raises:
+        DataError: the schema cannot be read, or is none.
+    """
+    return frozenset(recipe.evaluate.ordered) | ordered_lists(read_schema(recipe) or {})
+
+
+def _check_ordered(ordered: Sequence[str], examples: Sequence[Example]) -> None:
+    """Refuse the name of a list that no answer has."""
+    if not ordered:
+        return
+    known = list(dict.fromkeys(path for example in examples for path in list_paths(json_in(example.target))))
+    if strange := [name for name in ordered if name not in known]:
+        lists = f"Use one of {', '.join(known)}." if known else "Remove evaluate.ordered: no answer has a list."
+        raise RecipeError(f"evaluate.ordered: no answer of train has a list named {strange[0]!r}. {lists}")
 
 
 def _settle_rows(loaded: LoadedRecipe, train: Table, form: TaskForm) -> tuple[LoadedRecipe, TaskForm]:

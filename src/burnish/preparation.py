@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,7 @@ from burnish.data import (
 )
 from burnish.data.split import PARTS
 from burnish.errors import RecipeError, RunError
-from burnish.examination import Examination, examine, given, load_metrics
+from burnish.examination import Examination, examine, given, load_metrics, ordered_of_recipe
 from burnish.files import read_json
 from burnish.recipe import (
     LoadedRecipe,
@@ -93,6 +93,11 @@ class Divided:
         """The score that decides."""
         name = self.recipe.evaluate.metric
         return self.custom[name] if name in self.custom else Metric(name)
+
+    @cached_property
+    def ordered(self) -> Collection[str]:
+        """The lists of an answer whose order counts."""
+        return ordered_of_recipe(self.recipe)
 
     @property
     def num_rows(self) -> dict[str, int]:

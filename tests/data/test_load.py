@@ -184,7 +184,7 @@ class TestFaults:
                 Task.EXTRACTION,
                 {"text": "a", "fields": "[1]"},
                 "fields_not_an_object",
-                "column 'fields' holds no JSON object.",
+                "column 'fields' holds a list. Give it a name, as in {\"items\": [...]}.",
             ),
             (
                 Task.EXTRACTION,

@@ -13,6 +13,7 @@ from burnish.data.build import (
 from burnish.data.card import build_card
 from burnish.data.checks.duplicates import check_conflicts, check_duplicates, check_leaks, check_similar, cluster_copies
 from burnish.data.checks.edges import check_edges
+from burnish.data.checks.labels import check_joined_labels
 from burnish.data.checks.language import languages
 from burnish.data.checks.mislabelled import can_judge_labels, check_labels, check_losses
 from burnish.data.checks.overlap import find_overlaps
@@ -62,6 +63,7 @@ __all__ = [
     "check_duplicates",
     "check_edges",
     "check_examples",
+    "check_joined_labels",
     "check_labels",
     "check_leaks",
     "check_losses",

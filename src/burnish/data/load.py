@@ -9,6 +9,7 @@ from burnish.conversation import Task
 from burnish.data.finding import Check, Finding, Severity, refuse_errors
 from burnish.data.formats.detect import Detection, detect_format, other_format
 from burnish.data.formats.draft import Draft
+from burnish.data.formats.several_labels import SEVERAL_LABELS, find_fault
 from burnish.data.formats.structure import check_draft
 from burnish.data.formats.unused import check_keys
 from burnish.data.reading.locate import locate
@@ -107,13 +108,22 @@ def check_row(row: Row, detection: Detection, *, time_by: str | None = None) -> 
     for key in ("images", "audios", "videos"):
         if isinstance(row.values.get(key), list) and row.values[key] and key not in detection.columns.by_part.values():
             return [NOT_TEXT.found(f"column {key!r} holds {len(row.values[key]):,}.", row.id)]
-    findings = check_draft(detection.format.draft(row.values, detection.columns), row.id)
+    draft = detection.format.draft(row.values, detection.columns)
+    if said := _several_labels(draft, detection):
+        return [SEVERAL_LABELS.found(said, row.id)]
+    findings = check_draft(draft, row.id)
     if time_by is not None:
         try:
             sortable_time(row.values.get(time_by))
         except ValueError:
             findings.append(BAD_TIME.found(f"{row.values[time_by]!r} in column {time_by!r} is no time.", row.id))
     return findings
+
+
+def _several_labels(draft: Draft, detection: Detection) -> str | None:
+    column = detection.columns.by_part.get("label")
+    last = draft.messages[-1] if column is not None else None
+    return find_fault(last.get("content"), column) if column is not None and isinstance(last, dict) else None
 
 
 def _place(finding: Finding) -> tuple[str, int]:

@@ -1,7 +1,7 @@
 """Arms: ways to do the task, each answering the same test rows."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -105,17 +105,24 @@ def with_shots(messages: Conversation, shots: Sequence[Example]) -> Conversation
 
 
 def judge_answers(
-    answers: Sequence[Answer], prompts: Sequence[Conversation], examples: Sequence[Example], metric: AnyMetric
+    answers: Sequence[Answer],
+    prompts: Sequence[Conversation],
+    examples: Sequence[Example],
+    metric: AnyMetric,
+    *,
+    ordered: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """The rows of predictions/ARM.jsonl: each answer beside its target, with its score.
 
     `confidence` is there where the arm knows how likely an answer is right; `probability`, the model's own of exactly
-    this answer, beside one that was made of it.
+    this answer, beside one that was made of it. `ordered`, the lists whose order counts, if there are any.
     """
     rows = []
     for answer, prompt, example in zip(answers, prompts, examples, strict=True):
         row: dict[str, Any] = {"id": example.id, "prompt": to_dicts(prompt)}
         row |= {"prediction": answer.text, "target": example.target}
+        if ordered:
+            row["ordered"] = sorted(ordered)
         numerator, denominator = score_prediction(metric, row)
         row |= {
             "score": row_value(numerator, denominator),

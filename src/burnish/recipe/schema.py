@@ -264,6 +264,10 @@ class EvaluateSection(Section):
         AUTO,
         description='the score that decides; or "module:function", of your own module.py beside the recipe',
     )
+    ordered: tuple[str, ...] = Field(
+        (),
+        description='extraction: lists whose order counts, e.g. ["steps", "order.items"]; in others any order is right',
+    )
     metrics: tuple[FunctionName, ...] = Field((), description="functions of your own whose scores are told as well")
     learning_curve: bool = Field(
         False,

@@ -92,7 +92,7 @@ class TestDetails:
         assert details(Metric.FIELD_F1, rows) == {
             "ended_share": pytest.approx(2 / 3),
             "json_validity": pytest.approx(2 / 3),
-            "exact_match": pytest.approx(1 / 3),
+            "exact_match": pytest.approx(2 / 3),
         }
 
     def test_free_text(self) -> None:

@@ -17,6 +17,8 @@ from burnish.data.checks.folding import Words, fold, is_telling, names_in
 from burnish.data.checks.near import find_near_texts
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
+from burnish.data.nested import Fields, Leaf, Node, build_tree
+from burnish.data.texts import json_in
 
 SIMILAR_MEANING = 0.95
 """Cosine of the embeddings of two questions that mean the same."""
@@ -221,7 +223,7 @@ class _Seen:
 
 
 def _compared(examples: Sequence[Example]) -> list[_Compared]:
-    return [_Compared(i, e, fold(e.asked), fold(_answer_of(e))) for i, e in enumerate(examples)]
+    return [_Compared(i, e, fold(e.asked), _fold_answer(_answer_of(e))) for i, e in enumerate(examples)]
 
 
 def _near_texts(rows: Sequence[_Compared]) -> Mapping[Words, Sequence[Words]]:
@@ -270,6 +272,25 @@ def _contradicted(row: _Compared, rows: Sequence[_Compared], check: Check) -> Fi
 
 def _related(check: Check, row: _Compared, other: _Compared, said: str) -> Finding:
     return check.found(said, row.example.id, [other.example.id])
+
+
+def _fold_answer(text: str) -> Words:
+    """The words of an answer; of JSON those of its keys and values, in one order, lists in brackets."""
+    value = json_in(text)
+    return fold(text) if value is None else tuple(_words_of(build_tree(value)))
+
+
+def _words_of(node: Node | None) -> Iterator[str]:
+    if isinstance(node, Leaf):
+        yield from fold(node.text) if node.kind == "text" else (node.text,)
+    elif isinstance(node, Fields):
+        for key, part in node.parts:
+            yield from (*fold(key), *_words_of(part))
+    elif node is not None:
+        yield "["
+        for part in node.parts:
+            yield from ("[", *_words_of(part), "]")
+        yield "]"
 
 
 def _short(row: _Compared) -> str:

@@ -1,17 +1,21 @@
 """The answers as labels: spellings of one label, labels with few rows, a label with most rows."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rapidfuzz.distance import OSA
 
 from burnish.data.checks.folding import Words, fold
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
+from burnish.data.formats.several_labels import REMEDY
 
 MIN_ROWS_PER_LABEL = 5
 MAX_LABEL_CHARACTERS = 60
 DOMINANT_SHARE = 0.8
+SEPARATORS = ("\n", "|", ";", ",", " + ", " / ", "/", " & ", " and ", "+", "&")
+MIN_JOINED = 2
+"""Different combinations; one alone may well be the name of a label."""
 _MIN_TYPO_CHARACTERS = 8
 _MAX_SHOWN = 8
 
@@ -26,6 +30,12 @@ RARE_LABELS = Check(
     Severity.WARNING,
     f"labels with fewer than {MIN_ROWS_PER_LABEL} rows",
     "Add rows for them.",
+)
+JOINED_LABELS = Check(
+    "joined_labels",
+    Severity.WARNING,
+    "several labels joined to one text, each combination a label of its own",
+    f"{REMEDY} If each combination is meant as one label, list them in prompt.labels.",
 )
 DOMINANT_LABEL = Check(
     "dominant_label",
@@ -58,6 +68,33 @@ def check_label_variants(examples: Sequence[Example]) -> list[Finding]:
         for example in examples
         if example.target in meant
     ]
+
+
+def check_joined_labels(examples: Sequence[Example]) -> list[Finding]:
+    """Labels such as "billing, refund" whose parts are labels, too: a finding about the whole file."""
+    counts = Counter(example.target for example in examples)
+    for separator in SEPARATORS:
+        parts = {label: [part.strip() for part in label.split(separator)] for label in counts}
+        joined = _joined(parts)
+        num_apart = sum(len(found) > 1 for found in parts.values()) - len(joined)
+        if len(joined) >= MIN_JOINED and len(joined) > num_apart:
+            num_rows = sum(counts[label] for label in joined)
+            names = sorted({part for label in joined for part in parts[label]})
+            shown = ", ".join(repr(name) for name in names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
+            said = f"{num_rows} rows join labels by {separator!r}, such as {joined[0]!r}; the labels are {shown}."
+            return [JOINED_LABELS.found(said)]
+    return []
+
+
+def _joined(parts: Mapping[str, Sequence[str]]) -> list[str]:
+    """The labels that are sets: their parts occur in other labels and not each at one place, as in a/x, a/y, b/x."""
+    places: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for found in parts.values():
+        for place, part in enumerate(found):
+            places[part].add((place, len(found)))
+    uses = Counter(part for found in parts.values() for part in set(found))
+    joined = [label for label, found in parts.items() if len(found) > 1 and all(uses[part] > 1 for part in found)]
+    return joined if any(len(places[part]) > 1 for label in joined for part in parts[label]) else []
 
 
 def check_label_balance(examples: Sequence[Example]) -> list[Finding]:

@@ -11,6 +11,7 @@ from burnish.data.formats.columns import Columns, find_columns, listed
 from burnish.data.formats.draft import Draft
 from burnish.data.formats.drafts import Values
 from burnish.data.formats.formats import BY_ITEMS, FORMATS, PREFERENCE, PREFERENCE_OPENAI, TEXT, TEXT_LABEL, Format
+from burnish.data.formats.several_labels import spell_columns
 from burnish.data.reading.row import Row
 from burnish.errors import DataError
 
@@ -50,7 +51,7 @@ def detect_format(
     if not votes:
         # No row is sound. A text is learned alone only if it is alone, or a recipe says so.
         possible = [format for format, _ in _possible(present, candidates, given) if given or format is not TEXT]
-        chosen = possible[0] if possible else _refuse(name, task, candidates, present)
+        chosen = possible[0] if possible else _refuse(name, task, candidates, rows, present)
     columns = find_columns(chosen.names, present, given)
     reason = f"{votes[chosen.name]:,} of {len(rows):,} rows hold {chosen.meaning}"
     if chosen is TEXT_LABEL:
@@ -128,7 +129,12 @@ def _are_few(labels: Sequence[str]) -> bool:
     return len(set(labels)) <= max(2, len(labels) // 3) and max(map(len, labels)) <= MAX_LABEL_CHARS
 
 
-def _refuse(name: str, task: Task | None, candidates: Sequence[Format], present: Sequence[str]) -> NoReturn:
+def _refuse(
+    name: str, task: Task | None, candidates: Sequence[Format], rows: Sequence[Row], present: Sequence[str]
+) -> NoReturn:
+    if task in (None, Task.CLASSIFICATION) and (said := spell_columns(rows, present)):
+        raise DataError(f"{name}: {said}")
+
     def required(format: Format) -> list[str]:
         return [part for part in format.names if part not in format.optional]
 

@@ -134,10 +134,12 @@ def _fault_of(draft: Draft, index: int) -> tuple[Check, str] | None:
 def _fields_fault(message: Message, place: str) -> tuple[Check, str] | None:
     content = message.get("content")
     try:
-        is_object = isinstance(parse_strict(content), dict) if isinstance(content, str) else False
+        value = parse_strict(content) if isinstance(content, str) else content
     except ValueError:
-        is_object = False
-    return None if is_object else (FIELDS_NOT_AN_OBJECT, f"{place} holds no JSON object.")
+        value = None
+    if isinstance(value, list):
+        return FIELDS_NOT_AN_OBJECT, f'{place} holds a list. Give it a name, as in {{"items": [...]}}.'
+    return None if isinstance(value, dict) else (FIELDS_NOT_AN_OBJECT, f"{place} holds no JSON object.")
 
 
 def _missing_role(message: Message) -> str | None:

@@ -18,6 +18,7 @@ from burnish.evaluate.metrics.rows import (
     row_value,
     score_prediction,
     score_row,
+    scoring_key,
 )
 from burnish.evaluate.metrics.style import measure_style
 from burnish.evaluate.metrics.text import measure_text
@@ -48,4 +49,5 @@ __all__ = [
     "row_value",
     "score_prediction",
     "score_row",
+    "scoring_key",
 ]

@@ -1,7 +1,6 @@
 """Extracted objects: whether they can be read, field by field, and what in them was made up."""
 
-import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -9,19 +8,23 @@ from typing import Any
 import numpy as np
 
 from burnish.data.checks.folding import fold
+from burnish.data.nested import build_tree, leaves
 from burnish.evaluate.metrics.confidence import measure_calibration, risk_coverage
 from burnish.evaluate.metrics.fields import (
+    Counts,
     FieldCounts,
     count_by_field,
     count_fields,
     find_object,
     is_wholly_right,
-    leaves,
+    ordered_of,
     parse_object,
 )
 from burnish.evaluate.statistics import RowScores, score_interval
 
 NUM_NAMES = 10
+MAX_PLACES = 20
+"""In a field: one with more, such as an object whose keys are themselves data, is one row of the table."""
 
 
 def measure_fields(
@@ -42,7 +45,7 @@ def measure_fields(
     do not stand in what was asked. Values of a closed set, such as a category, need not stand there: so read it beside
     `invented_values_of_targets`. `json_validity` is strict: an object and nothing else. What was not asked for is None.
     """
-    counts = [count_fields(row["prediction"], row["target"]) for row in rows]
+    counts = [count_fields(row["prediction"], row["target"], ordered_of(row)) for row in rows]
     objects = [find_object(row["prediction"]) or {} for row in rows]
     strange = [[key for key in value if key not in fields] for value in objects]
     strings = [_strings(value) for value in objects]
@@ -78,19 +81,36 @@ def measure_fields(
 
 
 def field_table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Precision, recall and F1 of each top-level field of the targets; a share of nothing is None.
+    """Precision, recall and F1 of each place of the targets, such as "items[].name"; a share of nothing is None.
 
-    `num_rows` counts the rows whose target has something in the field.
+    `num_rows` counts the rows whose target has something there. What an answer says elsewhere counts in the score and
+    not in this table.
     """
-    by_field: dict[str, list[FieldCounts]] = defaultdict(list)
-    for row in rows:
-        for field, counts in count_by_field(row["prediction"], row["target"]).items():
-            by_field[field].append(counts)
-    return [_field(name, by_field[name]) for name in dict.fromkeys(key for row in rows for key in _target_keys(row))]
+    names, counts = count_by_name(rows)
+    return [_field(name, [found[name] for found in counts if name in found]) for name in names]
 
 
-def _target_keys(row: dict[str, Any]) -> list[str]:
-    return list(parse_object(row["target"]) or {})
+def count_by_name(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[dict[str, FieldCounts]]]:
+    """The places of the targets in their order, and the counts of each row there."""
+    by_row = [count_by_field(row["prediction"], row["target"], ordered_of(row)) for row in rows]
+    places: dict[str, dict[str, None]] = {}
+    for row, counts in zip(rows, by_row, strict=True):
+        for key in parse_object(row["target"]) or ([""] if "" in counts else []):
+            wanted = (path for path, count in counts[key].items() if count.num_wanted)
+            places.setdefault(key, {}).update(dict.fromkeys(wanted))
+    shown = {key: list(paths) if 0 < len(paths) <= MAX_PLACES else [key] for key, paths in places.items()}
+    names = list(dict.fromkeys(name for paths in shown.values() for name in paths))
+    return names, [_by_name(counts, shown) for counts in by_row]
+
+
+def _by_name(counts: Counts, shown: Mapping[str, Sequence[str]]) -> dict[str, FieldCounts]:
+    """The counts of a row by the names that are shown; a place without a name of its own counts for its field."""
+    found: dict[str, FieldCounts] = {}
+    for key, parts in counts.items():
+        for path, count in parts.items():
+            name = path if path in shown.get(key, ()) else key
+            found[name] = found.get(name, FieldCounts(0, 0, 0)) + count
+    return found
 
 
 def _field(name: str, counts: Sequence[FieldCounts]) -> dict[str, Any]:
@@ -124,8 +144,8 @@ def _fits(rows: Sequence[dict[str, Any]], schema: Mapping[str, Any]) -> list[boo
 
 def _strings(value: dict[str, Any]) -> list[tuple[str, str]]:
     """(dotted field, text) of each text value that says something."""
-    found = ((name, json.loads(text)) for name, text in leaves(value).elements())
-    return [(name, text) for name, text in found if isinstance(text, str) and text]
+    found = leaves(build_tree(value))
+    return [(leaf.path, leaf.text) for leaf in found if leaf.kind == "text" and leaf.text]
 
 
 def _absent(strings: Sequence[tuple[str, str]], asked: str) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Prediction and target -> the row's score, a numerator and a denominator; the arm's score is the ratio of the sums."""
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +9,8 @@ import numpy as np
 
 from burnish.evaluate.metrics.classification import label_table
 from burnish.evaluate.metrics.custom import CustomMetric
-from burnish.evaluate.metrics.extraction import field_table
-from burnish.evaluate.metrics.fields import count_by_field, count_fields, parse_object
+from burnish.evaluate.metrics.extraction import count_by_name, field_table
+from burnish.evaluate.metrics.fields import count_fields, is_wholly_right, ordered_of, parse_object
 from burnish.evaluate.metrics.text import chrf
 from burnish.evaluate.statistics import RowScores
 from burnish.recipe import Metric
@@ -32,6 +33,7 @@ METRICS: dict[Metric, MetricInfo] = {
         "field_f1",
         "field F1",
         "Micro-averaged F1 over the fields that are not null: a field counts only if its value is exactly right. "
+        "List items are matched one to one, each as a whole. "
         "The first JSON object of an answer counts; an answer without one finds nothing.",
     ),
     Metric.EXACT_MATCH: MetricInfo(
@@ -61,19 +63,26 @@ def score_prediction(metric: AnyMetric, row: Mapping[str, Any]) -> tuple[float, 
     """
     if isinstance(metric, CustomMetric):
         return metric.score(row), 1.0
-    return score_row(metric, row["prediction"], row["target"])
+    return score_row(metric, row["prediction"], row["target"], ordered_of(row))
 
 
-def score_row(metric: Metric, prediction: str, target: str) -> tuple[float, float]:
-    """(numerator, denominator) of one row."""
+def score_row(metric: Metric, prediction: str, target: str, ordered: Collection[str] = ()) -> tuple[float, float]:
+    """(numerator, denominator) of one row; `ordered` are the lists of objects whose order counts."""
     if metric is Metric.FIELD_F1:
-        counts = count_fields(prediction, target)
+        counts = count_fields(prediction, target, ordered)
         return 2.0 * counts.num_right, float(counts.num_predicted + counts.num_wanted)
     if metric is Metric.ACCURACY:
         return float(prediction == target), 1.0
     if metric is Metric.EXACT_MATCH:
         return float(_normal(prediction) == _normal(target)), 1.0
     return chrf(prediction, target), 1.0
+
+
+def scoring_key(metric: AnyMetric, ordered: Collection[str] = ()) -> str:
+    """Equal where the same answers are scored alike, so that scores can be kept between runs."""
+    if isinstance(metric, CustomMetric):
+        return metric.key
+    return f"field_f1 by items {sorted(ordered)}" if metric is Metric.FIELD_F1 else metric.value
 
 
 def row_value(numerator: float, denominator: float) -> float:
@@ -92,7 +101,7 @@ def details(metric: AnyMetric, rows: Sequence[dict[str, Any]]) -> dict[str, floa
     shares = {"ended_share": sum(row["has_ended"] for row in rows) / n}
     if metric is Metric.FIELD_F1:
         shares["json_validity"] = sum(parse_object(row["prediction"]) is not None for row in rows) / n
-        shares["exact_match"] = sum(row["prediction"] == row["target"] for row in rows) / n
+        shares["exact_match"] = sum(map(is_wholly_right, rows)) / n
     if metric is Metric.CHRF:
         shares["exact_match"] = sum(_normal(row["prediction"]) == _normal(row["target"]) for row in rows) / n
         shares["length_ratio"] = sum(len(r["prediction"]) for r in rows) / max(1, sum(len(r["target"]) for r in rows))
@@ -116,10 +125,9 @@ def part_scores(metric: AnyMetric, rows: Sequence[dict[str, Any]]) -> dict[str, 
     A row that has nothing of a part has the denominator 0 there.
     """
     if metric is Metric.FIELD_F1:
-        counts = [count_by_field(row["prediction"], row["target"]) for row in rows]
         pairs = [
             {name: (2.0 * c.num_right, float(c.num_predicted + c.num_wanted)) for name, c in found.items()}
-            for found in counts
+            for found in count_by_name(rows)[1]
         ]
     elif metric is Metric.ACCURACY:
         pairs = [{row["target"]: (float(row["prediction"] == row["target"]), 1.0)} for row in rows]
@@ -132,4 +140,4 @@ def part_scores(metric: AnyMetric, rows: Sequence[dict[str, Any]]) -> dict[str, 
 
 
 def _normal(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return " ".join(unicodedata.normalize("NFC", text.casefold()).split())
