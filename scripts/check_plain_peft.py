@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -50,18 +51,18 @@ def main(run: Path, base: str | None, against_burnish: bool, with_drift: bool) -
 
 
 def rise_on_general_text(model: PeftModel, tokenizer: Any) -> float:
-    """Nats per token, on the passages that only the measurement sees; without anything of burnish but these."""
+    """Nats per token, the mean over the kinds of text of the measurement half; of burnish it needs only these texts."""
     path = Path(__file__).parent.parent / "src/burnish/evaluate/general_text.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    passages = [
-        tokenizer(row["text"], add_special_tokens=False, return_tensors="pt").input_ids
-        for row in rows
-        if row["half"] == "measurement"
-    ]
-    tuned = sum(summed_loss(model, ids) for ids in passages)
-    with model.disable_adapter():
-        base = sum(summed_loss(model, ids) for ids in passages)
-    return (tuned - base) / sum(int(ids.shape[1]) - 1 for ids in passages)
+    kinds = dict[str, list[tuple[float, int]]]()
+    for row in rows:
+        if row["half"] == "measurement":
+            ids = tokenizer(row["text"], add_special_tokens=False, return_tensors="pt").input_ids
+            tuned = summed_loss(model, ids)
+            with model.disable_adapter():
+                rise = tuned - summed_loss(model, ids)
+            kinds.setdefault(row["kind"], []).append((rise, int(ids.shape[1]) - 1))
+    return fmean(sum(rise for rise, _ in texts) / sum(count for _, count in texts) for texts in kinds.values())
 
 
 def summed_loss(model: PeftModel, ids: torch.Tensor) -> float:

@@ -30,3 +30,14 @@ def test_nothing_is_cut_in_80_columns(evaluation: dict[str, Any], metric: str) -
     assert "…" not in out.getvalue()
     assert metric in out.getvalue()
     assert "12,345" in out.getvalue()
+
+
+def test_the_kinds_of_text_that_changed_most_are_printed(evaluation: dict[str, Any]) -> None:
+    out = io.StringIO()
+    print_evaluation(Console(file=out, width=200), evaluation)
+    worst = "chat +0.031, business email +0.019, table +0.016, german +0.012, news +0.004"
+    assert f"Of 6 kinds of general text these changed most: {worst}." in out.getvalue()
+    del evaluation["retention"]["general_text_nll_change_by_kind"]  # a run of before
+    out = io.StringIO()
+    print_evaluation(Console(file=out, width=200), evaluation)
+    assert "Retention:" in out.getvalue() and "kinds of general text" not in out.getvalue()

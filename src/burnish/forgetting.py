@@ -55,11 +55,13 @@ def measure_forgetting(
     """The specialist against its base on the measurement half, of which `answers` are the base's own."""
     options = prepared.recipe.evaluate
     screen.say("Measuring what was forgotten ...")
+    texts = general_text(Half.MEASUREMENT)
     return measure_retention(
         model,
         answers,
-        text_examples(prepared.renderer, general_text(Half.MEASUREMENT)),
+        text_examples(prepared.renderer, texts),
         spread(prepared.rendered["validation"], MAX_TASK_ROWS),
+        text_kinds=[row["kind"] for row in texts],
         micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens),
         confidence=options.confidence,
         num_resamples=options.num_resamples,

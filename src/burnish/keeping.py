@@ -22,7 +22,7 @@ from burnish.data import RenderedExample
 from burnish.evaluate.bundled import Half, general_text
 from burnish.evaluate.replay import write_replay
 from burnish.evaluate.retention import text_examples
-from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
+from burnish.evaluate.statistics import ConfidenceInterval, RowScores, interval_over_kinds
 from burnish.model.adapter import adapter_off, adapter_scaled, hash_adapter, scale_adapter
 from burnish.preparation import Prepared, memory_of
 from burnish.recipe import AUTO, ChooseBy
@@ -120,6 +120,8 @@ class Watch:
     """[texts]: the sum over the tokens of each, nats."""
     budget: float
     """Rise of the loss, nats per token; inf for none."""
+    kinds: tuple[str, ...]
+    """[texts]"""
     known: dict[tuple[str, float], ScalePoint] = field(default_factory=dict)
     """Measured so far, by adapter and scale: the adapter of the last validation is often the one that is kept."""
 
@@ -135,9 +137,10 @@ def watch_of(model: Any, prepared: Prepared, ranks: Ranks = ALONE) -> Watch | No
         return None
 
     def make() -> Watch:
-        texts = text_examples(prepared.renderer, general_text(Half.TRAINING))
+        rows = general_text(Half.TRAINING)
+        texts, kinds = text_examples(prepared.renderer, rows), tuple(row["kind"] for row in rows)
         budget = math.inf if options.budget == "off" else float(options.budget)
-        return Watch(texts, memory_of(prepared, model.device).losses(model, texts), budget)
+        return Watch(texts, memory_of(prepared, model.device).losses(model, texts), budget, kinds)
 
     return on_first_rank(make, model, ranks)
 
@@ -207,9 +210,9 @@ def _rise_at(scale: float, model: Any, prepared: Prepared, watch: Watch) -> Scal
     if key not in watch.known:
         with adapter_scaled(model, scale):
             tuned = example_losses(model, watch.texts, micro_batch_tokens=int(prepared.recipe.train.micro_batch_tokens))
-        options, num_tokens = prepared.recipe.evaluate, [float(text.num_supervised) for text in watch.texts]
-        scores = RowScores((tuned - watch.base_losses).numpy(), np.array(num_tokens))
-        interval = bootstrap_interval(scores, confidence=options.confidence, num_resamples=options.num_resamples)
+        num_tokens = np.array([float(text.num_supervised) for text in watch.texts])
+        scores = RowScores((tuned - watch.base_losses).numpy(), num_tokens)
+        interval = interval_over_kinds(scores, watch.kinds, confidence=prepared.recipe.evaluate.confidence)
         watch.known[key] = ScalePoint(scale, interval)
     return watch.known[key]
 

@@ -1,13 +1,18 @@
 """Forgetting is zero, exactly, for an adapter that does nothing, and grows with one that does."""
 
+import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
 
 from burnish.data import Renderer
-from burnish.evaluate.bundled import Half, general_prompts, general_text
+from burnish.evaluate.bundled import Half, general_prompts, general_text, openings
 from burnish.evaluate.retention import RetentionResult, base_answers, measure_retention, text_examples
+from burnish.evaluate.statistics import RowScores, interval_over_kinds
 from burnish.model.adapter import attach_adapter
 from tests.tiny import build_model, build_tokenizer, randomize_adapter
 
@@ -24,9 +29,19 @@ def measure(model: Any, cache: Path) -> RetentionResult:
         cache=cache,
         fingerprint="tiny",
     )
-    texts = text_examples(RENDERER, general_text(Half.MEASUREMENT)[:4])
+    rows = general_text(Half.MEASUREMENT)[:4]
+    texts = text_examples(RENDERER, rows)
     task = text_examples(RENDERER, general_text(Half.TRAINING)[:3])
-    return measure_retention(model, answers, texts, task, micro_batch_tokens=2048, confidence=0.95, num_resamples=200)
+    return measure_retention(
+        model,
+        answers,
+        texts,
+        task,
+        text_kinds=[f"{n % 2}" for n in range(len(rows))],
+        micro_batch_tokens=2048,
+        confidence=0.95,
+        num_resamples=200,
+    )
 
 
 def new_model() -> Any:
@@ -61,9 +76,10 @@ def test_the_bundled_sets_are_large_and_their_halves_apart() -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     prompts, texts = ([row for half in Half for row in load(half)] for load in (general_prompts, general_text))
-    assert (len(prompts), len(texts)) == (160, 120)
+    assert (len(prompts), len(texts)) == (160, 316)
     assert all(len(load(half)) >= 60 for half in Half for load in (general_prompts, general_text))
     assert len({row["domain"] for row in prompts}) >= 12
+    assert all(row["source"] for row in texts)
     assert len({row["id"] for row in [*prompts, *texts]}) == len(prompts) + len(texts)
     rows = [row.get("prompt") or row["text"] for row in [*prompts, *texts]]
     halves = [row["half"] for row in [*prompts, *texts]]
@@ -77,3 +93,38 @@ def test_the_bundled_sets_are_large_and_their_halves_apart() -> None:
 def test_the_first_prompts_are_of_every_domain() -> None:
     first = general_prompts(Half.MEASUREMENT, 16)
     assert len({row["domain"] for row in first}) >= 12
+
+
+def test_both_halves_and_the_openings_have_all_kinds_of_text() -> None:
+    training, measurement = (Counter(row["kind"] for row in general_text(half)) for half in Half)
+    assert training == measurement and len(training) >= 70 and min(training.values()) >= 2
+    assert {row["kind"] for row in openings()} == set(training)
+
+
+def test_no_replayed_opening_begins_a_text_that_measures() -> None:
+    measuring = [row["text"].lower() for row in general_text(Half.MEASUREMENT)]
+    begun = [row["text"] for row in openings() if any(t.startswith(row["text"].lower()) for t in measuring)]
+    assert not begun
+
+
+def test_the_interval_is_over_the_kinds_and_not_over_the_texts() -> None:
+    """Twenty texts of each of three kinds that differ: many texts say little of a fourth kind."""
+    rises = np.repeat([0.01, 0.02, 0.06], 20)
+    kinds = ["letter"] * 20 + ["code"] * 20 + ["poem"] * 20
+    found = interval_over_kinds(RowScores(rises * 50, np.full(60, 50.0)), kinds)
+    assert found.value == pytest.approx(0.03)
+    half_width = 4.302653 * np.std([0.01, 0.02, 0.06], ddof=1) / 3**0.5  # t of 2 degrees of freedom
+    assert (found.low, found.high) == (pytest.approx(0.03 - half_width), pytest.approx(0.03 + half_width))
+    one_kind = interval_over_kinds(RowScores(rises, np.ones(60)), ["letter"] * 60)
+    assert math.isnan(one_kind.value) and math.isnan(one_kind.high)
+
+
+def test_the_interval_holds_the_mean_over_all_kinds_as_often_as_it_says() -> None:
+    rng, hits, draws = np.random.default_rng(0), 0, 2000
+    for _ in range(draws):
+        of_kinds = rng.normal(0.01, 0.02, size=12).repeat(4)
+        lengths = rng.integers(20, 100, size=48).astype(float)
+        scores = RowScores((of_kinds + rng.normal(0, 0.02, size=48)) * lengths, lengths)
+        found = interval_over_kinds(scores, [f"{n // 4}" for n in range(48)])
+        hits += found.low <= 0.01 <= found.high
+    assert 0.935 <= hits / draws <= 0.965

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from burnish.registry import RunRecord
 from burnish.report import format as fmt
+from burnish.report.tables.retention import spell_worst_kinds
 
 OUTCOMES = {
     "better": ("BETTER", "bold green"),
@@ -140,6 +141,11 @@ def _print_retention(console: Console, retention: dict[str, Any] | None) -> None
         markup=False,
         soft_wrap=True,
     )
+    if worst := spell_worst_kinds(retention):
+        num_kinds = len(retention["general_text_nll_change_by_kind"])
+        console.print(
+            f"Of {num_kinds} kinds of general text these changed most: {worst}.", markup=False, soft_wrap=True
+        )
 
 
 def _print_more(console: Console, evaluation: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def general_prompts(half: Half, num_prompts: int | None = None) -> list[dict[str
 
 
 def general_text(half: Half) -> list[dict[str, Any]]:
-    """Passages (`id`, `domain`, `text`) of some 100 words: prose, dialogue, instructions, source code."""
+    """Texts of many kinds (`id`, `kind`, `source`, `text`), of one line to 100 words; both halves have every kind."""
     return _half("general_text.jsonl", half)
 
 

@@ -1,11 +1,12 @@
 """What the specialist forgot: the base model against the same model with the adapter, on general text.
 
 Both are read from one model, since switching the adapter off gives the base exactly. Intervals come from a
-bootstrap over prompts (or passages), whose tokens belong together.
+bootstrap over prompts, whose tokens belong together; on general text they are t intervals over its kinds, because the
+question there is what kinds of text that nobody measured have lost.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ import torch
 
 from burnish.conversation import Role, build_conversation
 from burnish.data import RenderedExample, Renderer
-from burnish.evaluate.statistics import ConfidenceInterval, RowScores, bootstrap_interval
+from burnish.evaluate.statistics import (
+    ConfidenceInterval,
+    RowScores,
+    bootstrap_interval,
+    interval_over_kinds,
+    score_by_kind,
+)
 from burnish.evaluate.writing import answers_to, as_text, write
 from burnish.model.adapter import adapter_off
 from burnish.model.loss import ROWS_AT_ONCE, logits_in_pieces
@@ -23,7 +30,11 @@ from burnish.train.savings import Savings
 
 @dataclass(frozen=True)
 class Drift:
-    """How far the specialist has moved from its base on some texts; per token, nats. Intervals are over the texts."""
+    """How far the specialist has moved from its base on some texts; per token, nats.
+
+    Intervals are over the texts. Where the kinds of the texts are known, a value is the mean over the kinds, and its
+    interval is over the kinds.
+    """
 
     num_texts: int
     num_tokens: int
@@ -33,6 +44,8 @@ class Drift:
     """Rise of the loss."""
     top1_agreement: ConfidenceInterval
     """Share of tokens where both find the same token the most likely."""
+    nll_change_by_kind: dict[str, float] = field(default_factory=dict)
+    """Rise of the loss on the texts of each kind; empty where the kinds are not known."""
 
 
 @dataclass(frozen=True)
@@ -83,21 +96,23 @@ def measure_retention(
     texts: Sequence[RenderedExample],
     task: Sequence[RenderedExample],
     *,
+    text_kinds: Sequence[str],
     micro_batch_tokens: int,
     confidence: float,
     num_resamples: int,
 ) -> RetentionResult:
-    """Compare the model with and without its adapter."""
+    """Compare the model with and without its adapter; `text_kinds` has the kind of each of `texts`."""
     return RetentionResult(
         *(
             measure_drift(
                 model,
                 examples,
+                kinds=kinds,
                 micro_batch_tokens=micro_batch_tokens,
                 confidence=confidence,
                 num_resamples=num_resamples,
             )
-            for examples in (answers, texts, task)
+            for examples, kinds in ((answers, ()), (texts, text_kinds), (task, ()))
         )
     )
 
@@ -107,15 +122,23 @@ def measure_drift(
     examples: Sequence[RenderedExample],
     *,
     micro_batch_tokens: int,
+    kinds: Sequence[str] = (),
     confidence: float = 0.95,
     num_resamples: int = 10_000,
 ) -> Drift:
-    """The model with its adapter against the model without it, on the supervised tokens of `examples`."""
+    """The model with its adapter against the model without it, on the supervised tokens of `examples`.
+
+    `kinds`: of each example; the intervals are then over the kinds.
+    """
     sums = _compare(model, examples, micro_batch_tokens)
 
+    def scores(name: str) -> RowScores:
+        return RowScores(sums[name].numpy(), sums["count"].numpy())
+
     def interval(name: str) -> ConfidenceInterval:
-        scores = RowScores(sums[name].numpy(), sums["count"].numpy())
-        return bootstrap_interval(scores, confidence=confidence, num_resamples=num_resamples)
+        if kinds:
+            return interval_over_kinds(scores(name), kinds, confidence=confidence)
+        return bootstrap_interval(scores(name), confidence=confidence, num_resamples=num_resamples)
 
     return Drift(
         num_texts=len(examples),
@@ -123,6 +146,7 @@ def measure_drift(
         kl=interval("kl"),
         nll_change=interval("nll_change"),
         top1_agreement=interval("agreement"),
+        nll_change_by_kind=score_by_kind(scores("nll_change"), kinds) if kinds else {},
     )
 
 

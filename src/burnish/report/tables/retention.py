@@ -14,6 +14,7 @@ from burnish.report.format import (
 from burnish.report.record import Json, dig, items
 from burnish.report.tables.table import Cell, Table, spell_interval
 
+NUM_KINDS_SHOWN = 5
 ADDED_LATER = ("general_text_kl", "task_kl")
 """Measures that older runs have not."""
 
@@ -32,6 +33,10 @@ def build_retention_table(retention: Json) -> Table:
         for key, label, meaning, is_signed in measures
         if dig(retention, key) or key not in ADDED_LATER
     ]
+    if worst := spell_worst_kinds(retention):
+        num_kinds = len(dig(retention, "general_text_nll_change_by_kind"))
+        label = Cell("Changed most, general text", f"of {num_kinds} kinds, with few texts each")
+        rows.append((label, Cell(worst), Cell("")))
     agreement = dig(retention, "top1_agreement")
     interval = format_interval(dig(agreement, "low"), dig(agreement, "high"))
     text = format_percent(dig(agreement, "value"))
@@ -43,6 +48,13 @@ def build_retention_table(retention: Json) -> Table:
         )
     )
     return Table("Specialist against its own base, adapter off.", ("Measure", "Value", "Interval"), tuple(rows))
+
+
+def spell_worst_kinds(retention: Json) -> str:
+    """The kinds of general text whose loss rose most, "chat +0.108, poem +0.072"; empty where kinds are not known."""
+    by_kind = dig(retention, "general_text_nll_change_by_kind") or {}
+    worst = sorted(by_kind.items(), key=lambda kind: -kind[1])[:NUM_KINDS_SHOWN]
+    return ", ".join(f"{name.replace('_', ' ')} {format_nats(rise)}" for name, rise in worst)
 
 
 def _retention_row(label: str, meaning: str, estimate: Json | None, is_signed: bool) -> tuple[Cell, ...]:
