@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS ?= trl
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types floors unit bench bench-data bench-gpu proof-check kill-check conformance clients client-node fuzz-serve vllm format lock schema clean
+.PHONY: demo test lint types floors unit bench bench-data bench-gpu proof-check forgetting-check kill-check conformance clients client-node fuzz-serve vllm format lock schema clean
 
 demo: $(STAMP)
 	$(BIN)/burnish demo
@@ -37,6 +37,12 @@ bench-gpu: $(STAMP)
 # make proof-check: do the intervals cover, is noise called a gain? A quarter of an hour; ARGS=--quick for two minutes.
 proof-check: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/proof_check.py $(ARGS)
+
+# make forgetting-check DATA=FOLDER: does the reported forgetting hold on kinds of text that burnish has never seen? Ten
+# trainings in WORK, an hour of one core; ARGS="--runs 3" for fewer. A run that is there is not made again.
+WORK ?= runs/forgetting-check
+forgetting-check: bench-data $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.forgetting_check "$(DATA)" "$(WORK)" $(ARGS)
 
 # make kill-check: does a job survive SIGKILL of the server and its process at 20 moments? Three minutes; ARGS="--seed 1".
 kill-check: $(STAMP)

@@ -2,7 +2,7 @@
 
     python -m scripts.forgetting_check DATA_FOLDER WORK_FOLDER [--runs 10] [--rows 200] [--only TASK] [--set KEY=VALUE]
 
-Trains specialists with `burnish run` (three tasks, other seeds and rows each time), then measures each with plain
+Trains specialists as `burnish run` does (three tasks, other seeds and rows each time), then measures each with plain
 transformers and peft on texts from other domains of DATA_FOLDER: none of them is a task here, and none is bundled.
 `--texts KIND=FILE:KEY` (repeatable) measures on your own JSON Lines instead. WORK_FOLDER keeps the runs and a line of
 results for each; a run that is there is not made again. Exit code 1 if fewer than nine tenths lie inside.
@@ -12,12 +12,19 @@ import argparse
 import json
 import os
 import random
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+from unittest import mock
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from burnish.pipeline import run
+from burnish.recipe import load_recipe
 
 HELD_OUT = (
     ("terms of service", "legal-unfair-tos/rows.jsonl", "text"),
@@ -35,10 +42,12 @@ HELD_OUT = (
     ("receipts", "images-receipts-sroie/rows.jsonl", "text"),
     ("diffs", "style-eslint-commits/rows.jsonl", "diff"),
 )
-NUM_TEXTS, MAX_TOKENS, MIN_CHARACTERS = 20, 96, 40
+NUM_TEXTS, MAX_TOKENS, MIN_CHARACTERS = 12, 96, 40
 """Of a kind: texts, tokens of each from its beginning, and characters of the shortest."""
 BATCH_SIZE = 10
-NUM_TEST_ROWS = 50
+NUM_TEST_ROWS = 10
+QUICK = ("evaluate.arms=[]", "retention.num_prompts=8")
+"""What is neither trained nor asked here is left out."""
 TASKS = ("bank_chat", "restaurant8k", "support_tickets")
 ROOT = Path(__file__).parent.parent
 SHARE_INSIDE = 0.9
@@ -64,8 +73,8 @@ def main() -> int:
     for n in range(given.runs):
         key = tasks[n % len(tasks)], n // len(tasks), given.rows
         if key not in done:
-            run = train(given, *key)
-            row = {"task": key[0], "seed": key[1], "rows": key[2], **reported(run), "kinds": measure(run, texts)}
+            folder = train(given, *key)
+            row = {"task": key[0], "seed": key[1], "rows": key[2], **reported(folder), "kinds": measure(folder, texts)}
             done[key] = row
             with results.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
@@ -108,14 +117,11 @@ def train(given: argparse.Namespace, task: str, seed: int, num_rows: int) -> Pat
         options = [
             *files,
             f"data.max_test_rows={NUM_TEST_ROWS}",
-            "retention.num_prompts=8",
             f"train.seed={seed}",
-            "evaluate.arms=[]",
+            f"output.folder={folder.resolve()}",
         ]
-        options += [f"output.folder={folder.resolve()}", *given.set]
-        command = [sys.executable, "-m", "burnish", "run", str(recipe_of(task)), *options]
-        with (folder / "log.txt").open("w", encoding="utf-8") as log:
-            subprocess.run(command, check=True, stdout=log, stderr=log)
+        with mock.patch("burnish.forgetting.measure_behaviour", return_value={}):  # minutes; no part of the question
+            run(load_recipe(recipe_of(task), [*options, *QUICK, *given.set]))
         finished = sorted(folder.glob("*/evaluation.json"))
     return finished[-1].parent
 
@@ -134,25 +140,21 @@ def recipe_of(task: str) -> Path:
     return folder / task / "recipe.toml"
 
 
-def reported(run: Path) -> dict[str, Any]:
+def reported(folder: Path) -> dict[str, Any]:
     """What the run says of general text."""
-    told = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))["retention"]
+    told = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["retention"]
     rise = told["general_text_nll_change"]
     return {"reported": [rise["value"], rise["low"], rise["high"]], "scale": told["scale"], "kept": told["task_kept"]}
 
 
-def measure(run: Path, texts: Texts) -> dict[str, float]:
+def measure(folder: Path, texts: Texts) -> dict[str, float]:
     """Rise of the loss by kind, nats per token, without anything of burnish."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    card = json.loads((run / "adapter/burnish.json").read_text(encoding="utf-8"))
+    card = json.loads((folder / "adapter/burnish.json").read_text(encoding="utf-8"))
     cache = Path(os.environ.get("BURNISH_CACHE") or Path.home() / ".cache/burnish")
     base = str(next(cache.glob(f"bases/{card['base_model']}-*/"), card["base_model"]))
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = PeftModel.from_pretrained(
-        AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), str(run / "adapter")
+        AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), str(folder / "adapter")
     ).eval()
 
     @torch.no_grad()

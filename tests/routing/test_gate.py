@@ -124,7 +124,7 @@ def test_a_run_with_a_gate_answers_other_prompts_as_the_base_does(encoder: Path,
     done = run(build_recipe(values, overrides=["retention.gate=true"]))
     found = done.evaluation["gate"]
     assert found["test_sent_away"]["num"] == done.evaluation["num_test_rows"]
-    assert (found["prompts_let_through"]["num"], found["passages_let_through"]["num"]) == (80, 60)
+    assert (found["prompts_let_through"]["num"], found["passages_let_through"]["num"]) == (80, 158)
     assert found["test_sent_away"]["high"] < 1 and len(found["rows_sent_away"]) == found["test_sent_away"]["count"]
     assert (
         found["score"] == next(arm for arm in done.evaluation["arms"] if arm["name"] == "specialist")["score"]["value"]
