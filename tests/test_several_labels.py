@@ -112,6 +112,26 @@ def test_names_with_a_separator_are_labels(base: Path, tmp_path: Path, labels: l
     assert "several_labels" not in output and "joined_labels" not in output
 
 
+def test_flags_beside_a_label_column_of_another_name_are_no_labels(base: Path, tmp_path: Path) -> None:
+    rows = [
+        {"body": text, "queue": labels[0], "vip": n % 2, "new": n % 3 == 0, "tags": labels}
+        for n, (text, labels) in enumerate(ROWS)
+    ]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    code, output = check(base, tmp_path / "rows.jsonl")
+    assert code == 1
+    assert 'Set data.columns = {text = "...", label = "..."}.' in output and REMEDY not in output
+
+
+def test_many_flags_are_labels_whatever_stands_beside_them(base: Path, tmp_path: Path) -> None:
+    rows = [
+        {"text": text, "author": "ab"[n % 2], "id": str(n), **{x: int(x in labels) for x in LABELS}}
+        for n, (text, labels) in enumerate(ROWS)
+    ]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    assert "say yes or no" in check(base, tmp_path / "rows.jsonl")[1]
+
+
 def test_combinations_that_are_meant_are_labels(base: Path, tmp_path: Path) -> None:
     rows = [{"text": text, "label": ", ".join(labels)} for text, labels in ROWS]
     write_jsonl(tmp_path / "rows.jsonl", rows)

@@ -20,9 +20,13 @@ SEVERAL_LABELS = Check(
     f"{REMEDY} If no row has more than one, write the label without the list.",
 )
 MIN_FLAGS = 2
+MANY_FLAGS = 4
+"""So many are labels, whatever stands beside them."""
 _YES = frozenset({"1", "1.0", "true", "yes", "y", "x"})
 _NO = frozenset({"0", "0.0", "false", "no", "n", ""})
 MAX_SHOWN = 5
+MIN_REPEATS = 4
+"""How often, on average, a value that names one label comes again."""
 
 
 def labels_in(value: Any) -> list[str] | None:
@@ -52,7 +56,12 @@ def find_fault(value: Any, column: str) -> str | None:
 def spell_columns(rows: Sequence[Row], columns: Sequence[str]) -> str | None:
     """A sentence on columns that together hold several labels a row; None where there are none."""
     values = {column: [row.values.get(column) for row in rows] for column in columns}
+    numbered = [column for column in columns if _stem(column) != column.lower() and _stem(column) in _LABEL_NAMES]
+    if len(numbered) >= MIN_FLAGS:
+        return f"The columns {listed(numbered)} hold several labels a row. {REMEDY}"
     flags = [column for column, found in values.items() if _are_flags(found)]
+    if len(flags) < MANY_FLAGS and any(map(_are_names, values.values())):  # a label column of another name, beside them
+        return None
     if len(flags) >= MIN_FLAGS:
         if all(sum(_is_yes(row.values.get(column)) for column in flags) == 1 for row in rows):
             return f"The columns {listed(flags)} say yes to one label a row. Write its name in one column, 'label'."
@@ -61,9 +70,6 @@ def spell_columns(rows: Sequence[Row], columns: Sequence[str]) -> str | None:
     sets = [column for column, found in values.items() if _are_sets(found)]
     if sets:
         return f"Column {sets[0]!r} holds a list of labels in each row. {REMEDY}"
-    numbered = [column for column in columns if _stem(column) != column.lower() and _stem(column) in _LABEL_NAMES]
-    if len(numbered) >= MIN_FLAGS:
-        return f"The columns {listed(numbered)} hold several labels a row. {REMEDY}"
     return None
 
 
@@ -77,6 +83,12 @@ def _stem(column: str) -> str:
 def _are_flags(values: Sequence[Any]) -> bool:
     """Nothing but yes and no, and both of them."""
     return all(map(_is_flag, values)) and any(map(_is_yes, values)) and not all(map(_is_yes, values))
+
+
+def _are_names(values: Sequence[Any]) -> bool:
+    """A few texts that come again and again, and no flags."""
+    texts = {value for value in values if isinstance(value, str) and value.strip() and labels_in(value) is None}
+    return 2 <= len(texts) <= len(values) // MIN_REPEATS and not all(map(_is_flag, texts))
 
 
 def _are_sets(values: Sequence[Any]) -> bool:
