@@ -1,4 +1,4 @@
-"""The interval of a mean over kinds, for a sample that holds a few rows of each of many kinds."""
+"""What a mean over kinds tells of other kinds, from a few rows of each of many kinds."""
 
 import math
 from collections.abc import Sequence
@@ -19,17 +19,19 @@ def score_by_kind(scores: RowScores, kinds: Sequence[str]) -> dict[str, float]:
 
 
 def interval_over_kinds(scores: RowScores, kinds: Sequence[str], *, confidence: float = 0.95) -> ConfidenceInterval:
-    """The mean of the kinds' scores, every kind counting the same, with the t interval of as many kinds.
+    """The mean of the kinds' scores, every kind counting the same, and where the mean of as many new kinds would lie.
 
-    The kinds are the independent units, so the interval speaks of the mean over all kinds like these, not of more rows
-    of these kinds. The spread between kinds holds that within them. One kind alone has no interval: NaN.
+    The kinds are the independent units. A confidence interval says where the mean over all kinds lies; whoever measures
+    other kinds has the chance of their own draw as well, so this is the t prediction interval for the mean of as many
+    new kinds, sqrt(2) times as wide (Hahn & Meeker 1991, Statistical Intervals, chapter 4). The spread between kinds
+    holds that within them. One kind alone has no interval: NaN.
     """
     values = np.array(list(score_by_kind(scores, kinds).values()))
-    method = f"t over {len(values)} kinds"
+    method = f"t over {len(values)} kinds, for the mean of as many new ones"
     if len(values) < 2:
         return undefined_interval(confidence, method)
     t = float(special.stdtrit(len(values) - 1, (1 + confidence) / 2))
-    value, half_width = float(values.mean()), t * standard_error(values)
+    value, half_width = float(values.mean()), t * standard_error(values) * math.sqrt(2)
     return ConfidenceInterval(
         value=value, low=value - half_width, high=value + half_width, confidence=confidence, method=method
     )
