@@ -45,6 +45,7 @@ HELD_OUT = (
 NUM_TEXTS, MAX_TOKENS, MIN_CHARACTERS = 12, 96, 40
 """Of a kind: texts, tokens of each from its beginning, and characters of the shortest."""
 BATCH_SIZE = 10
+IGNORE_INDEX = -100
 NUM_TEST_ROWS = 10
 QUICK = ("evaluate.arms=[]", "retention.num_prompts=8")
 """What is neither trained nor asked here is left out."""
@@ -104,7 +105,7 @@ def read_held_out(data: Path, own: list[str]) -> Texts:
 
 def train(given: argparse.Namespace, task: str, seed: int, num_rows: int) -> Path:
     """A whole `burnish run` without baselines, on other rows for each seed; its folder."""
-    folder = given.work / "runs" / f"{task}-{num_rows}-{seed}"
+    folder: Path = given.work / "runs" / f"{task}-{num_rows}-{seed}"
     finished = sorted(folder.glob("*/evaluation.json"))
     if not finished:
         folder.mkdir(parents=True, exist_ok=True)
@@ -156,31 +157,29 @@ def measure(folder: Path, texts: Texts) -> dict[str, float]:
     model = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), str(folder / "adapter")
     ).eval()
-
-    @torch.no_grad()
-    def losses(ids: list[list[int]]) -> float:
-        """Summed over all of the texts, in one batch with padding behind."""
-        longest = max(map(len, ids))
-        targets = torch.tensor([each[1:] + [-100] * (longest - len(each)) for each in ids])
-        padded = torch.tensor([each + [0] * (longest - len(each)) for each in ids])
-        logits = model(
-            padded, attention_mask=torch.tensor([[1] * len(each) + [0] * (longest - len(each)) for each in ids])
-        ).logits
-        return float(
-            torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), targets.flatten(), reduction="sum")
-        )
-
     found = dict[str, float]()
     for kind, of_kind in texts.items():
         ids = sorted((tokenizer(text, add_special_tokens=False).input_ids[:MAX_TOKENS] for text in of_kind), key=len)
         tuned = base_loss = 0.0
         for start in range(0, len(ids), BATCH_SIZE):
             batch = ids[start : start + BATCH_SIZE]
-            tuned += losses(batch)
+            tuned += summed_loss(model, batch)
             with model.disable_adapter():
-                base_loss += losses(batch)
+                base_loss += summed_loss(model, batch)
         found[kind] = (tuned - base_loss) / sum(len(each) - 1 for each in ids)
     return found
+
+
+@torch.no_grad()
+def summed_loss(model: PeftModel, ids: list[list[int]]) -> float:
+    """Over all tokens of the texts but the first of each, nats; one batch, padded at the end."""
+    longest = max(map(len, ids))
+    padded, mask, targets = (
+        torch.tensor([[*each, *[filler] * (longest - len(each))] for each in rows])
+        for rows, filler in ((ids, 0), ([[1] * len(each) for each in ids], 0), (ids, IGNORE_INDEX))
+    )
+    logits = model(padded, attention_mask=mask).logits[:, :-1].flatten(0, 1)
+    return float(torch.nn.functional.cross_entropy(logits, targets[:, 1:].flatten(), reduction="sum"))
 
 
 def describe(row: dict[str, Any]) -> str:
