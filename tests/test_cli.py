@@ -232,7 +232,11 @@ class TestCheck:
         save_base(folder / "base")
         done = burnish_here(folder, "check", "rows.jsonl", "model.base=base", "--example", "2")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("15 train, 15 validation, 30 test rows to use\n")
+        first, second = done.stdout.split("\n")[:2]
+        assert first.startswith(
+            "Read as text_label for task classification, because 60 of 60 rows hold a text and a label"
+        )
+        assert second == "15 train, 15 validation, 30 test rows to use"
         assert done.stdout.count("learned: ") == 1 and "\x1b" not in done.stdout
         assert done.stdout.endswith("0 errors, 1 warning, 0 notes\n")
 

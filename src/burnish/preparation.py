@@ -23,6 +23,7 @@ from burnish.data import (
     check_parts,
     check_rendering,
     check_test_length,
+    check_thoughts,
     count_duplicates,
     dropped_rows,
     fit_length,
@@ -353,6 +354,8 @@ def render(loaded: LoadedRecipe, split: Split, findings: Sequence[Finding], scre
     loaded = resolve_length(loaded, context_length(base))
     renderings = _render_split(renderer, split, loaded.recipe, base)
     found = [finding for rendering in renderings.values() for finding in rendering.findings]
+    if loaded.origins["prompt.thinking"].kind is OriginKind.AUTO or not loaded.recipe.prompt.thinking:
+        found += [finding for rows in _parts(split).values() for finding in check_thoughts(renderer, rows)]
     dropped = {part: dropped_rows(rendering) for part, rendering in renderings.items()}
     split = replace(split, train=renderings["train"].examples, validation=renderings["validation"].examples)
     if any(dropped.values()):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from burnish.conversation import Message, Role, build_conversation
-from burnish.data import Example, Finding, Renderer, check_rendering, has_thoughts, render_rows
+from burnish.data import Example, Finding, Renderer, check_rendering, check_thoughts, has_thoughts, render_rows
 from burnish.data.rendering.checks import default_system
 from tests.data.chat_models import FAITHFUL, TEMPLATES, build_chat_renderer
 from tests.data.test_render import example
@@ -89,10 +89,17 @@ class TestThoughts:
 
     def test_asked_for_or_without_a_switch(self) -> None:
         assert ids(build_chat_renderer("SmolLM3", thinking=True), self.ROW) == ["dated_prompt"]
-        assert ids(build_chat_renderer("Phi 4"), self.ROW) == ["no_thoughts"]
+        assert ids(build_chat_renderer("Phi 4"), self.ROW) == []
+
+    @pytest.mark.parametrize("thought", ["hm", ""])
+    def test_a_template_that_knows_none_of_them(self, thought: str) -> None:
+        row = Example("x.jsonl:5", conversation("a", f"<think>\n{thought}\n</think>\n\nb"))
+        assert [f.check for f in check_thoughts(build_chat_renderer("Phi 4"), [row, CLEAN])] == ["no_thoughts"]
+        assert check_thoughts(build_chat_renderer("Qwen 3"), [row]) == []
 
     def test_rows_tell_whether_they_are_wanted(self) -> None:
         assert has_thoughts([CLEAN, self.ROW])
+        assert not has_thoughts([Example("x.jsonl:6", conversation("a", "<think>\n\n</think>\n\nb"))])
         assert not has_thoughts([CLEAN])
         asked = Example("x.jsonl:6", conversation("What is </think>?", "A tag."))
         assert not has_thoughts([asked])

@@ -11,13 +11,15 @@ from burnish.cli.main import main
 from burnish.conversation import Task
 from burnish.data import TaskForm, build_examples, load_table, refuse_errors
 from burnish.errors import DataError
+from tests.test_cli import burnish_here
+from tests.tiny import save_base
 
 ASKED = {"role": "user", "content": "Which shelf?"}
 
 
-def write(tmp_path: Path, row: dict[str, Any]) -> Path:
+def write(tmp_path: Path, *rows: dict[str, Any]) -> Path:
     path = tmp_path / "x.jsonl"
-    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
@@ -78,6 +80,8 @@ def test_a_call_joins_the_answer_before_it(tmp_path: Path) -> None:
     example = learned(write(tmp_path, {"conversations": [{"from": who, "value": said} for who, said in turns]}))
     said = example.messages[1]
     assert (said.content, [call.name for call in said.tool_calls]) == ("I look.", ["stock"])
+    table = load_table(tmp_path / "x.jsonl", Task.CHAT, columns={})
+    assert [(f.check, f.row) for f in table.findings] == [("joined_calls", "x.jsonl:1")]
 
 
 def test_check_tells_keys_that_nothing_reads_and_pictures(
@@ -91,6 +95,50 @@ def test_check_tells_keys_that_nothing_reads_and_pictures(
     assert "'id'" not in printed
     path = write(tmp_path, {"messages": [ASKED, answer], "images": ["a.png"]})
     assert "pictures, sound or video" in check(path, monkeypatch, capsys)
+
+
+def test_an_answer_that_is_marked_as_bad_is_refused(tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{n}", "completion": f"answer {n}", "label": bool(n % 2)} for n in range(4)]
+    table = load_table(write(tmp_path, *rows), Task.CHAT, columns={})
+    assert [(f.check, f.row) for f in table.findings if f.severity == "error"] == [
+        ("bad_answer", "x.jsonl:1"),
+        ("bad_answer", "x.jsonl:3"),
+    ]
+
+
+def test_tools_of_columnar_files_and_their_parameters_as_text(tmp_path: Path) -> None:
+    given = {"type": "object", "properties": {"sku": {"type": "string", "enum": None}, "city": None}}
+    for parameters in (given, json.dumps({"type": "object", "properties": {"sku": {"type": "string"}}})):
+        row = {"messages": [ASKED, {"role": "assistant", "content": "x"}]}
+        row |= {"tools": [{"name": "stock", "parameters": parameters, "strict": None}]}
+        (tool,) = learned(write(tmp_path, row)).tools
+        assert json.loads(tool)["function"]["parameters"] == {
+            "type": "object",
+            "properties": {"sku": {"type": "string"}},
+        }
+
+
+def test_thoughts_for_a_base_that_knows_none_are_refused_and_every_remedy_works(tmp_path: Path) -> None:
+    save_base(tmp_path / "base")
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"{n}?"},
+                {"role": "assistant", "content": str(n), "reasoning": "hm"},
+            ]
+        }
+        for n in range(60)
+    ]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    checked = burnish_here(tmp_path, "check", "x.jsonl", "model.base=base", "--fix")
+    assert checked.returncode == 1 and "60 × answers with thoughts for a base model whose" in checked.stdout
+    assert json.loads((tmp_path / "x.clean.jsonl").read_text().split("\n")[7])["messages"][1] == {
+        "role": "assistant",
+        "content": "7",
+    }
+    for arguments in (["x.clean.jsonl"], ["x.jsonl", "prompt.thinking=true"]):
+        done = burnish_here(tmp_path, "check", *arguments, "model.base=base")
+        assert (done.returncode, "no_thoughts" in done.stdout) == (0, False), done.stdout
 
 
 def check(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:

@@ -112,6 +112,8 @@ def _asked_for(source: str, overrides: list[str]) -> tuple[DataSection, Task | N
 def _print(found: Inspection, options: CheckOptions, copies: dict[Path, list[Change]] | None) -> None:
     """Rows, previews, findings, and what was mended."""
     console = Console(highlight=False)
+    if detection := found.examined.tables["train"].detection:
+        console.print(f"Read as {detection}", markup=False, soft_wrap=True)
     rows = ", ".join(f"{count:,} {part}" for part, count in found.num_rows.items())
     console.print(f"{rows} rows to use", markup=False)
     if found.divided:

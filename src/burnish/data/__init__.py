@@ -29,7 +29,7 @@ from burnish.data.reading.locate import locate, sha256_of_data
 from burnish.data.reading.row import Row
 from burnish.data.reading.rows import read_rows
 from burnish.data.rendering.cached import render_cached
-from burnish.data.rendering.checks import check_rendering, has_thoughts
+from burnish.data.rendering.checks import check_rendering, check_thoughts, has_thoughts
 from burnish.data.rendering.length import check_test_length, dropped_rows, fit_length
 from burnish.data.rendering.pieces import Piece, PieceKind, cut_into_pieces
 from burnish.data.rendering.render import RenderedExample, Renderer, Rendering, render_rows
@@ -73,6 +73,7 @@ __all__ = [
     "check_similar",
     "check_stream",
     "check_test_length",
+    "check_thoughts",
     "cluster_copies",
     "count_duplicates",
     "count_lines",

@@ -27,6 +27,12 @@ NOT_TEXT = Check(
     "a row with pictures, sound or video",
     "Models here read text alone: describe the picture or sound in the message, and remove the column.",
 )
+BAD_ANSWER = Check(
+    "bad_answer",
+    Severity.ERROR,
+    "an answer that the row marks as a bad one",
+    "burnish learns good answers only: `burnish check --fix` writes a copy without these rows.",
+)
 BAD_TIME = Check(
     "bad_time", Severity.ERROR, "a time that cannot be ordered", "Write it by ISO 8601, as 2026-01-31, or as a number."
 )
@@ -108,6 +114,8 @@ def check_row(row: Row, detection: Detection, *, time_by: str | None = None) -> 
     for key in ("images", "audios", "videos"):
         if isinstance(row.values.get(key), list) and row.values[key] and key not in detection.columns.by_part.values():
             return [NOT_TEXT.found(f"column {key!r} holds {len(row.values[key]):,}.", row.id)]
+    if mark := _bad_mark(row, detection):
+        return [BAD_ANSWER.found(f"column {mark!r} is false.", row.id)]
     draft = detection.format.draft(row.values, detection.columns)
     if said := _several_labels(draft, detection):
         return [SEVERAL_LABELS.found(said, row.id)]
@@ -118,6 +126,14 @@ def check_row(row: Row, detection: Detection, *, time_by: str | None = None) -> 
         except ValueError:
             findings.append(BAD_TIME.found(f"{row.values[time_by]!r} in column {time_by!r} is no time.", row.id))
     return findings
+
+
+def _bad_mark(row: Row, detection: Detection) -> str | None:
+    """The column that says that the answer is not wanted, as KTO's data have it beside a prompt and a completion."""
+    read = detection.columns.by_part.values()
+    if detection.task in (Task.CLASSIFICATION, Task.EXTRACTION):
+        return None
+    return next((key for key in ("label", "kto_tag") if row.values.get(key) is False and key not in read), None)
 
 
 def _several_labels(draft: Draft, detection: Detection) -> str | None:

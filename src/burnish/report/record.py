@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import RunError
-from burnish.evaluate.notes import count_fully_right
 from burnish.files import read_json, read_jsonl, sha256_of_file
 from burnish.run_dir import RunDir
 
@@ -61,6 +60,8 @@ def read_record(run: RunDir) -> RunRecord:
 def _complete(evaluation: Json, predictions: dict[str, tuple[Json, ...]]) -> Json:
     """With what runs of earlier versions did not count: the answers of each arm that are fully right."""
     is_object = dig(evaluation, "metric", "name") == "field_f1"
+    from burnish.evaluate.notes import count_fully_right  # numpy and scipy, which `burnish runs` does without
+
     for arm in items(evaluation, "arms"):
         rows = predictions.get(str(arm["name"]), ())
         if "num_fully_right" not in arm and rows and all({"numerator", "denominator"} <= set(row) for row in rows):

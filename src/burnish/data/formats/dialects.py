@@ -33,7 +33,20 @@ def openai_messages(value: Any) -> Any:
 def sharegpt_messages(value: Any) -> Any:
     """Turns of from and value."""
     items = parse_json(value)
-    return _joined_calls([_sharegpt_message(item) for item in items]) if isinstance(items, list) else value
+    return [_sharegpt_message(item) for item in items] if isinstance(items, list) else value
+
+
+def join_calls(messages: Any) -> Any:
+    """The same with each run of an answer and the calls behind it as one turn, as chat templates want them."""
+    if not isinstance(messages, list):
+        return messages
+    joined = list[Any]()
+    for message in messages:
+        if joined and _continues(joined[-1], message):
+            joined[-1] = joined[-1] | {"tool_calls": [*joined[-1].get("tool_calls", []), *message["tool_calls"]]}
+        else:
+            joined.append(message)
+    return joined
 
 
 def openai_tools(value: Any) -> Any:
@@ -41,7 +54,7 @@ def openai_tools(value: Any) -> Any:
     items = parse_json(value)
     if not isinstance(items, list):
         return items or None
-    tools = [parse_json(item) for item in items]
+    tools = [_with_parameters(_without_null(parse_json(item))) for item in items]
     return [{"type": "function", "function": tool} if _is_bare(tool) else tool for tool in tools] or None
 
 
@@ -101,21 +114,33 @@ def _parsed_calls(value: Any) -> list[Any]:
     return [_tool_call(parse_json(call)) for call in calls] if isinstance(calls, list) else [_tool_call(calls)]
 
 
-def _joined_calls(messages: list[Any]) -> list[Any]:
-    """A turn of calls belongs to the answer before it: one turn says something and calls functions."""
-    joined = list[Any]()
-    for message in messages:
-        last = joined[-1] if joined else None
-        is_one_turn = _is_answer(last) and _is_answer(message) and message.get("tool_calls")
-        if is_one_turn and last.get("weight", 1) == message.get("weight", 1):
-            joined[-1] = last | {"tool_calls": [*last.get("tool_calls", []), *message["tool_calls"]]}
-            continue
-        joined.append(message)
-    return joined
+def _continues(before: Any, message: Any) -> bool:
+    """Whether a message is nothing but calls that the answer before it makes."""
+    return (
+        isinstance(before, dict)
+        and isinstance(message, dict)
+        and before.get("role") == message.get("role") == "assistant"
+        and not message.get("content")
+        and isinstance(message.get("tool_calls"), list)
+        and isinstance(before.get("tool_calls", []), list)
+        and before.get("weight", 1) == message.get("weight", 1)
+    )
 
 
-def _is_answer(message: Any) -> bool:
-    return isinstance(message, dict) and message.get("role") == "assistant"
+def _with_parameters(tool: Any) -> Any:
+    """Parameters may be written as JSON text."""
+    if not isinstance(tool, dict):
+        return tool
+    tool = {**tool, "function": _with_parameters(tool["function"])} if "function" in tool else tool
+    return {**tool, "parameters": parse_json(tool["parameters"])} if "parameters" in tool else tool
+
+
+def _without_null(value: Any) -> Any:
+    """Columnar files give every tool the properties of all others; there, null says that it has no such thing."""
+    if isinstance(value, dict):
+        may_be_null = ("default", "const")
+        return {key: _without_null(item) for key, item in value.items() if item is not None or key in may_be_null}
+    return [_without_null(item) for item in value] if isinstance(value, list) else value
 
 
 def _tool_call(call: Any) -> Any:

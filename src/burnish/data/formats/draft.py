@@ -39,6 +39,8 @@ class Draft:
     columns: tuple[str, ...] = ()
     tools: Any = None
     rejected: Any = None
+    num_joined: int = 0
+    """Turns of calls that were joined with the answer before them."""
 
     def place(self, index: int) -> str:
         """What a finding calls one of the messages."""

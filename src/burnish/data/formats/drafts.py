@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from burnish.data.formats.columns import Columns
-from burnish.data.formats.dialects import openai_messages, openai_tools, parse_json, sharegpt_messages
+from burnish.data.formats.dialects import join_calls, openai_messages, openai_tools, parse_json, sharegpt_messages
 from burnish.data.formats.draft import ABSENT, Draft, Kind
 
 Values = Mapping[str, Any]
@@ -18,13 +18,14 @@ def draft_chat(values: Values, columns: Columns) -> Draft:
     tools = openai_tools(columns.value(values, "tools") or columns.value(values, "functions"))
     messages = openai_messages(values.get(columns.by_part["messages"], ABSENT))
     rejected = _last_text(columns.value(values, "rejected"))
-    return Draft(messages, Kind.PREFERENCE if rejected else Kind.REPLY, tools=tools, rejected=rejected or None)
+    kind = Kind.PREFERENCE if rejected else Kind.REPLY
+    return _joined(Draft(messages, kind, tools=tools, rejected=rejected or None))
 
 
 def draft_sharegpt(values: Values, columns: Columns) -> Draft:
     """Turns of from and value."""
     messages = sharegpt_messages(values.get(columns.by_part["messages"], ABSENT))
-    draft = Draft(messages, tools=openai_tools(columns.value(values, "tools")))
+    draft = _joined(Draft(messages, tools=openai_tools(columns.value(values, "tools"))))
     return _with_system(draft, values, columns)
 
 
@@ -124,6 +125,13 @@ def _as_messages(value: Any, role: str) -> list[Any]:
     if value is ABSENT:
         return [{"role": role}]
     return [{"role": role, "content": value.strip() if isinstance(value, str) else value}]
+
+
+def _joined(draft: Draft) -> Draft:
+    messages = join_calls(draft.messages)
+    if messages == draft.messages:
+        return draft
+    return replace(draft, messages=messages, num_joined=len(draft.messages) - len(messages))
 
 
 def _with_system(draft: Draft, values: Values, columns: Columns) -> Draft:

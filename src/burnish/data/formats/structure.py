@@ -61,6 +61,12 @@ CONSECUTIVE_ASSISTANT = Check(
     "two answers in a row",
     "Join them or add what is missing between.",
 )
+JOINED_CALLS = Check(
+    "joined_calls",
+    Severity.NOTE,
+    "a call that stands in a turn of its own behind an answer, or behind another call",
+    "Nothing has to be done: they are one turn, as chat templates write it.",
+)
 CONSECUTIVE_USER = Check(
     "consecutive_user",
     WARNING,
@@ -103,6 +109,8 @@ def _find(draft: Draft) -> Found:
         yield from _order(draft.messages)
     if draft.kind is Kind.PREFERENCE:
         yield from _preference(draft)
+    if draft.num_joined:
+        yield JOINED_CALLS, f"{draft.num_joined} of its turns joined the answer before."
     yield from _tools(draft)
     yield from _texts(draft)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from burnish.data.formats.characters import INVISIBLE, SEPARATORS
+from burnish.data.formats.learned import THOUGHT_KEYS
 
 _ASKED = ("user", "human", "system", "tool", "developer")
 _QUESTION = ("text", "prompt", "question", "instruction", "input", "message", "body", "content", "query", "sentence")
@@ -33,6 +34,16 @@ def without_edges(values: Any) -> Any:
         if text != text.strip() and (len(path) > 1 or path[-1:] not in [(name,) for name in _QUESTION]):
             values = _replaced_at(values, path, text.strip())
     return values
+
+
+def without_thoughts(value: Any) -> Any:
+    """A row without the thoughts of answers: neither beside them nor between marks in them."""
+    if isinstance(value, dict):
+        return {key: without_thoughts(item) for key, item in value.items() if key not in THOUGHT_KEYS}
+    if isinstance(value, list):
+        kept = [item for item in value if not (isinstance(item, dict) and item.get("type") in THOUGHT_KEYS)]
+        return [without_thoughts(item) for item in kept]
+    return re.sub(r"<think>.*?</think>\s*", "", value, flags=re.DOTALL) if isinstance(value, str) else value
 
 
 def respell(values: Any, old: str, new: str) -> Any:

@@ -15,12 +15,20 @@ from burnish.data.example import Example
 from burnish.data.finding import Finding, Severity
 from burnish.data.formats.characters import CONTROL_CHARACTER, INVISIBLE_CHARACTER, LINE_SEPARATOR
 from burnish.data.markup import MARKUP
-from burnish.data.mending.edits import respell, with_line_feeds, without_control, without_edges, without_invisible
+from burnish.data.mending.edits import (
+    respell,
+    with_line_feeds,
+    without_control,
+    without_edges,
+    without_invisible,
+    without_thoughts,
+)
 from burnish.data.mending.records import Record, Records, read_records
 from burnish.data.mending.redact import redact as redact_row
 from burnish.data.privacy import mask
 from burnish.data.reading.encoding import BLANK_LINE, CRLF, NOT_UTF8, UTF8_BOM, UTF16
 from burnish.data.reading.rows import BINARY
+from burnish.data.rendering.checks import NO_THOUGHTS
 from burnish.data.texts import edit_inside, edit_texts, texts_in
 from burnish.errors import DataError
 from burnish.files import write_jsonl, write_text
@@ -35,7 +43,17 @@ _EDITS: dict[str, Callable[[str], str]] = {
     LINE_SEPARATOR.id: with_line_feeds,
     **{name: partial(edit_inside, edit=markup.clean) for name, markup in MARKUP.items()},
 }
-MENDED = _REMOVED | _REMOVED_FROM_TRAIN | _REWRITTEN | frozenset(_EDITS) | {LABEL_VARIANT, EDGE_SPACE.id}
+MENDED = (
+    _REMOVED
+    | _REMOVED_FROM_TRAIN
+    | _REWRITTEN
+    | frozenset(_EDITS)
+    | {
+        LABEL_VARIANT,
+        EDGE_SPACE.id,
+        NO_THOUGHTS.id,
+    }
+)
 """The checks whose findings are mended; besides them, every row with an error is removed."""
 
 
@@ -145,12 +163,16 @@ def _mend(
 ) -> tuple[str | None, list[Change]]:
     """The text of a record in the copy, None if it is removed, and what was done."""
     for finding in findings:
-        if finding.severity is Severity.ERROR or finding.check in _REMOVED | _REMOVED_FROM_TRAIN:
+        is_fault = finding.severity is Severity.ERROR and finding.check != NO_THOUGHTS.id
+        if is_fault or finding.check in _REMOVED | _REMOVED_FROM_TRAIN:
             return None, [_change(name, record.line, finding, "removed")]
     values, changes = record.values, list[Change]()
     for finding in findings:
         if finding.check in _REWRITTEN:
             changes.append(_change(name, record.line, finding, "rewritten"))
+        elif finding.check == NO_THOUGHTS.id:
+            values = without_thoughts(values)
+            changes.append(_change(name, record.line, finding, "cleaned"))
         elif finding.check in _EDITS:
             edited = edit_texts(values, _EDITS[finding.check])
             changes += _changed(name, record.line, finding, "cleaned", values, edited)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from burnish.conversation import Conversation, Message, Role, build_conversation
 from burnish.data.example import Example
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.rendering.fidelity import THOUGHT_END
+from burnish.data.formats.learned import THOUGHT_KEYS
+from burnish.data.rendering.fidelity import THOUGHT_END, thought_of
 from burnish.data.rendering.render import Renderer, Rendering
 from burnish.data.rendering.system import SYSTEM_MARK, USER_MARK
 from burnish.data.rendering.template import template_source
@@ -46,7 +47,8 @@ NO_THOUGHTS = Check(
     "no_thoughts",
     Severity.ERROR,
     "answers with thoughts for a base model whose chat template has none",
-    "Use a base model that thinks, or take the thoughts out.",
+    "Use a base model that thinks, take the thoughts out with `burnish check --fix`, or set prompt.thinking = true to "
+    "learn them as text, which a server then sends with the answer.",
 )
 DEFAULT_SYSTEM = Check(
     "default_system_message",
@@ -100,6 +102,15 @@ def has_thoughts(examples: Sequence[Example]) -> bool:
     return any(_has_thought(example) for example in examples)
 
 
+def check_thoughts(renderer: Renderer, examples: Sequence[Example]) -> list[Finding]:
+    """The rows with thoughts, empty ones too, that the base's template could not tell from the answer."""
+    source = template_source(renderer.tokenizer)
+    if not source or any(mark in source for mark in (THOUGHT_END, *THOUGHT_KEYS)):
+        return []
+    told = "an answer holds a thought (<think>), and the chat template does not know thoughts."
+    return [NO_THOUGHTS.found(told, e.id) for e in examples if _has_thought(e, may_be_empty=True)]
+
+
 def default_system(renderer: Renderer) -> str:
     """The system message that the template writes where a conversation has none; "" if it writes none."""
     try:
@@ -137,18 +148,15 @@ def special_tokens(renderer: Renderer) -> set[str]:
 
 
 def _thoughts(renderer: Renderer, examples: Sequence[Example]) -> list[Finding]:
-    source = template_source(renderer.tokenizer)
-    if source and "think" not in source:
-        told = "an answer holds a thought (<think>), and the chat template does not know thoughts."
-        return [NO_THOUGHTS.found(told, example.id) for example in examples if _has_thought(example)]
-    if renderer.thinking or "enable_thinking" not in source:
+    if renderer.thinking or "enable_thinking" not in template_source(renderer.tokenizer):
         return []
     told = "an answer holds a thought (<think>), and the prompt tells the model not to think."
     return [UNASKED_THOUGHTS.found(told, example.id) for example in examples if _has_thought(example)]
 
 
-def _has_thought(example: Example) -> bool:
-    return any(THOUGHT_END in m.content for m in example.messages if m.role is Role.ASSISTANT and m.is_learned)
+def _has_thought(example: Example, *, may_be_empty: bool = False) -> bool:
+    answers = [m.content for m in example.messages if m.role is Role.ASSISTANT and m.is_learned]
+    return any(thought_of(answer) or may_be_empty for answer in answers if THOUGHT_END in answer)
 
 
 def _bos(renderer: Renderer, rendering: Rendering) -> Finding | None:

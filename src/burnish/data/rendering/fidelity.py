@@ -39,8 +39,15 @@ def left_out(before: Conversation, prompt: str, answer: Message, answer_text: st
     for call in answer.tool_calls:
         if call.name not in answer_text:
             return f"the call of {call.name!r}"
+    if (thought := thought_of(answer.content)) and not _is_in(thought, answer_text):
+        return f"the thought {thought[:40]!r}"
     said = answer.content.rpartition(THOUGHT_END)[2]
     return None if _is_in(said, answer_text) else f"the answer {said.strip()[:40]!r} as it stands"
+
+
+def thought_of(answer: str) -> str:
+    """The thought that an answer begins with, without its marks; "" if it has none or an empty one."""
+    return answer.rpartition(THOUGHT_END)[0].replace("<think>", "").strip()
 
 
 def _is_in(content: str, text: str) -> bool:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from burnish.conversation import Message, Role, to_dicts
+from burnish.data.formats.learned import THOUGHT_KEYS
+from burnish.data.rendering.fidelity import THOUGHT_END, thought_of
 from burnish.errors import RenderError
 
 
@@ -38,9 +40,12 @@ def apply_template(
     Raises:
         RenderError: the template refuses the conversation.
     """
+    source = template_source(tokenizer)
+    keys = () if THOUGHT_END in source else THOUGHT_KEYS  # most templates look for the marks, a few for a key
+    thought_key = next((key for key in keys if f".{key}" in source or f"'{key}'" in source), None)
     try:
         text = tokenizer.apply_chat_template(
-            [_for_template(row) for row in to_dicts(messages)],
+            [_for_template(row, thought_key) for row in to_dicts(messages)],
             tools=[json.loads(tool) for tool in tools] or None,
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
@@ -56,9 +61,12 @@ def plain_text(messages: Sequence[Message], *, start: str, end: str) -> str:
     return start + "".join(m.content + (end if m.role is Role.ASSISTANT else "\n") for m in messages)
 
 
-def _for_template(row: dict[str, Any]) -> dict[str, Any]:
+def _for_template(row: dict[str, Any], thought_key: str | None) -> dict[str, Any]:
     """Templates write arguments with `tojson`, so they want the object; the wire has its text."""
     row.pop("weight", None)
+    if thought_key and THOUGHT_END in row["content"]:
+        row[thought_key] = thought_of(row["content"])
+        row["content"] = row["content"].rpartition(THOUGHT_END)[2].lstrip("\n")
     for call in row.get("tool_calls", ()):
         call["function"]["arguments"] = _parsed(call["function"]["arguments"])
     return row
