@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from burnish.classify import finetune
+from burnish.cli.serving import name_models
 from burnish.files import read_json, read_jsonl, write_json
 from burnish.pipeline import Run, run
 from burnish.recipe import build_recipe
@@ -21,6 +22,7 @@ from tests.test_pipeline import recipe_values
 from tests.tiny import own_cache, save_base
 
 pytestmark = pytest.mark.real  # the encoder
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 ARMS = ("zero_shot", "embedding", "few_shot", "retrieved", "specialist")
 
 
@@ -29,6 +31,7 @@ class Served:
     """A run by the name of its task, and a client of the server that answers for it."""
 
     runs: dict[str, Run]
+    settings: ServeSettings
     client: openai.OpenAI
 
     def recommend(self, name: str, arm: str) -> str:
@@ -59,7 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         runs["encoder"] = run(build_recipe({**values, "output": {"folder": str(folder / "runs")}}))
         settings = ServeSettings(runs=folder / "runs", base=str(base))
         with open_store(settings.folder) as store, live(build_app(settings, store)) as url:
-            yield Served(runs, openai.OpenAI(base_url=url, api_key="any", max_retries=0))
+            yield Served(runs, settings, openai.OpenAI(base_url=url, api_key="any", max_retries=0))
 
 
 CASES = [
@@ -68,6 +71,7 @@ CASES = [
     ("encoder", "embedding"),
     ("encoder", "encoder"),
 ]
+LABELLED = [case for case in CASES if case[0] != "extraction"]
 
 
 @pytest.mark.parametrize(("name", "arm"), CASES)
@@ -85,7 +89,7 @@ def test_what_a_run_recommends_answers_by_chat_and_stream_as_it_was_tested(serve
     assert model in {each.id for each in served.client.models.list()}
 
 
-@pytest.mark.parametrize(("name", "arm"), [case for case in CASES if case[0] != "extraction"])
+@pytest.mark.parametrize(("name", "arm"), LABELLED)
 def test_a_label_comes_with_its_probability_and_confidence(served: Served, name: str, arm: str) -> None:
     model = served.recommend(name, arm)
     row = served.tested(name, arm)[0]
@@ -94,3 +98,71 @@ def test_a_label_comes_with_its_probability_and_confidence(served: Served, name:
     assert choice.logprobs is not None and choice.logprobs.content
     assert "".join(item.token for item in choice.logprobs.content) == choice.message.content
     assert 0 < (choice.model_extra or {})["burnish"]["confidence"] <= 1
+
+
+@pytest.mark.parametrize(("name", "arm"), LABELLED)
+def test_fields_that_a_label_cannot_follow_are_named_or_refused(served: Served, name: str, arm: str) -> None:
+    model, row = served.recommend(name, arm), served.tested(name, arm)[0]
+    asked: Any = {"model": model, "messages": row["prompt"][-1:]}
+    create = served.client.chat.completions.with_raw_response.create
+    plain = create(**asked, temperature=0, n=2)
+    assert "x-burnish-ignored" not in plain.headers
+    labels = [choice.message.content for choice in plain.parse().choices]
+    assert labels == [row["prediction"]] * 2
+    drawn: Any = {"temperature": 1.5, "seed": 3, "stop": ["e"], "max_tokens": 1, "tools": [TOOL]}
+    for stream in (False, True):
+        told = create(**asked, **drawn, stream=stream)
+        assert told.headers["x-burnish-ignored"] == "tools, temperature, seed, stop, max_tokens"
+    assert create(**asked, **drawn).parse().choices[0].message.content == row["prediction"]
+    empty = create(**asked, max_tokens=0).parse().choices[0]
+    assert (empty.message.content, empty.finish_reason) == ("", "length")
+    for refused in ({"response_format": {"type": "json_object"}}, {"tools": [TOOL], "tool_choice": "required"}):
+        with pytest.raises(openai.BadRequestError, match="Take out"):
+            create(**asked, **refused)
+    with pytest.raises(openai.BadRequestError, match="continues no texts"):
+        served.client.completions.create(model=model, prompt="a")
+    with pytest.raises(openai.BadRequestError, match="makes no embeddings"):
+        served.client.embeddings.create(model=model, input="a")
+
+
+@pytest.mark.parametrize("arm", [arm for arm in ARMS if arm != "embedding"])
+def test_a_written_answer_follows_the_fields_of_its_request(served: Served, arm: str) -> None:
+    """Also behind examples that are shown: they change the prompt, and nothing else."""
+    model, row = served.recommend("extraction", arm), served.tested("extraction", arm)[0]
+    asked: Any = {"model": model, "messages": row["prompt"][-1:]}
+    create = served.client.chat.completions.create
+    cut = create(**asked, max_tokens=2)
+    assert cut.choices[0].finish_reason == "length"
+    assert cut.usage is not None and cut.usage.completion_tokens == 2
+    drawn = create(**asked, temperature=1.5, n=3, seed=1, max_tokens=6)
+    assert len({choice.message.content for choice in drawn.choices}) == 3
+    form: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": ["a"]}}}
+    held = create(**asked, response_format=form).choices[0]
+    assert (held.message.content, held.finish_reason) == ('"a"', "stop")
+    chances = create(**asked, max_tokens=1, logprobs=True, top_logprobs=3).choices[0].logprobs
+    assert chances is not None and chances.content and len(chances.content[0].top_logprobs) == 3
+    pieces = [chunk for chunk in create(**asked, stream=True, max_tokens=4) if chunk.choices]
+    assert len(pieces) >= 3
+
+
+def test_an_alias_of_a_classifier_answers(served: Served) -> None:
+    model, row = served.recommend("encoder", "encoder"), served.tested("encoder", "encoder")[0]
+    name_models(["intent"], model, served.settings)
+    reply = served.client.chat.completions.create(model="intent", messages=row["prompt"][-1:])
+    assert (reply.model, reply.choices[0].message.content) == (model, row["prediction"])
+    assert reply.usage is not None and reply.usage.prompt_tokens > 0 and reply.usage.completion_tokens == 0
+
+
+def test_a_run_whose_recommended_arm_is_gone_still_serves_its_specialist(served: Served) -> None:
+    model = served.recommend("classification", "few_shot")
+    folder = served.runs["classification"].dir.solution("few_shot")
+    folder.rename(folder.with_name("away"))
+    try:
+        served.recommend("classification", "few_shot")
+        asked: Any = {"messages": [{"role": "user", "content": "red box"}]}
+        reply = served.client.chat.completions.create(model=f"{model}-specialist", **asked)
+        assert reply.choices[0].message.content
+        with pytest.raises(openai.NotFoundError):
+            served.client.chat.completions.create(model=model, **asked)
+    finally:
+        folder.with_name("away").rename(folder)

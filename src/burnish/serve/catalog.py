@@ -1,7 +1,7 @@
 """Names of models to what answers for them: base models, runs, fine-tuned models, checkpoints, aliases."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from os.path import isfile
@@ -10,7 +10,7 @@ from typing import Any
 
 from burnish.conversation import Task
 from burnish.errors import BurnishError
-from burnish.evaluate.arms import ADAPTED, Arm
+from burnish.evaluate.arms import ADAPTED, CLASSIFIERS, Arm
 from burnish.evaluate.calibration import Calibration, load_calibration
 from burnish.files import read_json
 from burnish.model.adapter import read_card
@@ -53,7 +53,9 @@ class ServedModel:
     max_new_tokens: int = 512
     thinking: bool = False
     solution: Path | None = None
-    """The solution of a run that answers otherwise than by the adapter alone: shots, retrieval, a classifier."""
+    """Of a run that answers otherwise than by the adapter alone: its examples to show, or its classifier."""
+    is_classifier: bool = False
+    """Whether the solution answers by itself, without a language model."""
 
 
 class Catalog:
@@ -146,10 +148,19 @@ def _read_run(run: RunDir, _: int) -> tuple[ServedModel, ...]:
     candidate = Arm(evaluation.get("candidate") or Arm.SPECIALIST)
     recommended = Arm(evaluation.get("verdict", {}).get("recommended_arm") or candidate)
     created = int(datetime.strptime(run.run_id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp())
-    models = [_of_arm(run, recommended, run.run_id, created)]
+    named = {run.run_id: recommended}
     if recommended != candidate:
-        models.append(_of_arm(run, candidate, f"{run.run_id}-{Arm.SPECIALIST}", created))
-    return tuple(models)
+        named[f"{run.run_id}-{Arm.SPECIALIST}"] = candidate
+    models = (_of_arm_if_there(run, arm, name, created) for name, arm in named.items())
+    return tuple(model for model in models if model)
+
+
+def _of_arm_if_there(run: RunDir, arm: Arm, name: str, created: int) -> ServedModel | None:
+    """None where the folder is damaged, or older than what is served: the run's other arm is still of use."""
+    try:
+        return _of_arm(run, arm, name, created)
+    except (OSError, BurnishError):
+        return None
 
 
 def _of_arm(run: RunDir, arm: Arm, name: str, created: int) -> ServedModel:
@@ -160,7 +171,8 @@ def _of_arm(run: RunDir, arm: Arm, name: str, created: int) -> ServedModel:
     card = read_solution_card(folder)
     if arm is Arm.PREVIOUS:
         return _served(name, created, card, folder / ADAPTER_NAME)
-    return _served(name, created, card, None, None if arm is Arm.ZERO_SHOT else folder)
+    model = _served(name, created, card, None, None if arm is Arm.ZERO_SHOT else folder)
+    return replace(model, is_classifier=arm in CLASSIFIERS)
 
 
 def _served(

@@ -9,7 +9,6 @@ from typing import Any
 
 from burnish.conversation import Conversation
 from burnish.data import Renderer
-from burnish.evaluate.arms import CLASSIFIERS
 from burnish.generate.answer import Answer
 from burnish.model.base import BaseFiles, context_length, find_base, is_encoder, load_model, load_tokenizer
 from burnish.model.device import choose_device, dtype_of
@@ -18,12 +17,11 @@ from burnish.recipe import Precision
 from burnish.routing.gate import OnTaskGate, load_gate
 from burnish.serve.catalog import Catalog, ServedModel
 from burnish.serve.engine.engine import Engine
-from burnish.serve.engine.request import AnswersRequests, EngineStats, GenerationRequest, LabelRequest
+from burnish.serve.engine.request import AnswersRequests, EngineStats
 from burnish.serve.errors import ApiError, not_found
 from burnish.serve.jobs.store import Store
 from burnish.serve.settings import EngineKind, ServeSettings
 from burnish.solution import (
-    JUDGED_TASKS,
     ClassifierSolution,
     PromptSolution,
     load_classifier_solution,
@@ -31,7 +29,6 @@ from burnish.solution import (
     prompt_solution,
     question_of,
     read_solution_card,
-    with_confidence,
 )
 from burnish.specialist import BASE_ANSWER_TOKENS
 
@@ -101,14 +98,17 @@ class Host:
             model, adapter=None, task=None, system="", labels=(), schema=None, calibration=None, max_new_tokens=limit
         )
 
-    async def answer_solution(self, model: ServedModel, conversation: Conversation) -> Answer:
-        """The answer of a model that has a `solution`: a classifier's, or the base's behind shown examples."""
+    async def shown(self, model: ServedModel, conversation: Conversation) -> Conversation:
+        """The conversation with the examples that the model's solution shows before it."""
         solution = await asyncio.to_thread(self._solution, model)
-        shown = await asyncio.to_thread(solution.shown, [conversation])
-        if isinstance(solution, ClassifierSolution):
-            (answer,) = await asyncio.to_thread(lambda: solution.answer(shown, batch_size=1))
-            return answer
-        return await self._answer(model, solution.renderer, shown[0])
+        (shown,) = await asyncio.to_thread(solution.shown, [conversation])
+        return shown
+
+    async def classify(self, model: ServedModel, conversation: Conversation) -> Answer:
+        """The label that a classifier gives."""
+        solution = await asyncio.to_thread(self._solution, model)
+        (answer,) = await asyncio.to_thread(lambda: solution.answer(solution.shown([conversation]), batch_size=1))
+        return answer
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector of unit length for each text."""
@@ -179,7 +179,7 @@ class Host:
                 card = read_solution_card(model.solution)
                 self._solutions[model.solution] = (
                     load_classifier_solution(model.solution)
-                    if card.arm in CLASSIFIERS
+                    if model.is_classifier
                     else prompt_solution(
                         model.solution,
                         card,
@@ -189,24 +189,6 @@ class Host:
                     )
                 )
             return self._solutions[model.solution]
-
-    async def _answer(self, model: ServedModel, renderer: Renderer, shown: Conversation) -> Answer:
-        loop, engine = asyncio.get_running_loop(), await self.engine_for(model)
-        start, prompt_ids = loop.time(), tuple(renderer.prompt_ids(shown))
-        if model.labels:
-            label_ids = tuple(tuple(renderer.answer_ids(shown, label)) for label in model.labels)
-            choice = await engine.submit(LabelRequest(prompt_ids=prompt_ids, label_ids=label_ids)).label()
-            answer = Answer(model.labels[choice.index], True, loop.time() - start, len(prompt_ids), choice.probability)
-            return with_confidence(answer, model.task, model.calibration)
-        is_sure = model.task in JUDGED_TASKS
-        request = GenerationRequest(
-            prompt_ids=prompt_ids, max_new_tokens=model.max_new_tokens, tells_probability=is_sure
-        )
-        pieces = [piece async for piece in engine.submit(request).pieces()]
-        text = "".join(piece.text for piece in pieces).strip()
-        last, elapsed = pieces[-1], loop.time() - start
-        answer = Answer(text, last.finish == "stop", elapsed, len(prompt_ids), last.probability)
-        return with_confidence(answer, model.task, model.calibration)
 
     def _load_encoder(self) -> Encoder:
         with self._loading:

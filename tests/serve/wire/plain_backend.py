@@ -57,7 +57,7 @@ class PlainBackend:
             replace(trained, id=CHAT, created=2, task=Task.CHAT, system="Be brief.", max_new_tokens=12),
             replace(trained, id=LABELLER, created=3, task=Task.CLASSIFICATION, labels=LABELS),
             replace(trained, id=EXTRACTOR, created=4, task=Task.EXTRACTION, schema=SCHEMA, max_new_tokens=60),
-            replace(trained, id=SOLVER, created=5, task=Task.CLASSIFICATION, solution=folder, adapter=None),
+            replace(trained, id=SOLVER, created=5, task=Task.CLASSIFICATION, is_classifier=True, adapter=None),
         ]
 
     def resolve(self, name: str) -> ServedModel:
@@ -87,7 +87,10 @@ class PlainBackend:
     async def routed(self, model: ServedModel, conversation: Conversation) -> ServedModel:
         return model
 
-    async def answer_solution(self, model: ServedModel, conversation: Conversation) -> Answer:
+    async def shown(self, model: ServedModel, conversation: Conversation) -> Conversation:
+        return conversation
+
+    async def classify(self, model: ServedModel, conversation: Conversation) -> Answer:
         """Labels by the base alone, as the zero-shot arm of a run."""
         (answer,) = await asyncio.to_thread(
             answer_prompts,

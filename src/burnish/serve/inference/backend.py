@@ -38,8 +38,11 @@ class Backend(Protocol):
     async def routed(self, model: ServedModel, conversation: Conversation) -> ServedModel:
         """Who answers: the model, or its untouched base where its gate finds that the question is not of its task."""
 
-    async def answer_solution(self, model: ServedModel, conversation: Conversation) -> Answer:
-        """The answer of a model that has a `solution`."""
+    async def shown(self, model: ServedModel, conversation: Conversation) -> Conversation:
+        """The conversation with the examples that the model's `solution` shows before it."""
+
+    async def classify(self, model: ServedModel, conversation: Conversation) -> Answer:
+        """The label that a model which `is_classifier` gives."""
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector of unit length for each text."""

@@ -3,10 +3,8 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from burnish.conversation import Task
 from burnish.data import Renderer
 from burnish.evaluate.calibration import Calibration, Confidence, confidence_of
-from burnish.model.base import is_encoder
 from burnish.serve.engine.request import AnswersRequests, FinishReason, LabelRequest, Piece, Ticket
 from burnish.serve.inference.backend import Backend
 from burnish.serve.inference.chances import TokenTexts, label_items
@@ -66,20 +64,14 @@ class Answering:
         return confidence_of(piece.probability, self.calibration)
 
 
-async def ask_solution(plan: ChatPlan, backend: Backend) -> Answering:
-    """Have the model's solution answer; all choices say the same."""
+async def ask_classifier(plan: ChatPlan, backend: Backend) -> Answering:
+    """Have a classifier answer, which writes no tokens; all choices say the same."""
     if plan.is_empty:
         return Answering(num_prompt=0, known=_empty(plan))
-    answer = await backend.answer_solution(plan.model, plan.conversation)
-    # A classifier on an encoder writes no tokens at all.
-    writes = not is_encoder(plan.model.base)
-    num_tokens = len(backend.renderer_for(plan.model).ids(answer.text)) if writes else 0
-    finish = FinishReason.STOP if answer.has_ended else FinishReason.LENGTH
-    is_known = answer.confidence is not None and answer.has_ended
-    confidence = Confidence(answer.confidence or 0.0, answer.is_calibrated) if is_known else None
-    own = answer.confidence if answer.probability is None else answer.probability
-    told = own if plan.model.task is Task.CLASSIFICATION else None
-    known = _same(plan, answer.text, num_tokens, finish, confidence, told)
+    answer = await backend.classify(plan.model, plan.conversation)
+    assert answer.confidence is not None, "a classifier knows how likely its label is right"
+    confidence = Confidence(answer.confidence, answer.is_calibrated)
+    known = _same(plan, answer.text, 0, FinishReason.STOP, confidence, answer.confidence)
     return Answering(num_prompt=answer.prompt_tokens, known=known)
 
 
@@ -115,17 +107,16 @@ def _same(
     text: str,
     num_tokens: int,
     finish: FinishReason,
-    confidence: Confidence | None,
-    probability: float | None,
+    confidence: Confidence,
+    probability: float,
 ) -> tuple[Part, ...]:
     """`probability`: of a label, the model's own."""
-    has_logprobs = plan.has_logprobs and probability is not None
     return tuple(
         Part(
             choice=i,
             text=text,
             num_tokens=num_tokens,
-            logprobs=tuple(label_items(text, probability or 0.0)) if has_logprobs else (),
+            logprobs=tuple(label_items(text, probability)) if plan.has_logprobs else (),
             finish=finish,
             confidence=confidence,
         )

@@ -33,8 +33,10 @@ class ChatPlan:
     thoughts: Thoughts = Thoughts.NEVER
     is_empty: bool = False
     """Whether no token is wanted at all."""
+    unheard: tuple[str, ...] = ()
+    """Fields that the request set, and that do nothing for this model."""
     request: GenerationRequest | LabelRequest | None = None
-    """None where the model's solution answers."""
+    """None where a classifier answers."""
     schema: Mapping[str, Any] | None = None
     """What a finished answer that calls no tool fits."""
 
@@ -47,6 +49,13 @@ class ChatPlan:
         return replace(self.request, sampling=replace(sampling, seed=seed_of(sampling, choice)))
 
 
+LABEL_UNHEARD = (
+    *("tools", "functions", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "logit_bias"),
+    *("presence_penalty", "frequency_penalty", "max_tokens", "max_completion_tokens", "top_logprobs"),
+)
+"""Fields that change nothing where the most likely label is the answer."""
+
+
 def check_chat(body: ChatRequest, model: ServedModel) -> None:
     """Refuse what can be refused without a tokenizer.
 
@@ -55,21 +64,20 @@ def check_chat(body: ChatRequest, model: ServedModel) -> None:
     """
     if body.top_logprobs and not body.logprobs:
         raise ApiError("top_logprobs needs logprobs: true beside it.", param="top_logprobs")
-    if is_encoder(model.base) and not model.solution:
+    if is_encoder(model.base) and not model.is_classifier:
         raise ApiError(f"{model.id} makes embeddings; it cannot chat. Ask another model.", param="model")
     if body.guided_choice is not None:
         _check_choice(body, model)
-    if not (model.labels or model.solution):
+    if not (model.labels or model.is_classifier):
         return
-    fitting = ("text", "json_object") if model.schema else ("text",)
-    if body.response_format and body.response_format.type not in fitting:
+    if body.response_format and body.response_format.type != "text":
         raise ApiError(f"{model.id} answers in a form of its own. Take out response_format.", param="response_format")
     if tools_of(body).must_call:
         raise ApiError(f"{model.id} calls no tools. Take out tool_choice.", param="tool_choice")
 
 
 def _check_choice(body: ChatRequest, model: ServedModel) -> None:
-    if model.task is not None and (model.labels or model.schema or model.solution):
+    if model.task is not None and (model.labels or model.schema or model.is_classifier):
         told = f"{model.id} answers in a form of its own. Take out guided_choice."
     elif (body.response_format and body.response_format.type != "text") or tools_of(body).names:
         told = "guided_choice is a form of the answer by itself. Take out response_format and tools."
@@ -80,15 +88,25 @@ def _check_choice(body: ChatRequest, model: ServedModel) -> None:
     raise ApiError(told, param="guided_choice")
 
 
-def plan_solution(body: ChatRequest, conversation: Conversation, model: ServedModel) -> ChatPlan:
-    """For a model whose solution answers; what is planned for the engine begins so."""
+def plan_answer(body: ChatRequest, conversation: Conversation, model: ServedModel) -> ChatPlan:
+    """For a classifier; a plan for the engine begins so, too."""
     return ChatPlan(
         model=model,
         conversation=put_behind(model.system, conversation),
         num_choices=body.n or 1,
         has_logprobs=bool(body.logprobs),
         is_empty=_limit(body, model) == 0,
+        unheard=_unheard(body) if model.labels or model.is_classifier else (),
     )
+
+
+def _unheard(body: ChatRequest) -> tuple[str, ...]:
+    """What is set to something else than its default; no tokens at all (`max_tokens` 0) are given as asked."""
+    return tuple(name for name in LABEL_UNHEARD if getattr(body, name) and name not in _defaults(body))
+
+
+def _defaults(body: ChatRequest) -> set[str]:
+    return {name for name, value in (("top_p", 1), ("top_k", -1)) if getattr(body, name) == value}
 
 
 def plan_chat(
@@ -101,7 +119,7 @@ def plan_chat(
     """
     if body.guided_choice:
         model = replace(model, labels=tuple(body.guided_choice), calibration=None)
-    plan = plan_solution(body, conversation, model)
+    plan = plan_answer(body, conversation, model)
     tools = NO_TOOLS if model.labels else tools_of(body)
     prompt_ids = _prompt_ids(renderer, plan.conversation, tools)
     if model.labels:

@@ -10,9 +10,9 @@ from starlette.responses import JSONResponse, Response
 from burnish.serve.catalog import ServedModel
 from burnish.serve.errors import CLIENT_GONE
 from burnish.serve.inference.backend import Backend
-from burnish.serve.inference.chat.answering import Answering, ask_engine, ask_solution
-from burnish.serve.inference.chat.messages import conversation_of
-from burnish.serve.inference.chat.plan import ChatPlan, check_chat, plan_chat, plan_solution
+from burnish.serve.inference.chat.answering import Answering, ask_classifier, ask_engine
+from burnish.serve.inference.chat.messages import conversation_of, put_behind
+from burnish.serve.inference.chat.plan import ChatPlan, check_chat, plan_answer, plan_chat
 from burnish.serve.inference.chat.reply import Reply
 from burnish.serve.inference.identity import reply_head
 from burnish.serve.inference.shapes import ChatRequest
@@ -37,28 +37,30 @@ def build_router(backend: Backend, *, on_first_token: Callable[[float], None] = 
             if body.stream:
                 head = reply_head("chatcmpl", "chat.completion.chunk", model, backend)
                 chunks = reply.chunks(head, includes_usage=body.includes_usage)
-                return _told(body, EventStream(chunks, on_end=answering.cancel))
+                return _told(body, plan, EventStream(chunks, on_end=answering.cancel))
             head = reply_head("chatcmpl", "chat.completion", model, backend)
-            return _told(body, JSONResponse(await unless_gone(request.receive, _whole(reply, answering, head))))
+            return _told(body, plan, JSONResponse(await unless_gone(request.receive, _whole(reply, answering, head))))
         except ClientGone:
             return Response(status_code=CLIENT_GONE)
 
     return router
 
 
-def _told(body: ChatRequest, reply: Response) -> Response:
+def _told(body: ChatRequest, plan: ChatPlan, reply: Response) -> Response:
     """The reply with the fields that did nothing; a body in OpenAI's shape has no place for them."""
-    if body.unheard:
-        reply.headers[UNHEARD_HEADER] = ", ".join(body.unheard)
+    if unheard := (*body.unheard, *plan.unheard):
+        reply.headers[UNHEARD_HEADER] = ", ".join(unheard)
     return reply
 
 
 async def _ask(body: ChatRequest, model: ServedModel, backend: Backend) -> tuple[ChatPlan, Answering]:
     """Everything that can be refused is refused here, before a stream has begun."""
     conversation = conversation_of(body.messages)
+    if model.is_classifier:
+        plan = plan_answer(body, conversation, model)
+        return plan, await ask_classifier(plan, backend)
     if model.solution is not None:
-        plan = plan_solution(body, conversation, model)
-        return plan, await ask_solution(plan, backend)
+        conversation = await backend.shown(model, put_behind(model.system, conversation))
     model = await backend.routed(model, conversation)
     engine = await backend.engine_for(model)
     renderer = backend.renderer_for(model)

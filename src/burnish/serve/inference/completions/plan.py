@@ -51,7 +51,7 @@ def check_completion(body: CompletionRequest, model: ServedModel) -> None:
     Raises:
         ApiError: settings that contradict one another, or that this model cannot follow.
     """
-    if is_encoder(model.base) or model.labels or model.solution:
+    if is_encoder(model.base) or model.labels or model.is_classifier or model.solution:
         raise ApiError(f"{model.id} continues no texts. Use /v1/chat/completions or another model.", param="model")
     if body.best_of and body.best_of < (body.n or 1):
         raise ApiError("best_of is smaller than n. Raise it, or take it out.", param="best_of")
