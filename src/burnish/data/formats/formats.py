@@ -173,5 +173,8 @@ FORMATS = (
 )
 """The first that fits a row is the row's."""
 
+USUAL_NAMES = frozenset(name for format in FORMATS for names in format.names.values() for name in names)
+"""Of columns, in any format."""
+
 BY_ITEMS = {CHAT.name, SHAREGPT.name}
 """They may have the same column; what is in it tells them apart."""

@@ -1,7 +1,7 @@
 """Texts and Markdown -> pieces to learn as they are: cut at headings and blank lines, never inside a line."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from burnish.data.finding import Finding
@@ -15,7 +15,7 @@ SUFFIXES = (".txt", ".md")
 Block = list[NumberedLine]
 
 
-def read_folder(folder: Path) -> Iterator[Row | Finding]:
+def read_folder(folder: Path, named: Collection[str] = ()) -> Iterator[Row | Finding]:
     """The pieces of all texts in a folder and the folders in it."""
     texts = texts_in(folder)
     if not texts:
@@ -24,7 +24,7 @@ def read_folder(folder: Path) -> Iterator[Row | Finding]:
         yield from _pieces(path, name)
 
 
-def read_text(path: Path) -> Iterator[Row | Finding]:
+def read_text(path: Path, named: Collection[str] = ()) -> Iterator[Row | Finding]:
     """The pieces of one .txt or .md file."""
     return _pieces(path, path.name)
 

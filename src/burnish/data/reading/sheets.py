@@ -1,62 +1,38 @@
-"""Tables -> rows: CSV and TSV, Parquet, Excel."""
+"""Tables -> rows: CSV and TSV, Parquet."""
 
 import csv
-from collections.abc import Iterable, Iterator
-from itertools import chain
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from burnish.data.finding import Check, Finding, Severity
-from burnish.data.reading.encoding import BLANK_LINE, NumberedLine, decode_lines, told_if_empty
+from burnish.data.reading.encoding import NumberedLine, decode_lines, suffix_of, told_if_empty
+from burnish.data.reading.header import Record, rows_below_header
 from burnish.data.reading.row import Row
+from burnish.data.reading.values import plain
 from burnish.errors import DataError
 
-RAGGED_ROW = Check(
-    "ragged_row",
-    Severity.ERROR,
-    "a row with more or fewer cells than the header",
-    "Quote the cells that contain the delimiter, or remove the row.",
-)
+NUM_LINES_LOOKED_AT = 50
+"""The first lines of a table tell what divides its cells."""
+DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}
+
 UNCLOSED_QUOTE = Check(
     "unclosed_quote", Severity.ERROR, "a quote that is not closed", "Close it; a quote inside a cell is doubled."
 )
-BAD_HEADER = Check(
-    "bad_header", Severity.ERROR, "a header with an empty or repeated column name", "Name each column once."
-)
-MORE_SHEETS = Check(
-    "more_sheets",
-    Severity.WARNING,
-    "a workbook with more than one sheet",
-    "Only the first is read; save others as files of their own.",
+SEPARATOR = Check(
+    "separator", Severity.NOTE, "cells divided by something else than the file's name says", "Nothing has to be done."
 )
 
-Record = tuple[int, list[str]]
-"""The cells of a row, and the line on which it begins."""
 
-
-def read_csv(path: Path, *, delimiters: str) -> Iterator[Row | Finding]:
-    """The rows below a header; the one of `delimiters` that the header has most often divides the cells."""
+def read_csv(path: Path, named: Collection[str] = ()) -> Iterator[Row | Finding]:
+    """The rows below the header, whatever divides the cells."""
     lines = told_if_empty(path.name, decode_lines(path, path.name))
-    return _rows(path.name, _records(path.name, lines, delimiters))
+    return rows_below_header(path.name, _records(path.name, lines, DELIMITERS[suffix_of(path)]), named)
 
 
-def read_excel(path: Path) -> Iterator[Row | Finding]:
-    """The rows below the header of the first sheet; every cell is text."""
-    import fastexcel
-
-    try:
-        book = fastexcel.read_excel(path)
-        # No blank row is skipped but at the end, so that a row's number is the one that Excel shows.
-        sheet = book.load_sheet(0, header_row=None, dtypes="string", skip_rows=0, skip_whitespace_tail_rows=True)
-        frame = sheet.to_polars()
-    except (fastexcel.FastExcelError, OSError) as error:
-        raise DataError(f"{path.name}: not a readable Excel file ({str(error).splitlines()[0]}).") from None
-    if len(book.sheet_names) > 1:
-        yield MORE_SHEETS.found(f"{path.name}: {len(book.sheet_names)} sheets; only {book.sheet_names[0]!r} is read.")
-    cells = ([cell or "" for cell in record] for record in frame.iter_rows())
-    yield from _rows(path.name, enumerate(cells, start=1))
-
-
-def read_parquet(path: Path) -> Iterator[Row | Finding]:
+def read_parquet(path: Path, named: Collection[str] = ()) -> Iterator[Row | Finding]:
     """The rows, counted from 1."""
     import polars
 
@@ -64,29 +40,28 @@ def read_parquet(path: Path) -> Iterator[Row | Finding]:
         frame = polars.read_parquet(path)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
         raise DataError(f"{path.name}: not a readable Parquet file ({str(error).splitlines()[0]}).") from None
+    # The shortest text of a 32-bit float is that of another 64-bit one: 0.1, and not 0.10000000149011612.
+    short = polars.col(polars.Float32, polars.Float16)
+    frame = frame.with_columns(short.cast(polars.String).cast(polars.Float64))
     for number, values in enumerate(frame.iter_rows(named=True), start=1):
-        yield Row(path.name, number, values)
+        yield Row(path.name, number, plain(values))
 
 
-def _rows(name: str, records: Iterable[Record | Finding]) -> Iterator[Row | Finding]:
-    """The first record that is not blank names the columns."""
-    header: list[str] | None = None
-    for item in records:
-        if isinstance(item, Finding):
-            yield item
-            continue
-        line, cells = item
-        if not any(cell.strip() for cell in cells):
-            yield BLANK_LINE.found("the row is blank.", f"{name}:{line}")
-        elif header is None:
-            header = [cell.strip() for cell in cells]
-            if len(set(header)) < len(header) or not all(header):
-                yield BAD_HEADER.found("the header has an empty or repeated column name.", f"{name}:{line}")
-                return
-        elif len(cells) != len(header):
-            yield RAGGED_ROW.found(f"{len(cells)} cells where the header has {len(header)}.", f"{name}:{line}")
-        else:
-            yield Row(name, line, dict(zip(header, cells, strict=True)))
+def delimiter_of(texts: Sequence[str], delimiters: str) -> tuple[str, int]:
+    """What divides the cells of a table that begins with these lines, and how many of them only say so (`sep=;`)."""
+    if texts and (told := _SEPARATOR_LINE.fullmatch(texts[0].strip("\r\n\ufeff"))):
+        return told[1].replace("\\t", "\t"), 1
+    return max(delimiters, key=lambda delimiter: _fit(texts, delimiter)), 0
+
+
+def _fit(texts: Sequence[str], delimiter: str) -> tuple[int, int]:
+    """How many records have the usual number of cells, if that is more than one, and that number."""
+    try:
+        counts = Counter(len(cells) for cells in csv.reader(texts, delimiter=delimiter) if any(cells))
+    except csv.Error:
+        return 0, 0
+    cells, records = max(counts.items(), key=lambda item: (item[0] > 1, item[1]), default=(0, 0))
+    return (records, cells) if cells > 1 else (0, 0)
 
 
 def _records(name: str, lines: Iterable[NumberedLine | Finding], delimiters: str) -> Iterator[Record | Finding]:
@@ -94,20 +69,20 @@ def _records(name: str, lines: Iterable[NumberedLine | Finding], delimiters: str
     csv.field_size_limit(2**31 - 1)
     findings = list[Finding]()
     texts = _texts(lines, findings)
-    head = list[str]()
-    for text in texts:
-        head.append(text)
-        if text.strip():
-            break
-    delimiter = max(delimiters, key="".join(head).count)
-    reader = csv.reader(chain(head, texts), delimiter=delimiter, strict=True)
-    begins = 1
+    head = list(islice(texts, NUM_LINES_LOOKED_AT))
+    delimiter, begins = delimiter_of(head, delimiters)
+    if begins or delimiter != delimiters[0]:
+        shown = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(delimiter, f"{delimiter!r}")
+        if begins or (delimiters, delimiter) != (DELIMITERS[".csv"], ";"):
+            findings.append(SEPARATOR.found(f"{name}: the cells are divided by {shown}."))
+    reader = csv.reader(chain(head[begins:], texts), delimiter=delimiter, strict=True)
+    num_told, begins = begins, begins + 1
     try:
         for record in reader:
             yield from findings
             findings.clear()
             yield begins, record
-            begins = reader.line_num + 1
+            begins = reader.line_num + num_told + 1
     except csv.Error as error:
         message = f"not valid CSV from here on ({error}), so no further row is read."
         findings.append(UNCLOSED_QUOTE.found(message, f"{name}:{begins}"))
@@ -120,3 +95,6 @@ def _texts(lines: Iterable[NumberedLine | Finding], findings: list[Finding]) -> 
             findings.append(item)
         else:
             yield item[1]
+
+
+_SEPARATOR_LINE = re.compile(r'"?sep=(\\t|[^\w\s"]|\t)"?', re.IGNORECASE)
