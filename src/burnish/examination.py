@@ -156,6 +156,8 @@ def _read(recipe: Recipe, part: str) -> Table:
         columns=recipe.data.columns,
         group_by=recipe.data.group_by,
         time_by=recipe.data.time_by,
+        missing=recipe.data.missing,
+        keeps_missing_spelling=recipe.data.keep_missing_spelling,
         max_rows={"train": recipe.data.max_rows, "test": recipe.data.max_test_rows}.get(part),
     )
 

@@ -153,7 +153,9 @@ class TestDetection:
         assert detect(*({"text": str(n), "label": str(n)} for n in range(9))).format.name == "text_label"
 
     def test_a_text_beside_something_else_is_not_learned_alone(self) -> None:
-        with pytest.raises(DataError, match=r"the columns are 'text', 'summary'\. Set data\.columns = "):
+        with pytest.raises(
+            DataError, match=r"the columns are 'text', 'summary'\. The first row is .*\. Set data\.columns = "
+        ):
             detect({"text": "q", "summary": "a"})
         assert detect({"text": "q", "summary": "a"}, given={"text": "text"}, task=Task.COMPLETION).format.name == "text"
 

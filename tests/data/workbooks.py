@@ -26,18 +26,22 @@ Cell = str | int | float | bool | None | Shown | Fault
 
 
 def write_workbook(
-    path: Path, sheets: Mapping[str, Sequence[Sequence[Cell]]], *, merged: Sequence[str] = (), hidden: Sequence[str] = ()
+    path: Path,
+    sheets: Mapping[str, Sequence[Sequence[Cell]]],
+    *,
+    merged: Sequence[str] = (),
 ) -> Path:
     """A workbook of these sheets; `merged` are ranges of the first one, such as B2:B4."""
-    formats = sorted({cell.format for rows in sheets.values() for row in rows for cell in row if isinstance(cell, Shown)})
+    formats = sorted(
+        {cell.format for rows in sheets.values() for row in rows for cell in row if isinstance(cell, Shown)}
+    )
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("[Content_Types].xml", _types(len(sheets)))
         archive.writestr("_rels/.rels", _relations([("officeDocument", "xl/workbook.xml")]))
         parts = [("worksheet", f"worksheets/sheet{n}.xml") for n in range(1, len(sheets) + 1)]
         archive.writestr("xl/_rels/workbook.xml.rels", _relations([*parts, ("styles", "styles.xml")]))
         names = "".join(
-            f'<sheet name="{escape(name)}" sheetId="{n}" r:id="rId{n}"{" state=" + chr(34) + "hidden" + chr(34) if name in hidden else ""}/>'
-            for n, name in enumerate(sheets, start=1)
+            f'<sheet name="{escape(name)}" sheetId="{n}" r:id="rId{n}"/>' for n, name in enumerate(sheets, start=1)
         )
         archive.writestr(
             "xl/workbook.xml", f'<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}"><sheets>{names}</sheets></workbook>'
@@ -75,7 +79,10 @@ def _cell(cell: Cell, place: str, formats: list[str]) -> str:
 
 
 def _styles(formats: list[str]) -> str:
-    own = "".join(f'<numFmt numFmtId="{164 + n}" formatCode="{escape(code, {chr(34): "&quot;"})}"/>' for n, code in enumerate(formats))
+    own = "".join(
+        f'<numFmt numFmtId="{164 + n}" formatCode="{escape(code, {chr(34): "&quot;"})}"/>'
+        for n, code in enumerate(formats)
+    )
     used = "".join(f'<xf numFmtId="{164 + n}" applyNumberFormat="1"/>' for n in range(len(formats)))
     return (
         f'<styleSheet xmlns="{_MAIN}"><numFmts count="{len(formats)}">{own}</numFmts>'

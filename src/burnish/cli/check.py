@@ -72,7 +72,14 @@ def check_quickly(source: str, overrides: list[str], *, as_json: bool) -> bool:
     data, task = _asked_for(source, overrides)
     path = locate(data.train)
     with TerminalScreen().bar(f"Checking {path.name}", count_lines(path)) as advance:
-        report = check_stream(path, task=task, columns=data.columns, advance=advance)
+        report = check_stream(
+            path,
+            task=task,
+            columns=data.columns,
+            missing=data.missing,
+            keeps_missing_spelling=data.keep_missing_spelling,
+            advance=advance,
+        )
     rows = {"rows": report.num_rows, "sound": report.num_sound, "copies": report.num_duplicates}
     if as_json:
         found = [asdict(finding) for finding in report.findings]

@@ -12,7 +12,9 @@ from burnish.data.formats.draft import Draft, Kind
 from burnish.data.json_schema import find_breach
 from burnish.data.load import Table
 from burnish.data.prompt import default_system_prompt
+from burnish.data.reading.missing import is_missing
 from burnish.data.reading.row import Row
+from burnish.data.reading.values import text_of
 from burnish.data.times import sortable_time
 
 JSON_SEPARATORS = (",", ":")
@@ -96,8 +98,7 @@ def _example(table: Table, row: Row, draft: Draft, form: TaskForm) -> Example:
     return Example(
         row.id,
         _conversation(draft, form),
-        # An empty cell, which is how CSV says null, names no group.
-        None if group in (None, "") else str(group),
+        None if is_missing(group) else str(text_of(group)),
         tuple(json.dumps(tool, ensure_ascii=False, default=str) for tool in draft.tools or ()),
         draft.rejected or None,
         sortable_time(row.values.get(table.time_by)) if table.time_by else None,

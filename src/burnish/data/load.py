@@ -1,7 +1,7 @@
 """A file -> its sound rows, in the format that they are in, and everything that was found wrong with the others."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,12 +9,15 @@ from burnish.conversation import Task
 from burnish.data.finding import Check, Finding, Severity, refuse_errors
 from burnish.data.formats.detect import Detection, detect_format, other_format
 from burnish.data.formats.draft import Draft
+from burnish.data.formats.missing_values import check_missing
 from burnish.data.formats.several_labels import SEVERAL_LABELS, find_fault
 from burnish.data.formats.structure import check_draft
 from burnish.data.formats.unused import check_keys
 from burnish.data.reading.locate import locate
+from burnish.data.reading.missing import spells_missing, without_missing
 from burnish.data.reading.row import Row
 from burnish.data.reading.rows import read_rows
+from burnish.data.reading.values import text_of
 from burnish.data.times import sortable_time
 from burnish.errors import DataError
 
@@ -35,6 +38,19 @@ BAD_ANSWER = Check(
 )
 BAD_TIME = Check(
     "bad_time", Severity.ERROR, "a time that cannot be ordered", "Write it by ISO 8601, as 2026-01-31, or as a number."
+)
+
+MISSING_KEY = Check(
+    "missing_key",
+    Severity.WARNING,
+    "a group or time that spells a missing value, read as missing",
+    "Nothing has to be done; set data.keep_missing_spelling = true if it is meant.",
+)
+TYPED_TEXT = Check(
+    "typed_text",
+    Severity.NOTE,
+    "numbers that are learned in another spelling than the file's",
+    "Write them as text if the spelling is meant.",
 )
 
 
@@ -69,26 +85,42 @@ def load_table(
     group_by: str | None = None,
     time_by: str | None = None,
     max_rows: int | None = None,
+    missing: Collection[str] = (),
+    keeps_missing_spelling: bool = False,
 ) -> Table:
     """Read a file and check every row of it; rows with an error are left out.
+
+    Texts in `missing` are read as null. Other spellings of it are told, unless `keeps_missing_spelling`.
 
     Raises:
         DataError: the file cannot be read, or has not the columns that the task needs.
     """
-    rows, findings = read_rows(path)
+    rows, findings = read_rows(path, named=[*columns.values(), *filter(None, (group_by, time_by))])
+    if missing:
+        rows = [replace(row, values=without_missing(row.values, missing)) for row in rows]
     if not rows:
         return Table(path, task, None, [], tuple(findings))
     detection = detect_format(rows, name=path.name, task=task, given=columns)
     for column, key in ((group_by, "group_by"), (time_by, "time_by")):
         if column is not None and not any(column in row.values for row in rows):
             raise DataError(f"{path.name}: no column {column!r}. Mend data.{key}.")
+        if column is not None and not keeps_missing_spelling:
+            rows = [_without_key(row, column, findings) for row in rows]
     findings += check_keys(rows, detection)
+    findings += _typed_texts(path.name, rows, detection)
     sound = list[Row]()
     for row in rows:
         found = check_row(row, detection, time_by=time_by)
         findings += found
         if not any(finding.severity is Severity.ERROR for finding in found):
             sound.append(row)
+    if not keeps_missing_spelling:
+        drafts = [detection.format.draft(row.values, detection.columns) for row in sound]
+        findings += check_missing(sound, drafts)
+    if time_by is not None:
+        findings += _mixed_times(sound, time_by)
+    refused = {finding.row for finding in findings if finding.severity is Severity.ERROR}
+    sound = [row for row in sound if row.id not in refused]
     return Table(path, task, detection, sound[:max_rows], tuple(sorted(findings, key=_place)), group_by, time_by)
 
 
@@ -101,7 +133,7 @@ def detect_file(
         DataError: it cannot be read, or no format fits.
     """
     path = locate(name)
-    rows, findings = read_rows(path)
+    rows, findings = read_rows(path, named=list((given or {}).values()))
     if not rows:
         refuse_errors(findings)
     return detect_format(rows, name=path.name, task=task, given=given), len(rows)
@@ -140,6 +172,34 @@ def _several_labels(draft: Draft, detection: Detection) -> str | None:
     column = detection.columns.by_part.get("label")
     last = draft.messages[-1] if column is not None else None
     return find_fault(last.get("content"), column) if column is not None and isinstance(last, dict) else None
+
+
+def _without_key(row: Row, column: str, findings: list[Finding]) -> Row:
+    """The row without a spelling of a missing value in a column of keys, which is told."""
+    value = row.values.get(column)
+    if not isinstance(value, str) or not spells_missing(value):
+        return row
+    findings.append(MISSING_KEY.found(f"column {column!r} is {value.strip()!r}.", row.id))
+    return replace(row, values={**row.values, column: None})
+
+
+def _typed_texts(name: str, rows: Sequence[Row], detection: Detection) -> Iterator[Finding]:
+    """Columns whose numbers are learned in another spelling than the file's."""
+    for column in detection.columns.by_part.values():
+        numbers = [row.values[column] for row in rows if isinstance(row.values.get(column), float)]
+        if changed := next((number for number in numbers if text_of(number) != repr(number)), None):
+            yield TYPED_TEXT.found(f"{name}: in column {column!r}, {changed!r} is read as {text_of(changed)!r}.")
+
+
+def _mixed_times(rows: Sequence[Row], column: str) -> Iterator[Finding]:
+    """Numbers among dates, or dates among numbers, which have no order."""
+    kinds: dict[bool, list[Row]] = {True: [], False: []}
+    for row in rows:
+        if (time := sortable_time(row.values.get(column))) is not None:
+            kinds["-" in time].append(row)
+    fewer = min(kinds.values(), key=len)
+    for row in fewer:
+        yield BAD_TIME.found(f"{row.values[column]!r} in column {column!r} cannot be ordered among the others.", row.id)
 
 
 def _place(finding: Finding) -> tuple[str, int]:

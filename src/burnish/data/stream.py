@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import Any
 from burnish.conversation import Task
 from burnish.data.finding import Finding, Severity
 from burnish.data.formats.detect import Detection, detect_format
+from burnish.data.formats.missing_values import MissingCounts
 from burnish.data.formats.unused import KeyCounts
 from burnish.data.load import check_row
 from burnish.data.reading.encoding import open_binary
+from burnish.data.reading.missing import without_missing
 from burnish.data.reading.row import Row
 from burnish.data.reading.rows import iter_rows
 from burnish.screen import Advance
@@ -45,6 +47,8 @@ def check_stream(
     *,
     task: Task | None = None,
     columns: Mapping[str, str] | None = None,
+    missing: Collection[str] = (),
+    keeps_missing_spelling: bool = False,
     advance: Advance | None = None,
 ) -> StreamReport:
     """Check every row, keeping none; `advance` is told of the rows read.
@@ -57,7 +61,8 @@ def check_stream(
     report = StreamReport()
     first: dict[bytes, str] = {}
     keys = KeyCounts()
-    items = iter_rows(path)
+    spelled = None if keeps_missing_spelling else MissingCounts()
+    items = _without_missing(iter_rows(path, named=list((columns or {}).values())), missing)
     head = list(_head(items))
     if rows := [item for item in head if isinstance(item, Row)]:
         report.detection = detect_format(rows, name=path.name, task=task, given=columns)
@@ -65,7 +70,7 @@ def check_stream(
         if isinstance(item, Finding):
             _keep(report, item)
             continue
-        _check(report, item, first)
+        _check(report, item, first, spelled)
         assert report.detection is not None, "there was a row, so the format is known"
         keys.add(item, report.detection)
         if advance and report.num_rows % ADVANCE_EVERY == 0:
@@ -93,10 +98,18 @@ def _head(items: Iterator[Row | Finding]) -> Iterator[Row | Finding]:
             return
 
 
-def _check(report: StreamReport, row: Row, first: dict[bytes, str]) -> None:
+def _without_missing(items: Iterator[Row | Finding], missing: Collection[str]) -> Iterator[Row | Finding]:
+    for item in items:
+        is_changed = isinstance(item, Row) and missing
+        yield replace(item, values=without_missing(item.values, missing)) if is_changed else item
+
+
+def _check(report: StreamReport, row: Row, first: dict[bytes, str], spelled: MissingCounts | None) -> None:
     assert report.detection is not None, "there was a row, so the format is known"
     report.num_rows += 1
     findings = check_row(row, report.detection)
+    if spelled is not None and not any(finding.severity is Severity.ERROR for finding in findings):
+        findings += spelled.check(report.detection.format.draft(row.values, report.detection.columns), row.id)
     for finding in findings:
         _keep(report, finding)
     report.num_sound += not any(finding.severity is Severity.ERROR for finding in findings)

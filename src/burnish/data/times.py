@@ -4,14 +4,16 @@ import math
 from datetime import UTC, date, datetime
 from typing import Any
 
+from burnish.data.reading.missing import is_missing
+
 
 def sortable_time(value: Any) -> str | None:
-    """Dates and times by ISO 8601, or numbers such as seconds or years; None for null and "", which are no time.
+    """Dates and times by ISO 8601, or numbers such as seconds or years; None for a missing value, which is no time.
 
     Raises:
         ValueError: anything else.
     """
-    if value is None or value == "":
+    if is_missing(value):
         return None
     if isinstance(value, str):
         value = _parse(value.strip())

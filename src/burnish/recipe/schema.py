@@ -107,6 +107,13 @@ class DataSection(Section):
     )
     group_by: str | None = Field(None, description="a column whose equal values must stay on one side of the split")
     time_by: str | None = Field(None, description="a column of times: the newest rows are the test, then validation")
+    missing: tuple[str, ...] = Field(
+        (),
+        description='texts that are read as null, e.g. ["nan", "N/A"]; case does not count',
+    )
+    keep_missing_spelling: bool = Field(
+        False, description='texts such as "nan" or "none" are meant as they stand; else many of them are an error'
+    )
     json_schema: str | None = Field(None, description="a file with the JSON schema that every answer must fit")
     max_rows: Count | None = Field(None, description="use only the first N rows of train")
     max_test_rows: Count | None = Field(None, description="use only the first N rows of test")

@@ -1,21 +1,39 @@
 """A file's rows -> the format that they are in, with the reason."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NoReturn
 
 from burnish.conversation import Task
 from burnish.data.formats.columns import Columns, find_columns, listed
+from burnish.data.formats.dialects import parse_json
 from burnish.data.formats.draft import Draft
 from burnish.data.formats.drafts import Values
-from burnish.data.formats.formats import BY_ITEMS, FORMATS, PREFERENCE, PREFERENCE_OPENAI, TEXT, TEXT_LABEL, Format
+from burnish.data.formats.formats import (
+    ABOUT_A_TEXT,
+    BY_ITEMS,
+    FORMATS,
+    PREFERENCE,
+    PREFERENCE_OPENAI,
+    TEXT,
+    TEXT_LABEL,
+    Format,
+)
 from burnish.data.formats.several_labels import spell_columns
+from burnish.data.reading.header import column_name
+from burnish.data.reading.label_studio import ADMINISTRATIVE
+from burnish.data.reading.missing import is_missing
 from burnish.data.reading.row import Row
+from burnish.data.reading.values import text_of
 from burnish.errors import DataError
 
 MAX_LABEL_CHARS = 80
+MAX_ROW_CHARS_SHOWN = 200
+MIN_ROWS_TO_GUESS = 20
 
 
 @dataclass(frozen=True)
@@ -43,19 +61,24 @@ def detect_format(
     Raises:
         DataError: no format fits, or `given` names a part or column that there is not.
     """
-    given = given or {}
     present = list(dict.fromkeys(key for row in rows for key in row.values))
+    given = {part: _present_name(column, present) for part, column in (given or {}).items()}
     candidates = _candidates(task, given, present, name)
     votes = _votes(rows, candidates, given)
     chosen = max(candidates, key=lambda candidate: votes[candidate.name])
     if not votes:
         # No row is sound. A text is learned alone only if it is alone, or a recipe says so.
         possible = [format for format, _ in _possible(present, candidates, given) if given or format is not TEXT]
-        chosen = possible[0] if possible else _refuse(name, task, candidates, rows, present)
+        if not possible and not given and (guess := _guess(rows, present, task)):
+            found = detect_format(rows, name=name, task=task, given=guess)
+            column = next(guess[part] for part in ("label", "fields") if part in guess)
+            return replace(found, reason=f"{found.reason}, and it is a guess: no other column than {column!r} is left")
+        chosen = possible[0] if possible else _refuse(rows, name, task, candidates, present)
     columns = find_columns(chosen.names, present, given)
     reason = f"{votes[chosen.name]:,} of {len(rows):,} rows hold {chosen.meaning}"
     if chosen is TEXT_LABEL:
-        labels = [str(columns.value(row.values, "label")) for row in rows]
+        answers = [columns.value(row.values, "label") for row in rows]
+        labels = [str(text_of(answer)) for answer in answers if not is_missing(answer)] or [""]
         pairs = [candidate for candidate in candidates if Task.COMPLETION in candidate.tasks and candidate is not TEXT]
         if not _are_few(labels) and _votes(rows, pairs, given):
             return detect_format(rows, name=name, task=Task.COMPLETION, given=given)
@@ -129,8 +152,37 @@ def _are_few(labels: Sequence[str]) -> bool:
     return len(set(labels)) <= max(2, len(labels) // 3) and max(map(len, labels)) <= MAX_LABEL_CHARS
 
 
+def _present_name(column: str, present: Sequence[str]) -> str:
+    """The column that a recipe names; where there is none, the one whose name differs in case and spaces only."""
+    if column in present:
+        return column
+    alike = [name for name in present if column_name(name).lower() == column_name(column).lower()]
+    return alike[0] if len(alike) == 1 else column
+
+
+def _guess(rows: Sequence[Row], present: Sequence[str], task: Task | None) -> dict[str, str] | None:
+    """A text and the only other column that may be learned, if it looks like labels or objects."""
+    text = find_columns({"text": TEXT_LABEL.names["text"]}, present, {}).by_part.get("text")
+    others = [column for column in present if column != text and not _is_about_a_row(column)]
+    if text is None or len(others) != 1 or len(rows) < MIN_ROWS_TO_GUESS:
+        return None
+    answers = [row.values.get(others[0]) for row in rows]
+    answers = [answer for answer in answers if not is_missing(answer)]
+    if not answers:
+        return None
+    if task in (None, Task.EXTRACTION) and all(isinstance(parse_json(answer), dict) for answer in answers):
+        return {"text": text, "fields": others[0]}
+    labels = [str(text_of(answer)) for answer in answers]
+    return {"text": text, "label": others[0]} if task in (None, Task.CLASSIFICATION) and _are_few(labels) else None
+
+
+def _is_about_a_row(column: str) -> bool:
+    name = column_name(column).lower()
+    return name in ABOUT_A_TEXT or name in ADMINISTRATIVE or bool(_NO_NAME.match(name))
+
+
 def _refuse(
-    name: str, task: Task | None, candidates: Sequence[Format], rows: Sequence[Row], present: Sequence[str]
+    rows: Sequence[Row], name: str, task: Task | None, candidates: Sequence[Format], present: Sequence[str]
 ) -> NoReturn:
     if task in (None, Task.CLASSIFICATION) and (said := spell_columns(rows, present)):
         raise DataError(f"{name}: {said}")
@@ -141,4 +193,9 @@ def _refuse(
     wanted = " or ".join(dict.fromkeys(" + ".join(required(format)) for format in candidates))
     example = "{" + ", ".join(f'{part} = "..."' for part in required(candidates[-1])) + "}"
     what = f"task {task} needs {wanted}" if task else f"no format fits: one needs {wanted}"
-    raise DataError(f"{name}: {what}; the columns are {listed(present)}. Set data.columns = {example}.")
+    first = json.dumps(rows[0].values, ensure_ascii=False, default=str)
+    shown = f" The first row is {first[:MAX_ROW_CHARS_SHOWN]}{'...' if len(first) > MAX_ROW_CHARS_SHOWN else ''}."
+    raise DataError(f"{name}: {what}; the columns are {listed(present)}.{shown} Set data.columns = {example}.")
+
+
+_NO_NAME = re.compile(r"(column|unnamed:) \d+$|__index_level|index$|_")

@@ -8,6 +8,7 @@ from typing import Any
 from burnish.data.formats.columns import Columns
 from burnish.data.formats.dialects import join_calls, openai_messages, openai_tools, parse_json, sharegpt_messages
 from burnish.data.formats.draft import ABSENT, Draft, Kind
+from burnish.data.reading.values import text_of
 
 Values = Mapping[str, Any]
 ASKED = ("user", "assistant")
@@ -85,18 +86,14 @@ def draft_preference_openai(values: Values, columns: Columns) -> Draft:
 
 
 def draft_label(values: Values, columns: Columns) -> Draft:
-    """A label may be a number."""
-    draft = _conversation(values, columns, "text", "label")
-    label = _content(draft.messages[-1])
-    if isinstance(label, bool | int | float):
-        draft.messages[-1] = {"role": "assistant", "content": str(label)}
-    return draft
+    """A text and its label, which may be a number."""
+    return _conversation(values, columns, "text", "label")
 
 
 def draft_fields(values: Values, columns: Columns) -> Draft:
     """The object as JSON text; dates, as in Parquet, are text in it."""
     draft = _conversation(values, columns, "text", "fields")
-    fields = _content(draft.messages[-1])
+    fields = values.get(columns.by_part["fields"])
     if isinstance(fields, dict):
         draft.messages[-1] = {"role": "assistant", "content": json.dumps(fields, ensure_ascii=False, default=str)}
     return replace(draft, kind=Kind.FIELDS)
@@ -124,7 +121,8 @@ def _as_messages(value: Any, role: str) -> list[Any]:
         return list(openai_messages(value))
     if value is ABSENT:
         return [{"role": role}]
-    return [{"role": role, "content": value.strip() if isinstance(value, str) else value}]
+    text = None if value in ([], {}) else text_of(value)  # a number has the same text in every kind of file
+    return [{"role": role, "content": text.strip() if isinstance(text, str) else text}]
 
 
 def _joined(draft: Draft) -> Draft:
@@ -145,7 +143,7 @@ def _with_system(draft: Draft, values: Values, columns: Columns) -> Draft:
 
 def _last_text(answer: Any) -> Any:
     """The text of an answer that may be written as messages."""
-    return _content(openai_messages(answer)[-1]) if isinstance(answer, list) and answer else answer
+    return _content(openai_messages(answer)[-1]) if isinstance(answer, list) and answer else text_of(answer)
 
 
 def _content(message: Any) -> Any:

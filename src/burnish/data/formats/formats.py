@@ -51,14 +51,14 @@ def _are_fields(values: Values, columns: Columns) -> bool:
 
 def _is_only_text(values: Values, columns: Columns) -> bool:
     """Anything else in the row than what describes a text may be what is to be learned."""
-    return all(key == columns.by_part["text"] or key.strip().lower() in _ABOUT_A_TEXT for key in values)
+    return all(key == columns.by_part["text"] or key.strip().lower() in ABOUT_A_TEXT for key in values)
 
 
 def _is_openai_input(values: Values, columns: Columns) -> bool:
     return isinstance(parse_json(columns.value(values, "input")), dict)
 
 
-_ABOUT_A_TEXT = ("id", "url", "source", "title", "meta", "metadata", "timestamp", "date", "author", "language", "file")
+ABOUT_A_TEXT = ("id", "url", "source", "title", "meta", "metadata", "timestamp", "date", "author", "language", "file")
 _ANY_TEXT = ("text", "message", "body", "input", "content", "sentence", "review", "email", "utterance", "query")
 _SYSTEM: dict[str, tuple[str, ...]] = {"system": ("system", "system_prompt")}
 _TOOLS: dict[str, tuple[str, ...]] = {"tools": ("tools",)}
@@ -119,7 +119,10 @@ TEXT_FIELDS = Format(
     "text_fields",
     "a text and an object",
     (Task.EXTRACTION,),
-    {"text": _ANY_TEXT, "fields": ("fields", "entities", "target", "output", "json", "answer")},
+    {
+        "text": _ANY_TEXT,
+        "fields": ("fields", "entities", "target", "output", "json", "answer", "label", "labels", "spans"),
+    },
     frozenset(),
     draft_fields,
     _are_fields,

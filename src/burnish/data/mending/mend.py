@@ -23,11 +23,10 @@ from burnish.data.mending.edits import (
     without_invisible,
     without_thoughts,
 )
-from burnish.data.mending.records import Record, Records, read_records
+from burnish.data.mending.records import Record, Records, is_written_as_lines, read_records
 from burnish.data.mending.redact import redact as redact_row
 from burnish.data.privacy import mask
 from burnish.data.reading.encoding import BLANK_LINE, CRLF, NOT_UTF8, UTF8_BOM, UTF16
-from burnish.data.reading.rows import BINARY
 from burnish.data.rendering.checks import NO_THOUGHTS
 from burnish.data.texts import edit_inside, edit_texts, texts_in
 from burnish.errors import DataError
@@ -94,6 +93,7 @@ def mend_file(
     records = read_records(source)
     plan = _plan(source.name, findings)
     changes = [_change(source.name, None, finding, "rewritten") for finding in plan.pop(None, ())]
+    changes += [_change(source.name, _line_of(finding), finding, "removed") for finding in records.unreadable]
     kept = list[str]()
     for record in records.rows:
         text, done = _mend(source.name, record, plan.get(record.line, ()), records, spellings or {}, redact=redact)
@@ -113,11 +113,11 @@ def mend_file(
 def copy_of(source: Path) -> Path:
     """Where the cleaned copy of a file is written unless the user says: rows.clean.jsonl beside rows.jsonl.
 
-    The copy of a packed file is not packed, and that of a Parquet or Excel file is JSON Lines.
+    The copy of a packed file is not packed; that of Parquet, of Excel and of rows in another shape is JSON Lines.
     """
     suffix = next((suffix for suffix in reversed(source.suffixes) if suffix.lower() != ".gz"), "")
     name = source.name.removesuffix(source.suffix if source.suffix.lower() == ".gz" else "").removesuffix(suffix)
-    return source.with_name(f"{name}.clean{'.jsonl' if suffix.lower() in BINARY else suffix}")
+    return source.with_name(f"{name}.clean{'.jsonl' if is_written_as_lines(source) else suffix}")
 
 
 def log_of(output: Path) -> Path:
@@ -134,6 +134,10 @@ def usual_spellings(findings: Iterable[Finding], examples: Sequence[Example]) ->
         if finding.check == LABEL_VARIANT and finding.row in targets and finding.related[:1]
         if finding.related[0] in targets
     }
+
+
+def _line_of(finding: Finding) -> int:
+    return int((finding.row or "").rpartition(":")[2])
 
 
 def _plan(name: str, findings: Iterable[Finding]) -> dict[int | None, list[Finding]]:

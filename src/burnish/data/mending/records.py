@@ -3,13 +3,16 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from burnish.data.finding import Finding, Severity
 from burnish.data.reading.encoding import NumberedLine, decode_lines, suffix_of
-from burnish.data.reading.rows import BINARY, read_rows
+from burnish.data.reading.row import Row
+from burnish.data.reading.rows import BINARY, RESHAPED, read_rows
+from burnish.data.reading.sheets import DELIMITERS, NUM_LINES_LOOKED_AT, delimiter_of
 from burnish.errors import DataError
 
 
@@ -32,6 +35,8 @@ class Records:
     head: str = ""
     between: str = "\n"
     tail: str = "\n"
+    unreadable: tuple[Finding, ...] = ()
+    """Rows of a file that is written anew which cannot be read, so that the copy lacks them."""
 
     def join(self, texts: Iterable[str]) -> str:
         """The file that holds these rows."""
@@ -40,7 +45,9 @@ class Records:
 
 
 def read_records(path: Path) -> Records:
-    """The rows of a file by their lines, as the findings name them. Parquet and Excel are given as JSON Lines.
+    """The rows of a file by their lines, as the findings name them.
+
+    Parquet, Excel and files of another shape than rows, such as a list below a key, are given as JSON Lines.
 
     Raises:
         DataError: it holds texts, not rows, or cannot be read.
@@ -48,16 +55,27 @@ def read_records(path: Path) -> Records:
     suffix = suffix_of(path)
     if path.is_dir() or suffix in (".txt", ".md"):
         raise DataError(f"{path}: texts are not mended, only rows. Mend the texts by hand.")
-    if suffix in BINARY:
-        rows = [Record(row.line, _spell_json(row.values), row.values) for row in read_rows(path)[0]]
-        return Records(rows, ".jsonl", _spell_json)
+    read, findings = read_rows(path)
+    if suffix in BINARY or _are_reshaped(findings):
+        rows = [Record(row.line, _spell_json(row.values), row.values) for row in read]
+        unreadable = tuple(one for one in findings if one.row and one.severity is Severity.ERROR)
+        return Records(rows, ".jsonl", _spell_json, unreadable=unreadable)
     lines = [(item[0], _with_lf(item[1])) for item in decode_lines(path, path.name) if isinstance(item, tuple)]
-    if suffix in (".csv", ".tsv"):
-        return _read_table(lines, suffix)
+    if suffix in DELIMITERS:
+        return _read_table(lines, suffix, read)
     if suffix == ".json" and (items := _items_of_list("".join(text for _, text in lines))) is not None:
         return Records(items, suffix, _spell_json, head="[\n", between=",\n", tail="\n]\n")
     rows = [Record(number, _without_end(text), _parse(text)) for number, text in lines]
     return Records(rows, suffix, _spell_json)
+
+
+def is_written_as_lines(path: Path) -> bool:
+    """Whether the copy of a file is JSON Lines, whatever its name says."""
+    return suffix_of(path) in BINARY or (not path.is_dir() and _are_reshaped(read_rows(path)[1]))
+
+
+def _are_reshaped(findings: Iterable[Finding]) -> bool:
+    return any(finding.check in RESHAPED for finding in findings)
 
 
 def _items_of_list(text: str) -> list[Record] | None:
@@ -82,13 +100,11 @@ def _skip(text: str, place: int, characters: str) -> int:
     return place
 
 
-def _read_table(lines: list[NumberedLine], suffix: str) -> Records:
-    first = next((text for _, text in lines if text.strip()), "")
-    delimiter = "\t" if suffix == ".tsv" else max(",;\t", key=first.count)
+def _read_table(lines: list[NumberedLine], suffix: str, read: Sequence[Row]) -> Records:
+    """The records of a table whose first one that is not blank is the header."""
+    delimiter, _ = delimiter_of([text for _, text in lines[:NUM_LINES_LOOKED_AT]], DELIMITERS[suffix])
     records = list(_cut(lines, delimiter))
     at = next((i for i, (_, _, cells) in enumerate(records) if cells and any(map(str.strip, cells))), len(records))
-    header = records[at][2] or [] if at < len(records) else []
-    names = [name.strip() for name in header]
     head = "".join(f"{text}\n" for _, text, _ in records[at : at + 1])
     # A spreadsheet that quotes every cell does so in the header, too.
     quoting: Literal[0, 1] = csv.QUOTE_ALL if head.startswith('"') else csv.QUOTE_MINIMAL
@@ -98,11 +114,8 @@ def _read_table(lines: list[NumberedLine], suffix: str) -> Records:
         csv.writer(stream, delimiter=delimiter, quoting=quoting, lineterminator="").writerow(values.values())
         return stream.getvalue()
 
-    rows = [
-        Record(line, text, dict(zip(names, cells, strict=True)) if cells and len(cells) == len(names) else None)
-        for line, text, cells in records[at + 1 :]
-    ]
-    return Records(rows, suffix, spell, head)
+    values = {row.line: row.values for row in read}
+    return Records([Record(line, text, values.get(line)) for line, text, _ in records[at + 1 :]], suffix, spell, head)
 
 
 def _cut(lines: list[NumberedLine], delimiter: str) -> Iterator[tuple[int, str, list[str] | None]]:

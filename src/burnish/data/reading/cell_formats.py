@@ -146,6 +146,7 @@ def _place(ref: str) -> Place:
 _REF = re.compile(r"\$?([A-Z]{1,3})\$?(\d+)")
 _BUILT_IN = {
     "9": "0%", "10": "0.00%", "14": "yyyy-mm-dd", "15": "d-mmm-yy", "16": "d-mmm", "17": "mmm-yy", "18": "h:mm",
-    "19": "h:mm:ss", "20": "h:mm", "21": "h:mm:ss", "22": "yyyy-mm-dd hh:mm", "45": "mm:ss", "46": "[h]:mm:ss", "47": "mm:ss",
+    "19": "h:mm:ss", "20": "h:mm", "21": "h:mm:ss", "22": "yyyy-mm-dd hh:mm", 
+    "45": "mm:ss", "46": "[h]:mm:ss", "47": "mm:ss",
     "5": "$0", "6": "$0", "7": "$0.00", "8": "$0.00", "44": "$0.00",
 }  # fmt: skip

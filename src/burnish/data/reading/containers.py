@@ -24,7 +24,7 @@ def unwrap(value: Any) -> Unwrapped | str | None:
         return _from_list(value)
     if not isinstance(value, dict):
         return None
-    for way in (_from_table, _from_lists, _as_row, _below_a_key, _from_objects):
+    for way in (_from_table, _as_chat_row, _from_lists, _as_row, _below_a_key, _from_objects):
         if (found := way(value)) is not None:
             return found
     return Unwrapped([value], is_one_row=True) if value else "the object is empty."
@@ -36,7 +36,11 @@ def _from_list(items: list[Any]) -> Unwrapped | str:
         return Unwrapped([item["row"] for item in items], "each row is read from below the key 'row'.")
     if len(items) > 1 and all(isinstance(item, list) for item in items):
         names = items[0]
-        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names) or not num_usual_names(names):
+        if (
+            not all(isinstance(name, str) for name in names)
+            or len(set(names)) < len(names)
+            or not num_usual_names(names)
+        ):
             return "the file is a list of lists, whose first one does not name the columns."
         return Unwrapped(_cells(names, items[1:]), "the first list is read as the names of the columns.")
     return Unwrapped(items)
@@ -50,6 +54,13 @@ def _from_table(value: Mapping[str, Any]) -> Unwrapped | None:
     if not all(isinstance(name, str) for name in names) or not all(isinstance(row, list) for row in cells):
         return None
     return Unwrapped(_cells(names, cells), "'columns' is read as the names of the columns, the lists as rows.")
+
+
+def _as_chat_row(value: Mapping[str, Any]) -> Unwrapped | None:
+    """One conversation by itself: it has a list of messages."""
+    firsts = [item[0] for item in value.values() if isinstance(item, list) and item]
+    is_row = any(isinstance(first, dict) and ("role" in first or "from" in first) for first in firsts)
+    return Unwrapped([value], is_one_row=True) if is_row else None
 
 
 def _as_row(value: Mapping[str, Any]) -> Unwrapped | None:

@@ -20,7 +20,10 @@ RAGGED_ROW = Check(
     "Quote the cells that contain the delimiter, or remove the row.",
 )
 TITLE_ROWS = Check(
-    "title_rows", Severity.NOTE, "lines above the header", "They are passed over; remove them if the header is another line."
+    "title_rows",
+    Severity.NOTE,
+    "lines above the header",
+    "They are passed over; remove them if the header is another line.",
 )
 UNNAMED_COLUMN = Check(
     "unnamed_column", Severity.NOTE, "a column without a name", "Name it in the header if a recipe is to use it."
@@ -128,7 +131,9 @@ def _columns(name: str, header: Record) -> tuple[list[str], list[Finding]]:
         columns.append(column)
         repeated += [own] if copy > 1 else []
     findings = [
-        REPEATED_COLUMN.found(f"two columns are called {column!r}; the second is read as '{column} (2)'.", f"{name}:{line}")
+        REPEATED_COLUMN.found(
+            f"two columns are called {column!r}; the second is read as '{column} (2)'.", f"{name}:{line}"
+        )
         for column in dict.fromkeys(repeated)
     ]
     if unnamed := [column for column, own in zip(columns, names, strict=True) if not own]:

@@ -30,6 +30,7 @@ JSON_SHAPE = Check(
 SHAPE_WANTED = 'Write {"text": "...", "label": "..."} on each line (.jsonl), or a list of such objects (.json).'
 
 Lines = list[NumberedLine]
+_Fault = json.JSONDecodeError
 
 
 def read_json(path: Path, named: Collection[str] = ()) -> Iterator[Row | Finding]:
@@ -79,7 +80,10 @@ def _parse_lines(name: str, lines: Iterable[NumberedLine | Finding]) -> Iterator
         try:
             value = parse_strict(text)
         except ValueError as error:
-            yield INVALID_JSON.found(f"not valid JSON ({_reason(error)}).", f"{name}:{number}")
+            why = (
+                f"{error.msg.removesuffix(' at')} at character {error.pos + 1}" if isinstance(error, _Fault) else error
+            )
+            yield INVALID_JSON.found(f"not valid JSON ({why}).", f"{name}:{number}")
         else:
             yield _row(name, number, value, may_have_half=bool(_ESCAPED_HALF.search(text)))
 
@@ -89,16 +93,16 @@ def _parse_whole(name: str, lines: Lines, *, is_list_expected: bool) -> Iterator
     whole = "".join(text for _, text in lines)
     try:
         value = parse_strict(whole)
-    except json.JSONDecodeError as error:
+    except _Fault as error:
         yield from _parse_several(name, lines, whole, error)
         return
     except ValueError as error:
         place = find_refused_number(whole)
         line = f"{name}:{whole.count(chr(10), 0, place) + 1}" if place is not None else None
-        if len(lines) == 1 or not (place is None or whole.lstrip().startswith("[")):
+        if not whole.lstrip().startswith("["):
             yield from _parse_lines(name, lines)
         else:
-            yield INVALID_JSON.found(f"{name}: not valid JSON ({error}), so the file is not read.", line)
+            yield INVALID_JSON.found(f"not valid JSON ({error}), so the file is not read.", line)
         return
     found = unwrap(value)
     if found is None:
@@ -118,9 +122,7 @@ def _unwrapped(name: str, found: Unwrapped, whole: str, *, is_list_expected: boo
         yield _row(name, number, item, may_have_half=may_have_half)
 
 
-def _parse_several(
-    name: str, lines: Lines, whole: str, error: json.JSONDecodeError
-) -> Iterator[Row | Finding]:
+def _parse_several(name: str, lines: Lines, whole: str, error: _Fault) -> Iterator[Row | Finding]:
     """Objects behind one another, over lines or on one; else a fault: of the list that it is, or of its lines."""
     by_line = list(_parse_lines(name, lines))
     behind = list(_parse_objects(name, whole)) if "{" in whole else []
@@ -152,7 +154,7 @@ def _parse_objects(name: str, whole: str) -> Iterator[Row | Finding]:
     numbers = lines if len(set(lines)) == len(lines) else list(range(1, len(found) + 1))
     for number, line, (_, value) in zip(numbers, lines, found, strict=True):
         if isinstance(value, ValueError):
-            at = value.lineno if isinstance(value, json.JSONDecodeError) else line
+            at = value.lineno if isinstance(value, _Fault) else line
             message = f"not valid JSON ({_reason(value)}; line {at}), so this object is not read."
             yield INVALID_JSON.found(message, f"{name}:{number}")
         else:
@@ -177,7 +179,7 @@ def _num_rows(items: Iterable[Row | Finding]) -> int:
 
 
 def _reason(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
+    if isinstance(error, _Fault):
         return f"{error.msg.removesuffix(' at')} at character {error.colno}"
     return str(error)
 

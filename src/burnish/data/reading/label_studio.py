@@ -20,7 +20,10 @@ ADMINISTRATIVE = frozenset({
 """What describes a task and its annotation, and is never learned."""
 
 LABEL_STUDIO = Check(
-    "label_studio", Severity.NOTE, "an export of Label Studio", "Its annotations are read as told; nothing has to be done."
+    "label_studio",
+    Severity.NOTE,
+    "an export of Label Studio",
+    "Its annotations are read as told; nothing has to be done.",
 )
 ANNOTATORS_DISAGREE = Check(
     "annotators_disagree",
@@ -55,7 +58,8 @@ def read_tasks(name: str, items: Iterable[Row | Finding]) -> Iterator[Row | Find
         else:
             yield read
     spanned = _span_labels(rows)
-    controls = dict.fromkeys(key for row in rows for key in row.values if key not in ADMINISTRATIVE)
+    hidden = {*ADMINISTRATIVE, _ANNOTATED}
+    controls = dict.fromkeys(key for row in rows for key in row.values if key not in hidden)
     if rows and not any(_is_annotated(row) for row in rows):
         raise DataError(
             f"{name}: an export of Label Studio without an annotation: each task's `annotations` are empty, skipped or "
@@ -89,7 +93,9 @@ def _read_task(row: Row) -> Row | Finding:
     if any(other != answers[0] for other in answers[1:]):
         return ANNOTATORS_DISAGREE.found(f"{len(answers)} annotations with different answers.", row.id)
     kept = {key: values[key] for key in ("id",) if key in values}
-    return Row(row.file, row.line, {**kept, **values["data"], **(answers[0] if answers else {}), _ANNOTATED: bool(made)})
+    return Row(
+        row.file, row.line, {**kept, **values["data"], **(answers[0] if answers else {}), _ANNOTATED: bool(made)}
+    )
 
 
 def _answers(results: Sequence[Any]) -> Answers:

@@ -7,9 +7,12 @@ from burnish.data.finding import Check, Finding, Severity
 from burnish.data.reading.documents import SUFFIXES, read_folder, read_text
 from burnish.data.reading.encoding import suffix_of
 from burnish.data.reading.exports import as_examples
-from burnish.data.reading.json_files import read_json
+from burnish.data.reading.header import REPEATED_COLUMN, TITLE_ROWS, UNNAMED_COLUMN
+from burnish.data.reading.json_files import JSON_SHAPE, read_json
+from burnish.data.reading.label_studio import LABEL_STUDIO
 from burnish.data.reading.row import Row
-from burnish.data.reading.sheets import read_csv, read_parquet
+from burnish.data.reading.sheets import SEPARATOR, read_csv, read_parquet
+from burnish.data.reading.threads import MESSAGE_ROWS
 from burnish.data.reading.workbook import read_excel
 from burnish.errors import DataError
 
@@ -63,5 +66,10 @@ READERS: dict[str, Reader] = {
     ".txt": read_text,
     ".md": read_text,
 }
+RESHAPED = frozenset(
+    check.id
+    for check in (TITLE_ROWS, UNNAMED_COLUMN, REPEATED_COLUMN, SEPARATOR, JSON_SHAPE, LABEL_STUDIO, MESSAGE_ROWS)
+)
+"""What is told of files whose rows do not stand in them as they are read."""
 BINARY = (".parquet", ".xlsx")
 TABLE_SUFFIXES = tuple(suffix for suffix in READERS if suffix not in SUFFIXES)

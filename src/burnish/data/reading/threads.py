@@ -61,9 +61,7 @@ def thread_columns(rows: Sequence[Row], named: Collection[str] = ()) -> ThreadCo
     return ThreadColumns(thread, author, text, _first_of(keys, _ORDER))
 
 
-def join_threads(
-    name: str, items: Iterable[Row | Finding], columns: ThreadColumns
-) -> Iterator[Row | Finding]:
+def join_threads(name: str, items: Iterable[Row | Finding], columns: ThreadColumns) -> Iterator[Row | Finding]:
     """A row for each conversation, on the line of its first message.
 
     Messages of one author behind each other are joined. What comes before the first question or behind the last answer
@@ -121,7 +119,8 @@ def _conversation(turns: Sequence[tuple[str, Row]], rows: Sequence[Row], columns
     shared = {
         key: value
         for key, value in turns[0][1].values.items()
-        if key not in taken and (key in (columns.thread, columns.order) or all(row.values.get(key) == value for row in rows))
+        if key not in taken
+        and (key in (columns.thread, columns.order) or all(row.values.get(key) == value for row in rows))
     }
     return Row(first.file, first.line, {"messages": messages, **shared})
 
@@ -202,17 +201,16 @@ _ORDER = (
 )  # fmt: skip
 _ANSWERS = ("label", "category", "intent", "class", "sentiment", "target", "output", "answer", "completion", "fields",
             "messages", "chosen", "rejected", "response", "reply")  # fmt: skip
-_ASIDE = frozenset(
-    "note internal internal_note private_note assignment close open away_mode snoozed unsnoozed tag".split()
-)
-_ROLES = {
-    **dict.fromkeys(
-        "user customer client enduser end_user lead visitor contact requester human caller consumer guest buyer member "
-        "incoming inbound".split(), "user",
-    ),
-    **dict.fromkeys(
-        "assistant agent admin support bot operator staff teammate gpt ai chatbot representative rep advisor employee "
-        "helpdesk outgoing outbound model support_agent".split(), "assistant",
-    ),
-    "system": "system",
-}  # fmt: skip
+_ASIDE = frozenset({
+    "note", "internal", "internal_note", "private_note", "assignment", "close", "open", "away_mode", "snoozed",
+    "unsnoozed", "tag",
+})  # fmt: skip
+_USERS = (
+    "user", "customer", "client", "enduser", "end_user", "lead", "visitor", "contact", "requester", "human", "caller",
+    "consumer", "guest", "buyer", "member", "incoming", "inbound",
+)  # fmt: skip
+_ASSISTANTS = (
+    "assistant", "agent", "admin", "support", "bot", "operator", "staff", "teammate", "gpt", "ai", "chatbot",
+    "representative", "rep", "advisor", "employee", "helpdesk", "outgoing", "outbound", "model", "support_agent",
+)  # fmt: skip
+_ROLES = {**dict.fromkeys(_USERS, "user"), **dict.fromkeys(_ASSISTANTS, "assistant"), "system": "system"}

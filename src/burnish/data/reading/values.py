@@ -12,7 +12,7 @@ _SMALLEST_WRITTEN_OUT = 1e-7
 
 
 def plain(value: Any) -> Any:
-    """A value of a table as JSON has it: NaN is null, dates and durations are text, bytes are text if they are UTF-8."""
+    """A value of a table as JSON has it: NaN is null; dates, durations and bytes of UTF-8 are text."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -68,9 +68,8 @@ def _number(value: Decimal) -> Any:
 
 def _moment(value: date | time) -> str:
     """By ISO 8601; a time at midnight without a zone is how tables without dates write a date."""
-    if isinstance(value, datetime):
-        if value.tzinfo is None and value.time() == time():
-            return value.date().isoformat()
+    if isinstance(value, datetime) and value.tzinfo is None and value.time() == time():
+        return value.date().isoformat()
     return value.isoformat()
 
 

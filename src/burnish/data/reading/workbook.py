@@ -42,6 +42,8 @@ def read_excel(path: Path, named: Collection[str] = ()) -> Iterator[Row | Findin
         sheets = [_cells(book, number) for number in range(len(book.sheet_names))]
     except (fastexcel.FastExcelError, OSError) as error:
         raise DataError(f"{path.name}: not a readable Excel file ({str(error).splitlines()[0]}).") from None
+    if not sheets:
+        return
     chosen = max(range(len(sheets)), key=lambda number: (_promise(sheets[number], named), -number))
     cells, others = sheets[chosen], [name for i, name in enumerate(book.sheet_names) if i != chosen]
     if others:
@@ -75,7 +77,9 @@ def _apply(name: str, cells: list[list[str]], formats: CellFormats) -> Iterator[
             for row in range(first + 1, last + 1):
                 cells[row][column] = cells[first][column]
             place = f"rows {first + 1} to {last + 1}"
-            yield MERGED_CELLS.found(f"{name}: {cells[first][column][:40]!r} is read in {place}.", f"{name}:{first + 1}")
+            yield MERGED_CELLS.found(
+                f"{name}: {cells[first][column][:40]!r} is read in {place}.", f"{name}:{first + 1}"
+            )
     told = set[str]()
     for (row, column), cell in formats.cells.items():
         if row >= len(cells) or column >= len(cells[row]) or not (cells[row][column] or cell.kind == FAILED):
