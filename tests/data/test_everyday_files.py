@@ -115,6 +115,14 @@ def test_what_cannot_be_guessed_is_refused_with_the_shape_that_works(
     assert 'The first row is {"mail": "a", "team": "b"}. Set data.columns' in check(tmp_path / "strange.jsonl", capsys)
 
 
+def test_quotes_behind_a_backslash(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("text,label\n" + "".join(f'"a \\"dark\\", old lamp {n}",b\n' for n in range(9)))
+    rows, findings = read_rows(path)
+    assert [row.values["text"] for row in rows] == [f'a "dark", old lamp {n}' for n in range(9)]
+    assert [finding.check for finding in findings] == ["separator"]
+
+
 def test_a_workbook_is_read_by_the_sheet_that_has_the_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [["Tickets", None], [None, None], ["text", "label"], *([row["text"], row["label"]] for row in ROWS)]
     path = write_workbook(tmp_path / "x.xlsx", {"About": [["Made by us"], ["in May"]], "Tickets": rows})
@@ -157,7 +165,7 @@ class TestLabelStudio:
         printed = check(path, capsys)
         assert "read as columns 'body', 'topic'" in printed
         assert "x.json:31 Column 'topic' is null." in printed
-        assert "x.json:32 Column 'topic' is a list, not text." in printed
+        assert "x.json:32 Column 'topic' holds a set of labels: 'a', 'b'." in printed
         assert "x.json:33 2 annotations with different answers." in printed
         assert "32 rows, 30 sound" in printed
 

@@ -125,7 +125,7 @@ class TestColumns:
         message = refusal(path, Task.CLASSIFICATION)
         assert message == (
             "x.jsonl: task classification needs text + label; the columns are 'body', 'queue'. "
-            'Set data.columns = {text = "...", label = "..."}.'
+            'The first row is {"body": "a", "queue": "b"}. Set data.columns = {text = "...", label = "..."}.'
         )
         message = refusal(path, Task.CHAT)
         assert "needs input + preferred_output + non_preferred_output or chosen + rejected or messages or" in message

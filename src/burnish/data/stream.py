@@ -100,8 +100,9 @@ def _head(items: Iterator[Row | Finding]) -> Iterator[Row | Finding]:
 
 def _without_missing(items: Iterator[Row | Finding], missing: Collection[str]) -> Iterator[Row | Finding]:
     for item in items:
-        is_changed = isinstance(item, Row) and missing
-        yield replace(item, values=without_missing(item.values, missing)) if is_changed else item
+        if isinstance(item, Row) and missing:
+            item = replace(item, values=without_missing(item.values, missing))
+        yield item
 
 
 def _check(report: StreamReport, row: Row, first: dict[bytes, str], spelled: MissingCounts | None) -> None:

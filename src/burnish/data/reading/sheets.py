@@ -75,7 +75,10 @@ def _records(name: str, lines: Iterable[NumberedLine | Finding], delimiters: str
         shown = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(delimiter, f"{delimiter!r}")
         if begins or (delimiters, delimiter) != (DELIMITERS[".csv"], ";"):
             findings.append(SEPARATOR.found(f"{name}: the cells are divided by {shown}."))
-    reader = csv.reader(chain(head[begins:], texts), delimiter=delimiter, strict=True)
+    escape = _escape_of(head[begins:], delimiter)
+    if escape:
+        findings.append(SEPARATOR.found(f'{name}: quotes inside cells are written as {escape}".'))
+    reader = csv.reader(chain(head[begins:], texts), delimiter=delimiter, escapechar=escape, strict=True)
     num_told, begins = begins, begins + 1
     try:
         for record in reader:
@@ -87,6 +90,20 @@ def _records(name: str, lines: Iterable[NumberedLine | Finding], delimiters: str
         message = f"not valid CSV from here on ({error}), so no further row is read."
         findings.append(UNCLOSED_QUOTE.found(message, f"{name}:{begins}"))
     yield from findings
+
+
+def _escape_of(texts: Sequence[str], delimiter: str) -> str | None:
+    """A backslash where quotes inside cells are written behind one, as databases export them."""
+    if not any('\\"' in text for text in texts):
+        return None
+    for escape in (None, "\\"):
+        try:
+            list(csv.reader(texts, delimiter=delimiter, escapechar=escape, strict=True))
+        except csv.Error as error:
+            if "unexpected end" not in str(error):
+                continue
+        return escape
+    return None
 
 
 def _texts(lines: Iterable[NumberedLine | Finding], findings: list[Finding]) -> Iterator[str]:
