@@ -61,7 +61,7 @@ def test_rows_of_different_formats_may_stand_in_one_file_and_texts_in_a_text_fil
         ('{"prompt": "x"}\n{"messages": [{"role": "pilot", "content": "x"}]}\n', "mine.jsonl:2: neither"),
         ('{"prompt": "x"}\n{"messages": [{"role": "assistant", "content": "x"}]}\n', "mine.jsonl:2: neither"),
         ('{"text": "  "}\n', "mine.jsonl:1: neither"),
-        ('{"prompt": 3}\n', "mine.jsonl:1: neither"),
+        ('{"prompt": [3]}\n{"prompt": "x"}\n', "mine.jsonl:1: neither"),
         ('{"prompt": "x"}\n{"prompt": 3\n', "mine.jsonl:2"),
         ('{"a": 1}\n' * 5, "and 2 more"),
     ],
@@ -70,6 +70,12 @@ def test_a_bad_file_is_told_with_its_lines(tmp_path: Path, text: str, said: str)
     with pytest.raises(DataError, match=r"retention\.general") as caught:
         read(tmp_path, text)
     assert said in str(caught.value)
+
+
+def test_what_is_only_told_of_a_file_refuses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(b"Our prompts,\r\n,\r\nprompt,who\r\nHow do clocks work?,me\r\n")
+    assert [row.said for row in read_general(path)] == ["How do clocks work?"]
 
 
 def test_near_copies_of_the_task_and_of_the_measurement_are_left_out_and_counted(tmp_path: Path) -> None:

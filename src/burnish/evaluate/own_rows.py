@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from burnish.data import Finding, Row, read_rows
+from burnish.data import Finding, Row, Severity, read_rows
 from burnish.errors import DataError
 
 NUM_TOLD = 3
@@ -16,7 +16,7 @@ def read_own_rows(path: Path) -> tuple[list[Row], list[str]]:
         DataError: the file cannot be read.
     """
     rows, findings = read_rows(path)
-    return rows, [_place(finding) for finding in findings]
+    return rows, [_place(finding) for finding in findings if finding.severity is Severity.ERROR]
 
 
 def refuse_own_rows(path: Path, faults: Sequence[str], num_rows: int, *, of: str, remedy: str) -> None:
