@@ -211,7 +211,9 @@ def test_the_check_tells_what_a_run_would_refuse_and_shows_the_rest(
     write_jsonl(answers, known[:-7])
     lacking = f"evaluate.recorded: {answers} has no answer to 7 of the {own_rows} test rows. Record them with `burnish "
     assert [text[: len(lacking)] for text in told()] == [lacking] and told()[0].endswith(f"`. {remedy}")
-    options = CheckOptions((), False, None, fix=False, redact=False, output=None, deep=False, as_json=False)
+    options = CheckOptions(
+        (), False, None, fix=False, leave=frozenset(), redact=False, output=None, deep=False, as_json=False
+    )
     assert not check_data(str(recipe), [], options)
     shown = capsys.readouterr().out
     assert lacking in shown and "[recorded_unusable]" in shown and "--fix" not in shown
