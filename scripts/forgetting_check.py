@@ -144,7 +144,7 @@ def recipe_of(task: str) -> Path:
 def reported(folder: Path) -> dict[str, Any]:
     """What the run says of general text."""
     told = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["retention"]
-    rise = told["general_text_nll_change"]
+    rise = told["general_text_new_kinds"]
     return {"reported": [rise["value"], rise["low"], rise["high"]], "scale": told["scale"], "kept": told["task_kept"]}
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 
 from burnish import keeping
@@ -235,17 +234,20 @@ def test_a_budget_that_nothing_breaks_changes_no_choice(base: Path) -> None:
     assert found[0] == found[1]
 
 
-def test_what_a_run_reports_on_general_text_is_the_mean_over_its_kinds(base: Path) -> None:
-    """With the interval for as many new kinds, not for more passages of these."""
+def test_what_a_run_reports_on_general_text_is_for_its_kinds_and_for_new_ones(base: Path) -> None:
     overrides = ["retention.replay=0", "train.epochs=4", "evaluate.arms=[]"]
     retention = run(build_recipe(recipe_values("chat", base, base.parent), overrides=overrides)).evaluation["retention"]
     rises, told = retention["general_text_nll_change_by_kind"], retention["general_text_nll_change"]
     assert set(rises) == {row["kind"] for row in general_text(Half.MEASUREMENT)}
-    values = np.array(list(rises.values()))
-    half_width = scipy.stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) * (2 / len(values)) ** 0.5
-    expected = [values.mean(), values.mean() - half_width, values.mean() + half_width]
-    assert [told[key] for key in ("value", "low", "high")] == pytest.approx(expected)
-    assert values.std() > 0 and told["method"].startswith(f"t over {len(values)} kinds")
+    lengths = dict.fromkeys(rises, 0)
+    for row in general_text(Half.MEASUREMENT):
+        lengths[row["kind"]] += len(row["text"].encode())  # a token a byte; the first is not predicted
+    weights = np.array([lengths[kind] for kind in rises])
+    assert told["value"] == pytest.approx(np.average(list(rises.values()), weights=weights), rel=0.05)
+    new = retention["general_text_new_kinds"]
+    assert new["value"] == told["value"] != 0
+    assert new["high"] - new["low"] == pytest.approx(2**0.5 * (told["high"] - told["low"]))
+    assert told["method"] == f"t over {len(rises)} kinds"
     assert all(point["nll_change"]["method"] == told["method"] for point in retention["scales"])
 
 
@@ -371,7 +373,7 @@ def test_own_general_rows_are_replayed_and_frozen_with_the_run(base: Path) -> No
 @pytest.mark.parametrize(
     ("text", "more", "said"),
     [
-        ('{"prompt": "x"}\n{"prompt": 3}\n', [], "ours.jsonl:2: neither prompt nor text"),
+        ('{"prompt": "x"}\n{"prompt": [3]}\n', [], "ours.jsonl:2: neither prompt nor text"),
         ('{"prompt": "How do clocks work?"}\n', ["retention.budget=off"], "nothing is replayed"),
         (json.dumps({"text": general_text(Half.MEASUREMENT)[0]["text"]}), [], "0 of 1 rows may be replayed"),
     ],

@@ -113,8 +113,12 @@ def test_the_interval_is_over_the_kinds_and_not_over_the_texts() -> None:
     kinds = ["letter"] * 20 + ["code"] * 20 + ["poem"] * 20
     found = interval_over_kinds(RowScores(rises * 50, np.full(60, 50.0)), kinds)
     assert found.value == pytest.approx(0.03)
-    half_width = 4.302653 * np.std([0.01, 0.02, 0.06], ddof=1) * (2 / 3) ** 0.5  # t of 2 degrees of freedom
+    half_width = 4.302653 * np.std([0.01, 0.02, 0.06], ddof=1) / 3**0.5  # t of 2 degrees of freedom
     assert (found.low, found.high) == (pytest.approx(0.03 - half_width), pytest.approx(0.03 + half_width))
+    new = interval_over_kinds(RowScores(rises * 50, np.full(60, 50.0)), kinds, of_new_kinds=True)
+    assert new.high - new.value == pytest.approx(2**0.5 * half_width)
+    longer = interval_over_kinds(RowScores(np.array([1.0, 0.0]), np.array([10.0, 90.0])), ["a", "b"])
+    assert longer.value == pytest.approx(0.01), "a kind counts by its tokens"
     one_kind = interval_over_kinds(RowScores(rises, np.ones(60)), ["letter"] * 60)
     assert math.isnan(one_kind.value) and math.isnan(one_kind.high)
 
@@ -126,7 +130,7 @@ def test_the_interval_holds_the_mean_of_new_kinds_as_often_as_it_says() -> None:
         of_kinds = rng.normal(0.01, 0.02, size=12).repeat(4)
         lengths = rng.integers(20, 100, size=48).astype(float)
         scores = RowScores((of_kinds + rng.normal(0, 0.02, size=48)) * lengths, lengths)
-        return interval_over_kinds(scores, [f"{n // 4}" for n in range(48)])
+        return interval_over_kinds(scores, [f"{n // 4}" for n in range(48)], of_new_kinds=True)
 
     for _ in range(draws):
         found, new = measured(), measured()

@@ -143,8 +143,10 @@ def _print_retention(console: Console, retention: dict[str, Any] | None) -> None
     )
     if worst := spell_worst_kinds(retention):
         num_kinds = len(retention["general_text_nll_change_by_kind"])
+        new = retention.get("general_text_new_kinds")
+        other = f"On other kinds expect {fmt.format_nats_interval(new['low'], new['high'])}. " if new else ""
         console.print(
-            f"Of {num_kinds} kinds of general text these changed most: {worst}.", markup=False, soft_wrap=True
+            f"{other}Of {num_kinds} kinds of general text these changed most: {worst}.", markup=False, soft_wrap=True
         )
 
 

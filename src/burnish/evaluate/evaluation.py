@@ -399,6 +399,7 @@ def _retention(result: RetentionResult, budget: float | None) -> dict[str, Any]:
         "nll_change": answers.nll_change.to_dict(),
         "top1_agreement": answers.top1_agreement.to_dict(),
         "general_text_nll_change": text.to_dict(),
+        "general_text_new_kinds": new.to_dict() if (new := result.text.nll_change_of_new_kinds) else None,
         "general_text_nll_change_by_kind": result.text.nll_change_by_kind,
         "num_passages": result.text.num_texts,
         "general_text_kl": result.text.kl.to_dict(),

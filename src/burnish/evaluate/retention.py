@@ -32,8 +32,7 @@ from burnish.train.savings import Savings
 class Drift:
     """How far the specialist has moved from its base on some texts; per token, nats.
 
-    Intervals are over the texts. Where the kinds of the texts are known, a value is the mean over the kinds, and its
-    interval is over the kinds.
+    Intervals are over the texts; where the kinds of the texts are known, over the kinds.
     """
 
     num_texts: int
@@ -44,6 +43,8 @@ class Drift:
     """Rise of the loss."""
     top1_agreement: ConfidenceInterval
     """Share of tokens where both find the same token the most likely."""
+    nll_change_of_new_kinds: ConfidenceInterval | None = None
+    """The same where other kinds of text are measured, as many; None where the kinds are not known."""
     nll_change_by_kind: dict[str, float] = field(default_factory=dict)
     """Rise of the loss on the texts of each kind; empty where the kinds are not known."""
 
@@ -146,6 +147,11 @@ def measure_drift(
         kl=interval("kl"),
         nll_change=interval("nll_change"),
         top1_agreement=interval("agreement"),
+        nll_change_of_new_kinds=interval_over_kinds(
+            scores("nll_change"), kinds, confidence=confidence, of_new_kinds=True
+        )
+        if kinds
+        else None,
         nll_change_by_kind=score_by_kind(scores("nll_change"), kinds) if kinds else {},
     )
 

@@ -15,7 +15,7 @@ from burnish.report.record import Json, dig, items
 from burnish.report.tables.table import Cell, Table, spell_interval
 
 NUM_KINDS_SHOWN = 5
-ADDED_LATER = ("general_text_kl", "task_kl")
+ADDED_LATER = ("general_text_new_kinds", "general_text_kl", "task_kl")
 """Measures that older runs have not."""
 
 
@@ -24,6 +24,12 @@ def build_retention_table(retention: Json) -> Table:
     measures = (
         ("nll_change", "Change of NLL, the base's own answers", "how much less likely they have become", True),
         ("general_text_nll_change", "Change of NLL, general text", "the same, on general text", True),
+        (
+            "general_text_new_kinds",
+            "The same on kinds that nobody measured",
+            "where as many other kinds would lie",
+            True,
+        ),
         ("kl", "KL from the base, its own answers", "how far the next-token distributions have moved", False),
         ("general_text_kl", "KL from the base, general text", "the same, on general text", False),
         ("task_kl", "KL from the base, the task's answers", "here it is to move; the more, the more it forgets", False),
