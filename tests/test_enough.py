@@ -60,8 +60,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_with(place: Path, *arguments: str, runs: str) -> tuple[int, str, str, dict[str, Any]]:
+    before = set((place / runs).glob("2*"))
     done = burnish_here(place, "run", "recipe.toml", f"output.folder={runs}", *arguments)
-    run = RunDir(max((place / runs).glob("2*")))
+    (made,) = set((place / runs).glob("2*")) - before  # two runs of one second are in no order
+    run = RunDir(made)
     return done.returncode, done.stdout, done.stderr, read_json(run.evaluation)
 
 
@@ -119,6 +121,15 @@ def test_a_target_is_reached_missed_or_open(
     assert shown in screen and f"The score that you need is {100 * float(target):.1f}." in screen
     listed = burnish_here(place, "runs", "--runs", runs).stdout
     assert f"better, {call.replace('_', ' ')}; target {100 * float(target):g} {reach.replace('_', ' ')}" in listed
+
+
+def test_a_test_that_is_opened_again_is_held_to_a_surer_interval(place: Path) -> None:
+    """The second opening gets half of the level, as the comparisons do."""
+    levels = [
+        run_with(place, "evaluate.target=0.5", f"train.seed={seed}", runs="again")[3]["target"]["score"]["confidence"]
+        for seed in (0, 1)
+    ]
+    assert levels == pytest.approx([0.95, 0.975])
 
 
 @pytest.mark.parametrize("value", ["90", "-0.1", "true", "high"])

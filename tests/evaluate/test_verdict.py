@@ -331,6 +331,7 @@ class TestTarget:
         halves = RowScores(np.full(50, 0.5), np.ones(50))
         alike = verdict_on(halves, right_first(0, 50), target=0.3).target
         assert alike is not None and alike.reach is Reach.CANNOT_TELL
+        assert alike.sentence.endswith("all test rows score alike, which says nothing of others.")
 
     def test_faults_of_the_data_leave_it_open(self) -> None:
         verdict = verdict_on(*self.ROWS, target=0.9, data_errors=["12 test rows are copies of training rows."])

@@ -35,7 +35,7 @@ def _spell_none(goals: Sequence[Goal], name: str, right: str) -> str:
     if not tried:
         least = min(goals, key=lambda goal: float(goal["goal"]))
         return f"Nothing can be left to {_lower(name)}: even its surest answers are less than {_level(least)} {right}."
-    best = max(tried, key=_answered)
+    best = max(tried, key=lambda goal: (_answered(goal), -float(goal["goal"])))
     return (
         f"Nothing can be left to {_lower(name)} yet: of its surest answers ({_share(best)} of all) "
         f"{100 * best['accuracy']:.0f} % were {right}, but they are too few to show {_level(best)}."

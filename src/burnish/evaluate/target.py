@@ -107,6 +107,8 @@ def _spell(
         return f"{told}: {found}."
     if num_rows < MIN_TEST_ROWS:
         return f"{told}: {num_rows} test rows are too few, at least {MIN_TEST_ROWS} are needed."
+    if not score.high > score.low:
+        return f"{told}: all test rows score alike, which says nothing of others."
     if rows_needed is None:
         return f"{told}: {found}, and more test rows would hardly tell."
     return f"{told}: {found}. About {rows_needed:,} test rows would, if the score stayed."

@@ -99,7 +99,8 @@ def spell_enough(evaluation: Json) -> str:
     score = dig(target, "score")
     if dig(score, "value") is None:
         return f"You need {format_score(target['value'], is_share=is_share)}, and {name} has no score."
-    likely = spell_interval(score, is_share, absent="")
+    has_width = dig(score, "low") != dig(score, "high")
+    likely = spell_interval(score, is_share, absent="") if has_width else ""
     scores = f": it scores {spell_score(score, is_share)}" + (f" (likely {likely})" if likely else "")
     more = dig(target, "rows_needed")
     is_large = (dig(evaluation, "num_test_rows") or 0) >= MIN_TEST_ROWS
