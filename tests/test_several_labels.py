@@ -51,8 +51,8 @@ JSON_SHAPES: dict[str, tuple[Make, str]] = {
     "lists": (lambda labels: {"label": labels}, "Column 'label' holds a set of labels: "),
     "numbers": (lambda labels: {"label": [LABELS.index(x) for x in labels]}, "Column 'label' holds a set of labels: "),
     "flags in an object": (lambda labels: {"label": {x: int(x in labels) for x in LABELS}}, "holds a set of labels: "),
-    "a column of another name": (lambda labels: {"labels": labels}, "Column 'labels' holds a list of labels"),
-    "tags": (lambda labels: {"tags": labels}, "Column 'tags' holds a list of labels"),
+    "a column of another name": (lambda labels: {"labels": labels}, "Column 'labels' holds a set of labels: "),
+    "tags": (lambda labels: {"tags": labels}, "Column 'tags' holds a set of labels: "),
     "flags": (lambda labels: {x: x in labels for x in LABELS}, "The columns billing, refund, delivery, broken say yes"),
 }
 CELLS: dict[str, tuple[Make, str]] = {
