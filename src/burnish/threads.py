@@ -10,7 +10,7 @@ import sys
 import warnings
 
 SPINS = 1000
-"""Turns of a waiting loop before a thread sleeps; libgomp's own figure is 300,000. benchmarks/neighbour.py chose it."""
+"""Turns of a waiting loop before a thread sleeps; libgomp's own figure is 300,000."""
 SLEEPS_AFTER_MS = 1
 """The same for libomp and Intel's OpenMP, whose own figure is 200."""
 SETTINGS = {"GOMP_SPINCOUNT": str(SPINS), "KMP_BLOCKTIME": str(SLEEPS_AFTER_MS)}
